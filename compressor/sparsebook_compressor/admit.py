@@ -1,0 +1,79 @@
+"""Admission: bytes of a file to a checked ModelProto. External data stays where it is."""
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, TensorProto, helper
+
+from sparsebook_compressor.errors import InvalidGraph, NotOnnx, TooLarge
+
+# Protobuf cannot hold more in one message.
+_MOST_BYTES = (1 << 31) - 1
+# Larger initializers are left out of what the checker is given: it copies its argument, and the graph view checks
+# their sizes itself.
+_CHECKED_BYTES = 1 << 12
+
+
+def load(path: Path) -> ModelProto:
+    """Parse and check a model.
+
+    Raises:
+        NotOnnx: empty, truncated, or no ONNX protobuf.
+        TooLarge: a file over 2 GiB, which protobuf cannot hold.
+        InvalidGraph: the checker of the onnx package refuses the graph.
+        FileNotFoundError: there is no such file.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise NotOnnx(f"{path.name}: the file is empty")
+    if size > _MOST_BYTES:
+        raise TooLarge(f"{path.name}: {size} bytes; over 2 GiB keep the weights as external data")
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise NotOnnx(
+            f"{path.name}: not an ONNX file, or cut short ({size} bytes): {error}; export or copy it again"
+        ) from error
+    if not model.HasField("graph") or not model.ir_version or not model.opset_import:
+        raise NotOnnx(f"{path.name}: no ONNX model in it (no graph, IR version or opset)")
+    _check(model, path.name)
+    return model
+
+
+def opset(model: ModelProto) -> int:
+    """Version of the standard operator set that the model imports; 0 where it imports none."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    return max(versions, default=0)
+
+
+def _check(model: ModelProto, name: str) -> None:
+    try:
+        onnx.checker.check_model(_without_large_tensors(model))
+    except onnx.checker.ValidationError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InvalidGraph(f"{name}: {reason}; onnx.checker.check_model shows it too") from error
+
+
+def _without_large_tensors(model: ModelProto) -> ModelProto:
+    """The same model with large initializers of the main graph declared as inputs instead."""
+    light = ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    source, graph = model.graph, light.graph
+    graph.name = source.name
+    graph.node.extend(source.node)
+    graph.input.extend(source.input)
+    graph.output.extend(source.output)
+    graph.sparse_initializer.extend(source.sparse_initializer)
+    inputs = {value.name for value in source.input}
+    for tensor in source.initializer:
+        if tensor.ByteSize() > _CHECKED_BYTES or tensor.data_location == TensorProto.EXTERNAL:
+            if tensor.name not in inputs:
+                graph.input.append(
+                    helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+                )
+        else:
+            graph.initializer.append(tensor)
+    return light

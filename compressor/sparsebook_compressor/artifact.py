@@ -1,0 +1,191 @@
+"""Looking inside a file: the payloads of an artifact, or the weights of a plain model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
+
+from sparsebook_compressor import admit, pack
+from sparsebook_compressor.errors import InvalidGraph, PayloadError
+from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.graph.tensors import NAMES, STORED, external_bytes
+from sparsebook_compressor.graph.view import survey
+from sparsebook_compressor.payload import CodedWeight, decode
+from sparsebook_compressor.payload_header import read
+from sparsebook_compressor.payload_layout import LAYOUT_DENSE
+from sparsebook_compressor.report import FileFacts
+from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
+from sparsebook_compressor.rewrite.surgery import DOMAIN
+
+_PAYLOAD_INPUT = {"Decode": 0, "Gather": 0, "Gemm": 1, "MatMul": 1, "Conv": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class InspectRow:
+    """One weight as it lies in a file. `layout` is "floats" for a weight that is not compressed."""
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    dtype: str
+    elements: int
+    density: float
+    layout: str
+    bits: int
+    centroids: int
+    bytes_before: int
+    bytes_now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is in a file: an artifact with payloads, or a plain model."""
+
+    kind: Literal["artifact", "model"]
+    file: FileFacts
+    rows: tuple[InspectRow, ...]
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """An operator that consumes a payload as its input `index`."""
+
+    scope: Scope
+    node: NodeProto
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A payload in an artifact: the tensor that holds it (in a Constant node or not), its bytes, its consumers."""
+
+    name: str
+    scope: Scope
+    tensor: TensorProto
+    node: NodeProto | None
+    data: bytes
+    uses: tuple[Use, ...]
+
+    def decode(self) -> CodedWeight:
+        """The coded weight.
+
+        Raises:
+            PayloadError: naming the payload and the rule that is broken.
+        """
+        try:
+            return decode(self.data)
+        except PayloadError as error:
+            detail = str(error).removeprefix(f"payload: {error.rule}: ")
+            raise PayloadError(error.rule, f"{detail} (in {self.name!r})") from error
+
+
+def inspect(path: Path) -> Inspection:
+    """Look inside an artifact or a model.
+
+    Raises:
+        InputError: the file is no ONNX model, or a payload is damaged.
+    """
+    model = admit.load(path)
+    source = pack.source_facts(path, model)
+    found = payloads(model, path.parent)
+    if found:
+        rows = tuple(_coded_row(stored_payload) for stored_payload in found)
+        return Inspection("artifact", source, rows, f"{len(rows)} compressed weights")
+    view = survey(model, path.parent)
+    plain = []
+    for weight in view.weights:
+        values = weight.read()
+        size = weight.stored_bytes
+        density = int(np.count_nonzero(values)) / max(1, weight.elements)
+        bits = 8 * size // max(1, weight.elements)
+        plain.append(
+            InspectRow(
+                weight.name,
+                weight.role,
+                weight.shape,
+                NAMES[weight.dtype],
+                weight.elements,
+                density,
+                "floats",
+                bits,
+                0,
+                size,
+                size,
+            )
+        )
+    note = f"not an artifact with operators: {len(plain)} weights that could be compressed"
+    return Inspection("model", source, tuple(plain), note)
+
+
+def payloads(model: ModelProto, folder: Path) -> list[Stored]:
+    """All payloads that operators of the model consume, each once.
+
+    Raises:
+        InvalidGraph: an operator whose payload is no constant uint8 tensor.
+        ExternalDataMissing, ExternalDataOutside: payloads in a data file that cannot be read.
+    """
+    found = scopes(model)
+    holders = {
+        (id(scope), name): (scope, tensor, node)
+        for scope in found
+        for name, tensor, node in _byte_tensors(scope)
+    }
+    uses: dict[tuple[int, str], list[Use]] = {}
+    for scope in found:
+        for node in scope.body.node:
+            index = _PAYLOAD_INPUT.get(node.op_type) if node.domain == DOMAIN else None
+            if index is None or index >= len(node.input):
+                continue
+            name = node.input[index]
+            home = scope.resolve(name)
+            if home is None or (id(home), name) not in holders:
+                raise InvalidGraph(
+                    f"{node.op_type} {node.name!r}: its payload {name!r} is no constant"
+                )
+            uses.setdefault((id(home), name), []).append(Use(scope, node, index))
+    return [
+        Stored(key[1], *holders[key], _bytes(holders[key][1], folder), tuple(users))
+        for key, users in uses.items()
+    ]
+
+
+def _byte_tensors(scope: Scope) -> Iterator[tuple[str, TensorProto, NodeProto | None]]:
+    if scope.graph is not None:
+        for tensor in scope.graph.initializer:
+            if tensor.data_type == TensorProto.UINT8:
+                yield tensor.name, tensor, None
+    for node in scope.body.node:
+        for attribute in node.attribute:
+            if (
+                attribute.type == AttributeProto.TENSOR
+                and attribute.t.data_type == TensorProto.UINT8
+            ):
+                yield node.output[0], attribute.t, node
+
+
+def _bytes(tensor: TensorProto, folder: Path) -> bytes:
+    if tensor.data_location == TensorProto.EXTERNAL:
+        return external_bytes(tensor, folder).tobytes()
+    return tensor.raw_data
+
+
+def _coded_row(payload: Stored) -> InspectRow:
+    weight = payload.decode()
+    elements = len(weight.codes)
+    return InspectRow(
+        name=payload.name.removesuffix(PAYLOAD_SUFFIX),
+        role=", ".join(sorted({use.node.op_type for use in payload.uses})),
+        shape=weight.shape,
+        dtype=NAMES[weight.dtype],
+        elements=elements,
+        density=int(np.count_nonzero(weight.codes)) / max(1, elements),
+        layout="dense" if read(payload.data).header.layout == LAYOUT_DENSE else "gaps",
+        bits=weight.bits,
+        centroids=len(weight.codebook),
+        bytes_before=elements * STORED[weight.dtype].itemsize,
+        bytes_now=len(payload.data),
+    )

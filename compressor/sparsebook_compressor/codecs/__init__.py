@@ -1,0 +1,1 @@
+"""Lossless codecs: pure encode/decode pairs over NumPy arrays."""

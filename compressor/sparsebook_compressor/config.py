@@ -1,0 +1,129 @@
+"""The config of a job: one JSON object, checked before anything else is looked at.
+
+Unknown keys are refused; keys and values of parts that are not built yet are refused by name, so that nobody believes
+an option was honoured that was not.
+"""
+
+import json
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sparsebook_compressor.errors import BadValue, UnknownOption
+from sparsebook_compressor.stages.share import Init
+
+Preset: TypeAlias = Literal["safe", "paper"]
+Output: TypeAlias = Literal["operator", "portable", "dense"]
+Codec: TypeAlias = Literal["huffman"]
+Scope: TypeAlias = Literal["weight", "global"]
+
+LATER_KEYS = {
+    "train": "retraining is not built yet: this version compresses without it",
+    "budget": "budgets are not built yet: set densities and bits under 'weights'",
+    "prune.rounds": "prune-retrain rounds are not built yet",
+    "share.objective": "sharing for bits is not built yet: sharing minimises the error",
+}
+LATER_VALUES = {
+    ("preset", "small"): "the preset 'small' is not built yet: use 'safe' or 'paper'",
+    ("prune.method", "obs"): "optimal brain surgeon is not built yet: use 'magnitude'",
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Density = Annotated[float, Field(ge=0.0, le=1.0, strict=False, allow_inf_nan=False)]
+Threshold = Annotated[float, Field(ge=0.0, strict=False, allow_inf_nan=False)]
+Bits = Annotated[int, Field(ge=1, le=8)]
+
+
+class WeightOverride(_Section):
+    """What a glob over weight names sets for the weights it matches; None leaves the preset's choice."""
+
+    density: Density | None = None
+    threshold: Threshold | None = None
+    bits: Bits | None = None
+    init: Init | None = None
+    codec: Codec | None = None
+    skip: bool = False
+
+
+class Prune(_Section):
+    """Pruning by magnitude; `scope` global ranks the elements of all weights together."""
+
+    method: Literal["magnitude"] = "magnitude"
+    scope: Scope = "weight"
+
+
+class Share(_Section):
+    """Sharing by one-dimensional k-means; `iterations` None runs Lloyd's algorithm to convergence."""
+
+    init: Init = "linear"
+    iterations: Annotated[int, Field(ge=0, le=100_000)] | None = None
+
+
+class Config(_Section):
+    """All that a caller decides. Defaults are those of the preset `safe`."""
+
+    preset: Preset = "safe"
+    output: Output = "operator"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    weights: dict[str, WeightOverride] = Field(default_factory=dict)
+    prune: Prune = Field(default_factory=Prune)
+    share: Share = Field(default_factory=Share)
+
+    @classmethod
+    def parse(cls, raw: Any) -> "Config":
+        """Check a decoded JSON object.
+
+        Raises:
+            UnknownOption: a key that does not exist, or belongs to a part that is not built yet.
+            BadValue: a value of the wrong type or out of range, or `raw` not an object.
+        """
+        if not isinstance(raw, dict):
+            raise BadValue(f"config: expected a JSON object, found {type(raw).__name__}")
+        _refuse_later(raw)
+        try:
+            config = cls.model_validate(raw)
+        except ValidationError as error:
+            _refuse_first(error)
+        for glob, override in config.weights.items():
+            if override.density is not None and override.threshold is not None:
+                raise BadValue(f"config weights.{glob}: give density or threshold, not both")
+        return config
+
+    @classmethod
+    def parse_json(cls, text: str | bytes) -> "Config":
+        """Decode and check JSON text.
+
+        Raises:
+            UnknownOption: as `parse`.
+            BadValue: as `parse`, or text that is not JSON.
+        """
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadValue(f"config: not JSON: {error}") from error
+        return cls.parse(raw)
+
+
+def _refuse_later(raw: dict[str, Any]) -> None:
+    flat: dict[str, Any] = dict(raw)
+    for section in ("prune", "share"):
+        if isinstance(raw.get(section), dict):
+            flat.update({f"{section}.{key}": value for key, value in raw[section].items()})
+    for key, reason in LATER_KEYS.items():
+        if key in flat:
+            raise UnknownOption(f"config {key}: {reason}")
+    for (key, value), reason in LATER_VALUES.items():
+        if flat.get(key) == value:
+            raise UnknownOption(f"config {key}: {reason}")
+
+
+def _refuse_first(error: ValidationError) -> NoReturn:
+    first = error.errors(include_url=False, include_input=True)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        raise UnknownOption(f"config {where}: no such option; see docs/configuration.md") from error
+    raise BadValue(f"config {where}: {first['msg']}, found {first['input']!r}") from error

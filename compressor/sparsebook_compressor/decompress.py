@@ -1,0 +1,122 @@
+"""An artifact back to a plain model: payloads become floats, operators the standard nodes that they stand for."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from onnx import AttributeProto, FunctionProto, ModelProto, helper
+
+from sparsebook_compressor import admit, pack
+from sparsebook_compressor.artifact import Stored, Use, payloads
+from sparsebook_compressor.errors import BadValue, InvalidGraph
+from sparsebook_compressor.report import FileFacts
+from sparsebook_compressor.rewrite.dense import stored
+from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
+from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon, fill
+
+
+def decompress(artifact: Path, output: Path) -> FileFacts:
+    """Write an artifact's model with plain floats in the place of payloads.
+
+    Args:
+        artifact: a file that holds `sparsebook` operators.
+        output: where the model goes; it appears whole or not at all.
+
+    Raises:
+        BadValue: no payload in the file: a plain model, or a portable or dense artifact, which needs no decoding.
+        InputError: the file is no ONNX model, or a payload is damaged.
+        StorageFull: no room left.
+    """
+    model = admit.load(artifact)
+    found = payloads(model, artifact.parent)
+    if not found:
+        raise BadValue(
+            f"{artifact.name}: no sparsebook operators in it; portable and dense artifacts open as they are"
+        )
+    surgeon = Surgeon(model)
+    for payload in found:
+        _restore(surgeon, payload)
+    surgeon.finish()
+    holders: list[ModelProto | FunctionProto] = [model, *model.functions]
+    for holder in holders:
+        _forget_domain(holder)
+    with pack.translate_errors(output):
+        _write(model, artifact.parent, output)
+    return pack.facts(output.parent, output.name)
+
+
+def _restore(surgeon: Surgeon, payload: Stored) -> None:
+    name = payload.name.removesuffix(PAYLOAD_SUFFIX)
+    decodes = [use for use in payload.uses if use.node.op_type == "Decode"]
+    if not decodes:
+        name = surgeon.fresh(name)
+    weight = payload.decode()
+    for use in decodes:
+        name = _cut_out(surgeon, use)
+    fill(payload.tensor, name, stored(weight))
+    if payload.node is not None:
+        payload.node.output[0] = name
+    for use in payload.uses:
+        if use.node.op_type != "Decode":
+            _standard(surgeon, use, name)
+
+
+def _cut_out(surgeon: Surgeon, use: Use) -> str:
+    """Drop a Decode, and the Cast behind it that made a narrow dtype; the name under which the weight was known."""
+    name = use.node.output[0]
+    casts = [
+        node
+        for node in use.scope.body.node
+        if node.op_type == "Cast" and name in node.input and name.endswith(".float32")
+    ]
+    surgeon.drop(use.scope, use.node)
+    for cast in casts:
+        surgeon.drop(use.scope, cast)
+        name = cast.output[0]
+    return name
+
+
+def _standard(surgeon: Surgeon, use: Use, name: str) -> None:
+    """The operator as the standard node of the same name; MatMul has no `transB`, so a Transpose goes before it."""
+    node = use.node
+    settings = {attribute.name: attribute for attribute in node.attribute}
+    activation = settings.get("activation", AttributeProto(s=b"none")).s
+    if activation != b"none":
+        raise InvalidGraph(
+            f"{node.op_type} {node.name!r}: activation {activation!r} is not known to this version"
+        )
+    node.domain = ""
+    node.input[use.index] = name
+    transposed = node.op_type == "MatMul" and "transB" in settings and settings["transB"].i == 1
+    extra = {"activation", "low", "high"} | ({"transB"} if node.op_type == "MatMul" else set())
+    kept = [
+        AttributeProto.FromString(a.SerializeToString())
+        for a in node.attribute
+        if a.name not in extra
+    ]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    if transposed:
+        turned = surgeon.fresh(f"{name}.transposed")
+        surgeon.put_before(
+            use.scope, node, helper.make_node("Transpose", [name], [turned], perm=[1, 0])
+        )
+        node.input[use.index] = turned
+
+
+def _forget_domain(holder: ModelProto | FunctionProto) -> None:
+    for index in reversed(range(len(holder.opset_import))):
+        if holder.opset_import[index].domain == DOMAIN:
+            del holder.opset_import[index]
+
+
+def _write(model: ModelProto, source: Path, output: Path) -> None:
+    """Through a folder beside the output; the data file, where there is one, is moved before the model."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+    try:
+        pack.write_model(model, partial, source, output.name)
+        for file in sorted(partial.iterdir(), key=lambda file: -len(file.name)):
+            file.replace(output.parent / file.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

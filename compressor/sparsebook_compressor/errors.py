@@ -1,0 +1,127 @@
+"""Everything that can go wrong, as one tree.
+
+    SparsebookError
+    ├── InputError               the caller can mend it (command line: exit status 2)
+    │   ├── NotOnnx              not an ONNX protobuf: empty, truncated, something else
+    │   ├── InvalidGraph         an ONNX file whose graph breaks the standard
+    │   ├── ExternalDataMissing  a weight's bytes live in a file that is not there, or is too short
+    │   ├── ExternalDataOutside  a weight's file lies outside the model's folder, or is a link
+    │   ├── NotFinite            a weight holds NaN or infinity
+    │   ├── NothingToCompress    no weight is left to work on
+    │   ├── UnknownOption        a config key that does not exist, or is not built yet
+    │   ├── BadValue             a config value that is not allowed
+    │   ├── BadData              the data file does not fit the model
+    │   ├── TooLarge             beyond a limit of the format or the settings
+    │   └── PayloadError         an encoded weight that breaks docs/format.md
+    ├── StorageFull              the disk has no room; nothing half-written is left
+    └── InternalError            a fault of Sparsebook's own, such as an artifact that does not load
+
+Every class carries `problem`, the slug under which docs/http.md documents it; only the service knows HTTP statuses.
+Messages name the file, the weight and the stage where there is one, and say what to do.
+"""
+
+from typing import ClassVar
+
+
+class SparsebookError(Exception):
+    """Base of all errors that Sparsebook raises on purpose."""
+
+    problem: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong inside Sparsebook"
+
+
+class InputError(SparsebookError):
+    """What was handed in cannot be used as it is."""
+
+
+class NotOnnx(InputError):
+    """The bytes are not an ONNX model."""
+
+    problem = "not-onnx"
+    title = "Not an ONNX file"
+
+
+class InvalidGraph(InputError):
+    """The file is ONNX, its graph is not valid."""
+
+    problem = "invalid-graph"
+    title = "The graph is not valid ONNX"
+
+
+class ExternalDataMissing(InputError):
+    """A file with a weight's bytes is missing or too short."""
+
+    problem = "external-data-missing"
+    title = "External data is missing"
+
+
+class ExternalDataOutside(InputError):
+    """A weight's file is outside the model's folder, or a link."""
+
+    problem = "external-data-outside"
+    title = "External data lies outside the model's folder"
+
+
+class NotFinite(InputError):
+    """A weight holds NaN or infinity."""
+
+    problem = "not-finite"
+    title = "A weight is not finite"
+
+
+class NothingToCompress(InputError):
+    """The model has no weight that could be compressed."""
+
+    problem = "nothing-to-compress"
+    title = "Nothing to compress"
+
+
+class UnknownOption(InputError):
+    """A config key that this version does not have."""
+
+    problem = "unknown-option"
+    title = "Unknown option"
+
+
+class BadValue(InputError):
+    """A config value out of its range."""
+
+    problem = "bad-value"
+    title = "A value is not allowed"
+
+
+class BadData(InputError):
+    """The data file does not fit the model's inputs."""
+
+    problem = "bad-data"
+    title = "The data does not fit the model"
+
+
+class TooLarge(InputError):
+    """More than a limit allows."""
+
+    problem = "too-large"
+    title = "Too large"
+
+
+class PayloadError(InputError):
+    """The bytes of an encoded weight break docs/format.md; `rule` is the id of section 5."""
+
+    problem = "invalid-graph"
+    title = "A payload is damaged"
+
+    def __init__(self, rule: str, detail: str) -> None:
+        """Build the message `payload: <rule>: <detail>` that every decoder gives."""
+        super().__init__(f"payload: {rule}: {detail}")
+        self.rule = rule
+
+
+class StorageFull(SparsebookError):
+    """No room left on the disk."""
+
+    problem = "storage-full"
+    title = "The storage is full"
+
+
+class InternalError(SparsebookError):
+    """A fault of Sparsebook's own."""

@@ -1,0 +1,150 @@
+"""What compressing a model would give, from a sample of every weight, in seconds; nothing is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor import admit, pack
+from sparsebook_compressor.config import Config, Output
+from sparsebook_compressor.graph.tensors import check_finite
+from sparsebook_compressor.graph.view import Weight, survey
+from sparsebook_compressor.payload import CodedWeight, encode
+from sparsebook_compressor.plan import Plan, PlanRow, make_plan, require_work
+from sparsebook_compressor.report import FileFacts, KeptRow
+from sparsebook_compressor.rewrite.portable import expected_bytes
+from sparsebook_compressor.stages.prune import Cut, cut_by_density, cut_by_rank, survivors_of
+from sparsebook_compressor.stages.share import share
+
+F32 = npt.NDArray[np.float32]
+Risk: TypeAlias = Literal["low", "medium", "high"]
+
+_BLOCKS = 16
+_BLOCK = 1 << 12
+# Relative RMS weight errors: below the first, outputs of the models tried stayed within a few percent; above the second,
+# pruning without retraining changed what they say.
+_LOW_ERROR, _HIGH_ERROR = 0.03, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """What is expected of one weight."""
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    elements: int
+    density: float
+    bits: int
+    bytes_before: int
+    bytes_expected: int
+    relative_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is expected of a model; `risk` is to its accuracy without retraining, and `why` says what it rests on."""
+
+    input: FileFacts
+    rows: tuple[EstimateRow, ...]
+    kept: tuple[KeptRow, ...]
+    bytes_before: int
+    bytes_expected: int
+    ratio: float
+    risk: Risk
+    why: str
+
+
+def estimate(model: Path, config: Config | None = None) -> Estimate:
+    """Plan a compression and code samples of up to 65,536 elements of every weight.
+
+    Raises:
+        InputError: model or config cannot be used; the class says which.
+    """
+    config = config or Config()
+    parsed = admit.load(model)
+    source = pack.source_facts(model, parsed)
+    view = survey(parsed, model.parent)
+    plan = make_plan(view, config)
+    require_work(plan, model.name)
+    weights = {weight.name: weight for weight in view.weights}
+    shared_cut = _global_cut(plan, weights) if plan.scope == "global" else None
+    rows = tuple(
+        _row(weights[row.name], row, shared_cut, plan.seed, config.output) for row in plan.rows
+    )
+    before = sum(row.bytes_before for row in rows)
+    after = sum(min(row.bytes_expected, row.bytes_before) for row in rows)
+    total = source.bytes - before + after
+    risk, why = _risk(rows)
+    kept = tuple(KeptRow(kept.name, kept.shape, kept.bytes, kept.reason) for kept in plan.kept)
+    return Estimate(source, rows, kept, source.bytes, total, source.bytes / total, risk, why)
+
+
+def _sample(weight: Weight) -> F32:
+    """Blocks of neighbours, evenly spread: gaps between non-zeros are as in the whole weight."""
+    values = weight.read()
+    if len(values) <= _BLOCKS * _BLOCK:
+        sample = np.array(values)
+    else:
+        starts = np.linspace(0, len(values) - _BLOCK, _BLOCKS).astype(np.int64)
+        sample = np.concatenate([values[start : start + _BLOCK] for start in starts])
+    check_finite(sample, weight.name)
+    return sample
+
+
+def _global_cut(plan: Plan, weights: dict[str, Weight]) -> Cut:
+    rows = [row for row in plan.rows if row.threshold is None]
+    samples = [_sample(weights[row.name]) for row in rows]
+    # Every weight counts by its sample: an estimate, good where the weights are of like size.
+    keep = sum(
+        survivors_of(row.density or 0.0, len(sample))
+        for row, sample in zip(rows, samples, strict=True)
+    )
+    return cut_by_rank(lambda: iter(samples), keep)
+
+
+def _row(
+    weight: Weight, row: PlanRow, shared_cut: Cut | None, seed: int, output: Output
+) -> EstimateRow:
+    sample = _sample(weight)
+    if row.threshold is not None:
+        cut = Cut(row.threshold)
+    else:
+        cut = shared_cut or cut_by_density(sample, 1.0 if row.density is None else row.density)
+    shared = share(sample, cut, row.centroids, row.init, row.iterations, seed)
+    bits = max(1, len(shared.codebook).bit_length())
+    _, facts = encode(
+        CodedWeight((len(sample),), weight.dtype, bits, shared.codebook, shared.codes)
+    )
+    scale = row.elements / max(1, len(sample))
+    streams = (facts.bytes_codes + facts.bytes_gaps) * scale
+    expected = int(streams) + facts.bytes_codebook + facts.bytes_tables
+    if output == "dense":
+        expected = weight.stored_bytes
+    elif output == "portable":
+        nonzeros = int(facts.nonzeros * scale)
+        expected = expected_bytes(row.elements, nonzeros, len(shared.codebook))
+    squared = shared.squared_error / shared.squared_norm if shared.squared_norm else 0.0
+    return EstimateRow(
+        name=row.name,
+        role=row.role,
+        shape=row.shape,
+        elements=row.elements,
+        density=facts.nonzeros / max(1, len(sample)),
+        bits=row.bits,
+        bytes_before=weight.stored_bytes,
+        bytes_expected=expected,
+        relative_error=squared**0.5,
+    )
+
+
+def _risk(rows: tuple[EstimateRow, ...]) -> tuple[Risk, str]:
+    worst = max(rows, key=lambda row: row.relative_error)
+    text = f"the largest relative error of a weight is {worst.relative_error:.1%} ({worst.name})"
+    if worst.relative_error <= _LOW_ERROR:
+        return "low", text
+    if worst.relative_error <= _HIGH_ERROR:
+        return "medium", f"{text}; compare outputs on your own data"
+    return "high", f"{text}; without retraining accuracy will drop"

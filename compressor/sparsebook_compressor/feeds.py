@@ -1,0 +1,146 @@
+"""What a model is run on to measure it: samples that were given, or synthetic ones that its graph accepts."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+
+from sparsebook_compressor.errors import BadData, InputError
+
+Array = npt.NDArray[np.generic]
+Feed = dict[str, Array]
+
+# Sizes to try for free dimensions other than the batch, until the original model runs.
+SYNTHETIC_SIZES = (32, 64, 224, 512, 48, 16, 128, 8, 1)
+SYNTHETIC_SAMPLES = 8
+MOST_SAMPLES = 256
+_TEST_SHARE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input of the graph; None stands for a free dimension."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    dims: tuple[int | None, ...]
+
+
+def input_specs(model: ModelProto) -> tuple[InputSpec, ...]:
+    """The graph's inputs that are not initializers.
+
+    Raises:
+        InputError: an input that is no tensor of numbers (a sequence, strings).
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return tuple(_spec(value) for value in model.graph.input if value.name not in constants)
+
+
+def synthetic(
+    specs: tuple[InputSpec, ...], size: int, rows: int, seed: int, samples: int = SYNTHETIC_SAMPLES
+) -> list[Feed]:
+    """Made-up samples: standard normal floats, integers below `rows`, masks of ones.
+
+    Args:
+        specs: the inputs.
+        size: for free dimensions; the first one of an input is its batch, 1.
+        rows: exclusive bound of integers, the smallest table they may look up.
+        seed: for all values.
+        samples: how many feeds.
+    """
+    rng = np.random.default_rng(seed)
+    return [{spec.name: _values(spec, size, rows, rng) for spec in specs} for _ in range(samples)]
+
+
+def given(path: Path, specs: tuple[InputSpec, ...], seed: int) -> list[Feed]:
+    """Samples of a data file: its test part where it has one, else a tenth split off by the seed.
+
+    Args:
+        path: an .npz with an array for every input, samples on the first axis.
+        specs: the inputs.
+        seed: for the split.
+
+    Raises:
+        BadData: not an .npz, an input missing, a wrong shape or dtype, NaN, or no samples.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            prefix = "test_" if any(f"test_{spec.name}" in file for spec in specs) else ""
+            arrays = {spec.name: _array(file, prefix, spec, path.name) for spec in specs}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise BadData(f"{path.name}: not a readable .npz of plain arrays: {error}") from error
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) != 1 or 0 in counts:
+        lengths = {name: len(array) for name, array in arrays.items()}
+        raise BadData(
+            f"{path.name}: every array needs the same number of samples, at least one; found {lengths}"
+        )
+    total = counts.pop()
+    order = np.arange(total)
+    if not prefix and total > 1:
+        order = np.random.default_rng(seed).permutation(total)[: max(1, total // _TEST_SHARE)]
+    return [
+        {spec.name: _sample(arrays[spec.name], spec, int(index)) for spec in specs}
+        for index in order[:MOST_SAMPLES]
+    ]
+
+
+def _spec(value: ValueInfoProto) -> InputSpec:
+    kind = value.type.WhichOneof("value")
+    element = value.type.tensor_type.elem_type
+    if kind != "tensor_type" or element in (TensorProto.STRING, TensorProto.UNDEFINED):
+        raise InputError(f"input {value.name!r} is no tensor of numbers")
+    dims = tuple(
+        dim.dim_value if dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0 else None
+        for dim in value.type.tensor_type.shape.dim
+    )
+    return InputSpec(value.name, helper.tensor_dtype_to_np_dtype(element), dims)
+
+
+def _values(spec: InputSpec, size: int, rows: int, rng: np.random.Generator) -> Array:
+    shape = tuple(
+        dim if dim is not None else 1 if axis == 0 else size for axis, dim in enumerate(spec.dims)
+    )
+    if spec.dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(spec.dtype)
+    if spec.dtype.kind in "iu":
+        if "mask" in spec.name.lower():
+            return np.ones(shape, spec.dtype)
+        return rng.integers(0, max(1, rows), shape).astype(spec.dtype)
+    return rng.standard_normal(shape).astype(spec.dtype)
+
+
+def _array(file: "np.lib.npyio.NpzFile", prefix: str, spec: InputSpec, name: str) -> Array:
+    key = prefix + spec.name
+    if key not in file:
+        found = ", ".join(sorted(file.files)) or "nothing"
+        raise BadData(f"{name}: no array {key!r} for the input {spec.name!r}; found {found}")
+    array: Array = file[key]
+    if array.dtype.kind != spec.dtype.kind and not {array.dtype.kind, spec.dtype.kind} <= {
+        "i",
+        "u",
+    }:
+        raise BadData(
+            f"{name}: array {key!r} is {array.dtype}, the input takes {spec.dtype}; convert it before"
+        )
+    fixed = spec.dims if array.ndim == len(spec.dims) + 1 else spec.dims[1:]
+    shape = array.shape[1:] if array.ndim else ()
+    head = spec.dims[0] if spec.dims and array.ndim == len(spec.dims) else None
+    fits = len(shape) == len(fixed) and all(
+        dim is None or dim == found for dim, found in zip(fixed, shape, strict=True)
+    )
+    if not fits or head not in (None, 1):
+        wants = "x".join("?" if dim is None else str(dim) for dim in spec.dims)
+        raise BadData(
+            f"{name}: array {key!r} has shape {array.shape}, the input takes {wants} a sample"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadData(f"{name}: array {key!r} holds NaN or infinity")
+    return array.astype(spec.dtype, copy=False)
+
+
+def _sample(array: Array, spec: InputSpec, index: int) -> Array:
+    return array[index] if array.ndim == len(spec.dims) + 1 else array[index : index + 1]

@@ -1,0 +1,90 @@
+"""What a constant is to the node that consumes it: a weight with a role, or something to leave alone."""
+
+from typing import Literal, TypeAlias
+
+from onnx import NodeProto
+
+Role: TypeAlias = Literal[
+    "gemm",
+    "matmul",
+    "conv",
+    "depthwise-conv",
+    "conv-transpose",
+    "recurrent",
+    "embedding",
+    "other",
+]
+
+_CONTRIB = "com.microsoft"
+_STANDARD = ("", "ai.onnx")
+
+# (domain, op) -> input index -> role. Ops that are not listed consume no weight: their constants are operands
+# (anchors, scales, position tables), which a small relative error can ruin.
+_SLOTS: dict[tuple[str, str], dict[int, Role]] = {
+    ("", "Gemm"): {0: "gemm", 1: "gemm"},
+    ("", "MatMul"): {0: "matmul", 1: "matmul"},
+    ("", "Conv"): {1: "conv"},
+    ("", "ConvTranspose"): {1: "conv-transpose"},
+    ("", "DeformConv"): {1: "conv"},
+    ("", "LSTM"): {1: "recurrent", 2: "recurrent"},
+    ("", "GRU"): {1: "recurrent", 2: "recurrent"},
+    ("", "RNN"): {1: "recurrent", 2: "recurrent"},
+    ("", "Gather"): {0: "embedding"},
+    ("", "Einsum"): {0: "other", 1: "other"},
+    (_CONTRIB, "Attention"): {1: "other"},
+    (_CONTRIB, "FusedConv"): {1: "conv"},
+    (_CONTRIB, "FusedGemm"): {0: "gemm", 1: "gemm"},
+    (_CONTRIB, "FusedMatMul"): {0: "matmul", 1: "matmul"},
+    (_CONTRIB, "EmbedLayerNormalization"): {2: "embedding", 3: "embedding", 4: "embedding"},
+}
+
+# Ops that hand a constant on: the role is decided by who consumes their output.
+_PASSING = frozenset(
+    {"Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Flatten"}
+)
+
+_QUANTISED = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "ConvInteger",
+        "MatMulInteger",
+        "MatMulNBits",
+        "QAttention",
+        "QGemm",
+        "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat",
+    }
+)
+
+
+def domain_of(node: NodeProto) -> str:
+    """The node's domain, "" for the standard one under either of its names."""
+    return "" if node.domain in _STANDARD else node.domain
+
+
+def passes_on(node: NodeProto, index: int) -> bool:
+    """Whether the node hands its input on unchanged but for shape, order or dtype."""
+    return index == 0 and domain_of(node) == "" and node.op_type in _PASSING
+
+
+def role_of(node: NodeProto, index: int, shape: tuple[int, ...]) -> Role | None:
+    """The role of a constant of this shape as input `index` of a node; None where it is no weight."""
+    role = _SLOTS.get((domain_of(node), node.op_type), {}).get(index)
+    if role == "conv" and _group(node) > 1 and len(shape) > 1 and shape[1] == 1:
+        return "depthwise-conv"
+    return role
+
+
+def reason_against(node: NodeProto, index: int) -> str:
+    """Why a constant at this input is left alone."""
+    if node.op_type in _QUANTISED:
+        return f"belongs to a quantised node ({node.op_type})"
+    return f"operand of {node.op_type} (input {index}), not a weight"
+
+
+def _group(node: NodeProto) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == "group"), 1)

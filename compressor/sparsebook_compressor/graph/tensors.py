@@ -1,0 +1,222 @@
+"""Reading float tensors out of an ONNX file, wherever their bytes are, without trusting what they declare."""
+
+import math
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from onnx import SparseTensorProto, TensorProto
+
+from sparsebook_compressor.errors import (
+    ExternalDataMissing,
+    ExternalDataOutside,
+    InvalidGraph,
+    NotFinite,
+)
+
+F32 = npt.NDArray[np.float32]
+
+STORED: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype("<f4"),
+    TensorProto.DOUBLE: np.dtype("<f8"),
+    TensorProto.FLOAT16: np.dtype("<f2"),
+    TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
+}
+NAMES: dict[int, str] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.BFLOAT16: "bfloat16",
+}
+_CHUNK = 1 << 22
+
+
+def is_float(tensor: TensorProto) -> bool:
+    """Whether the tensor is of a dtype that can be compressed."""
+    return tensor.data_type in STORED
+
+
+def elements_of(tensor: TensorProto) -> int:
+    """Elements that the dimensions declare.
+
+    Raises:
+        InvalidGraph: a negative dimension.
+    """
+    if any(dim < 0 for dim in tensor.dims):
+        raise InvalidGraph(f"tensor {tensor.name!r}: negative dimension in {list(tensor.dims)}")
+    return math.prod(tensor.dims)
+
+
+def stored_bytes(tensor: TensorProto) -> int:
+    """Bytes that the tensor's elements take in its own dtype."""
+    return elements_of(tensor) * STORED[tensor.data_type].itemsize
+
+
+def read_stored(tensor: TensorProto, folder: Path) -> npt.NDArray[np.generic]:
+    """The elements in their own dtype, flat; a view of the file or of the protobuf where that is possible.
+
+    Args:
+        tensor: float32, float64, float16 or bfloat16.
+        folder: the model's, for external data.
+
+    Raises:
+        InvalidGraph: the data does not have the size that the dimensions declare.
+        ExternalDataMissing, ExternalDataOutside: see `external_file`.
+    """
+    elements = elements_of(tensor)
+    dtype = STORED[tensor.data_type]
+    if tensor.data_location == TensorProto.EXTERNAL:
+        return _read_external(tensor, elements, dtype, folder)
+    if tensor.raw_data:
+        _check_size(tensor, len(tensor.raw_data), elements * dtype.itemsize, "bytes")
+        return np.frombuffer(tensor.raw_data, dtype)
+    if tensor.data_type == TensorProto.FLOAT:
+        values: npt.NDArray[np.generic] = np.array(tensor.float_data, dtype)
+    elif tensor.data_type == TensorProto.DOUBLE:
+        values = np.array(tensor.double_data, dtype)
+    else:
+        values = np.array(tensor.int32_data, np.uint32).astype(np.uint16).view(dtype)
+    _check_size(tensor, len(values), elements, "elements")
+    return values
+
+
+def read(tensor: TensorProto, folder: Path) -> F32:
+    """The elements as float32, flat; float64 is rounded. Errors as `read_stored`."""
+    return read_stored(tensor, folder).astype(np.float32, copy=False)
+
+
+def read_sparse(sparse: SparseTensorProto, folder: Path) -> F32:
+    """A sparse tensor made dense, float32, flat (ONNX IR: linear or coordinate indices).
+
+    Raises:
+        InvalidGraph: indices of a wrong shape or outside the tensor.
+    """
+    name = sparse.values.name
+    values = read(sparse.values, folder)
+    total = math.prod(sparse.dims)
+    indices = np.frombuffer(sparse.indices.raw_data, "<i8")
+    if not sparse.indices.raw_data:
+        indices = np.array(sparse.indices.int64_data, np.int64)
+    if list(sparse.indices.dims) == [len(values), len(sparse.dims)] and len(sparse.dims) > 1:
+        if len(indices) != len(values) * len(sparse.dims):
+            raise InvalidGraph(f"sparse tensor {name!r}: its indices do not match its values")
+        coordinates = indices.reshape(len(values), len(sparse.dims))
+        if (coordinates < 0).any() or (coordinates >= np.array(sparse.dims)).any():
+            raise InvalidGraph(f"sparse tensor {name!r}: an index lies outside {list(sparse.dims)}")
+        indices = np.ravel_multi_index(tuple(coordinates.T), tuple(sparse.dims)).astype(np.int64)
+    if len(indices) != len(values) or (
+        len(indices) and not 0 <= indices.min() <= indices.max() < total
+    ):
+        raise InvalidGraph(
+            f"sparse tensor {name!r}: its indices do not match its values or dimensions"
+        )
+    dense = np.zeros(total, np.float32)
+    dense[indices] = values
+    return dense
+
+
+def check_finite(values: F32, name: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        NotFinite: naming the weight and the first such element.
+    """
+    for start in range(0, len(values), _CHUNK):
+        finite = np.isfinite(values[start : start + _CHUNK])
+        if not finite.all():
+            at = start + int(np.argmin(finite))
+            raise NotFinite(
+                f"weight {name!r}: element {at} is {values[at]}; mend the model or leave the weight out with "
+                f'{{"weights": {{"{name}": {{"skip": true}}}}}}'
+            )
+
+
+def external_file(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | None]:
+    """File, offset and length of external data, confined to the model's folder.
+
+    Raises:
+        ExternalDataOutside: an absolute path, `..`, a symbolic or hard link, or something that is no plain file.
+        ExternalDataMissing: no such file.
+        InvalidGraph: offset or length that are no numbers.
+    """
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    path = PurePosixPath(location)
+    if (
+        not location
+        or path.is_absolute()
+        or ".." in path.parts
+        or "\\" in location
+        or "\0" in location
+    ):
+        raise ExternalDataOutside(
+            f"weight {tensor.name!r}: external data {location!r} must be a file in the model's folder"
+        )
+    file = folder.joinpath(*path.parts)
+    for step in [file, *file.parents[: len(path.parts) - 1]]:
+        if step.is_symlink():
+            raise ExternalDataOutside(
+                f"weight {tensor.name!r}: external data {location!r} is a symbolic link"
+            )
+    try:
+        facts = os.lstat(file)
+    except OSError as error:
+        raise ExternalDataMissing(
+            f"weight {tensor.name!r}: external data {location!r} is not there; hand it in with the model"
+        ) from error
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+        raise ExternalDataOutside(
+            f"weight {tensor.name!r}: external data {location!r} is not a plain file of its own (hard link, folder or device)"
+        )
+    try:
+        offset = int(entries.get("offset", "0"))
+        length = int(entries["length"]) if "length" in entries else None
+    except ValueError as error:
+        raise InvalidGraph(
+            f"weight {tensor.name!r}: offset and length must be whole numbers"
+        ) from error
+    if offset < 0 or (length is not None and length < 0):
+        raise InvalidGraph(f"weight {tensor.name!r}: offset and length must not be negative")
+    return file, offset, length
+
+
+def external_bytes(tensor: TensorProto, folder: Path) -> npt.NDArray[np.uint8]:
+    """External data of any dtype as it stands, uint8[bytes]. Errors as `read_stored`."""
+    file, offset, length = external_file(tensor, folder)
+    if length is None:
+        length = file.stat().st_size - offset
+    return _map(tensor, length, np.dtype(np.uint8), file, offset)
+
+
+def _read_external(
+    tensor: TensorProto, elements: int, dtype: np.dtype[np.generic], folder: Path
+) -> npt.NDArray[np.generic]:
+    file, offset, length = external_file(tensor, folder)
+    if length is not None:
+        _check_size(tensor, length, elements * dtype.itemsize, "bytes")
+    return _map(tensor, elements, dtype, file, offset)
+
+
+def _map(
+    tensor: TensorProto, elements: int, dtype: np.dtype[Any], file: Path, offset: int
+) -> npt.NDArray[Any]:
+    need = elements * dtype.itemsize
+    if offset + need > file.stat().st_size:
+        raise ExternalDataMissing(
+            f"weight {tensor.name!r}: needs bytes {offset} to {offset + need} of {file.name!r}, "
+            f"which has {file.stat().st_size}"
+        )
+    if elements == 0:
+        return np.zeros(0, dtype)
+    return np.memmap(file, dtype, "r", offset, (elements,))
+
+
+def _check_size(tensor: TensorProto, found: int, expected: int, unit: str) -> None:
+    if found != expected:
+        raise InvalidGraph(
+            f"tensor {tensor.name!r}: {found} {unit} of data for dimensions {list(tensor.dims)}, which need {expected}"
+        )

@@ -1,0 +1,249 @@
+"""The graph view: every weight of a model once, with its place, its role and its consumers."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from onnx import AttributeProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+
+from sparsebook_compressor.errors import InvalidGraph
+from sparsebook_compressor.graph import tensors
+from sparsebook_compressor.graph.roles import Role, domain_of, passes_on, reason_against, role_of
+from sparsebook_compressor.graph.scopes import Scope, scopes
+
+F32 = npt.NDArray[np.float32]
+Holder: TypeAlias = TensorProto | SparseTensorProto
+
+# A payload's header, codebook and node take about as many bytes as this many floats.
+TINY = 128
+# Nodes that may stand between a weight and its consumer; exporters write one to three.
+_LONGEST_CHAIN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """A node that consumes a weight.
+
+    Attributes:
+        node: the consumer.
+        index: which of its inputs the weight reaches.
+        scope: where the node lives: the weight's own scope or one nested in it.
+        via: nodes between weight and consumer that hand it on (Transpose, Cast, …), first one first.
+    """
+
+    node: NodeProto
+    index: int
+    scope: Scope
+    via: tuple[NodeProto, ...] = ()
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the weight, a matrix, reaches the consumer through nothing but one Transpose."""
+        return len(self.via) == 1 and self.via[0].op_type == "Transpose"
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A constant float tensor that some node consumes as its parameter.
+
+    Attributes:
+        name: unique in the model: the tensor's name, after the scope's path where that is needed.
+        value: the tensor's name in its scope.
+        scope: where it is defined.
+        holder: the tensor, dense or sparse.
+        node: the Constant node that holds it; None for an initializer.
+        role: of the first consumer that gives it one.
+        uses: all consumers.
+    """
+
+    name: str
+    value: str
+    scope: Scope = field(repr=False)
+    holder: Holder = field(repr=False)
+    node: NodeProto | None = field(repr=False)
+    shape: tuple[int, ...]
+    dtype: int
+    role: Role
+    uses: tuple[Use, ...] = field(repr=False)
+    folder: Path = field(repr=False)
+
+    @property
+    def elements(self) -> int:
+        """Product of the dimensions."""
+        return math.prod(self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the elements as floats of the weight's dtype."""
+        return self.elements * tensors.STORED[self.dtype].itemsize
+
+    def read(self) -> F32:
+        """The elements, float32[elements], read anew on every call.
+
+        Raises:
+            InvalidGraph, ExternalDataMissing, ExternalDataOutside: the bytes are not what the model declares.
+        """
+        if isinstance(self.holder, SparseTensorProto):
+            return tensors.read_sparse(self.holder, self.folder)
+        return tensors.read(self.holder, self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A float constant that is no weight, and why."""
+
+    name: str
+    shape: tuple[int, ...]
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class GraphView:
+    """What the survey found."""
+
+    weights: tuple[Weight, ...]
+    kept: tuple[Kept, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Constant:
+    value: str
+    scope: Scope
+    holder: Holder
+    node: NodeProto | None
+
+    @property
+    def tensor(self) -> TensorProto:
+        return self.holder.values if isinstance(self.holder, SparseTensorProto) else self.holder
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.holder.dims)
+
+
+def survey(model: ModelProto, folder: Path) -> GraphView:
+    """Find the weights of a model.
+
+    Args:
+        model: as parsed, external data not loaded.
+        folder: the model's, for external data.
+
+    Raises:
+        InvalidGraph: nesting too deep, or a tensor with a negative dimension.
+    """
+    found = scopes(model)
+    uses = _uses_by_value(found)
+    weights: list[Weight] = []
+    kept: list[Kept] = []
+    names: set[str] = set()
+    for constant in _constants(found):
+        if any(dim < 0 for dim in constant.shape):
+            raise InvalidGraph(f"tensor {constant.value!r}: negative dimension in {constant.shape}")
+        name = constant.value
+        if name in names:
+            name = f"{constant.scope.path}/{name}"
+        names.add(name)
+        consumers = tuple(_consumers(uses, constant.scope, constant.value))
+        role = _role(constant, consumers)
+        if isinstance(role, str):
+            dtype = constant.tensor.data_type
+            weights.append(
+                Weight(
+                    name,
+                    constant.value,
+                    constant.scope,
+                    constant.holder,
+                    constant.node,
+                    constant.shape,
+                    dtype,
+                    role,
+                    consumers,
+                    folder,
+                )
+            )
+        else:
+            size = tensors.stored_bytes(constant.tensor)
+            kept.append(Kept(name, constant.shape, size, role.reason))
+    return GraphView(tuple(weights), tuple(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftAlone:
+    reason: str
+
+
+def _role(constant: _Constant, consumers: tuple[Use, ...]) -> Role | _LeftAlone:
+    if constant.value in constant.scope.outputs:
+        return _LeftAlone("is an output of its graph")
+    if not consumers:
+        return _LeftAlone("no node consumes it")
+    roles = [role_of(use.node, use.index, constant.shape) for use in consumers]
+    role = next((role for role in roles if role is not None), None)
+    if role is None:
+        return _LeftAlone(reason_against(consumers[0].node, consumers[0].index))
+    blocked = next((use for use, r in zip(consumers, roles, strict=True) if r is None), None)
+    if blocked is not None and "quantised" in (why := reason_against(blocked.node, blocked.index)):
+        return _LeftAlone(why)
+    if len(constant.shape) < 2:
+        return _LeftAlone("a vector")
+    elements = math.prod(constant.shape)
+    if elements < TINY:
+        return _LeftAlone(f"tiny: {elements} elements, at least {TINY} are worth coding")
+    return role
+
+
+def _constants(found: list[Scope]) -> Iterator[_Constant]:
+    for scope in found:
+        if scope.graph is not None:
+            for tensor in scope.graph.initializer:
+                if tensors.is_float(tensor):
+                    yield _Constant(tensor.name, scope, tensor, None)
+            for sparse in scope.graph.sparse_initializer:
+                if tensors.is_float(sparse.values):
+                    yield _Constant(sparse.values.name, scope, sparse, None)
+        for node in scope.body.node:
+            if node.op_type == "Constant" and domain_of(node) == "" and len(node.output) == 1:
+                yield from _of_node(node, scope)
+
+
+def _of_node(node: NodeProto, scope: Scope) -> Iterator[_Constant]:
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.TENSOR and tensors.is_float(attribute.t):
+            yield _Constant(node.output[0], scope, attribute.t, node)
+        elif attribute.type == AttributeProto.SPARSE_TENSOR and tensors.is_float(
+            attribute.sparse_tensor.values
+        ):
+            yield _Constant(node.output[0], scope, attribute.sparse_tensor, node)
+
+
+_Uses: TypeAlias = dict[tuple[int, str], list[tuple[NodeProto, int, Scope]]]
+
+
+def _uses_by_value(found: list[Scope]) -> _Uses:
+    """Consumers of every value, by the scope that defines it and its name."""
+    uses: _Uses = {}
+    for scope in found:
+        for node in scope.body.node:
+            for index, name in enumerate(node.input):
+                home = scope.resolve(name) if name else None
+                if home is not None:
+                    uses.setdefault((id(home), name), []).append((node, index, scope))
+    return uses
+
+
+def _consumers(uses: _Uses, home: Scope, name: str) -> Iterator[Use]:
+    pending: list[tuple[Scope, str, tuple[NodeProto, ...]]] = [(home, name, ())]
+    while pending:
+        where, value, via = pending.pop()
+        for node, index, scope in uses.get((id(where), value), []):
+            # An output of a scope leaves the view: then the node that hands it on is the consumer that is known.
+            onward = passes_on(node, index) and node.output[0] not in scope.outputs
+            if onward and len(via) < _LONGEST_CHAIN:
+                pending.append((scope, node.output[0], (*via, node)))
+            else:
+                yield Use(node, index, scope, via)

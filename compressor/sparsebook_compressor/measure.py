@@ -1,0 +1,202 @@
+"""Running models in ONNX Runtime to measure them: the artifact's outputs against the original's.
+
+The two sessions never live at the same time: the original's outputs wait in a temporary folder.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from sparsebook_compressor.errors import InternalError
+from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, synthetic
+from sparsebook_compressor.report import Fidelity, OutputFidelity
+
+Array = npt.NDArray[np.generic]
+F64 = npt.NDArray[np.float64]
+
+
+class CannotRun(Exception):
+    """ONNX Runtime refuses the original model, or none of the inputs tried suits it; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The original's outputs for every feed, in files."""
+
+    folder: Path
+    feeds: list[Feed]
+    names: list[str]
+
+
+def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
+    """A CPU session; `library` brings the operator domain."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    if library is not None:
+        options.register_custom_ops_library(str(library))
+    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def fidelity(
+    original: Path,
+    artifact: Path,
+    specs: tuple[InputSpec, ...],
+    given: list[Feed] | None,
+    *,
+    rows: int,
+    seed: int,
+    output: str,
+    library: Path | None,
+) -> Fidelity:
+    """Compare an artifact with its original.
+
+    Args:
+        original: the model that was handed in.
+        artifact: what became of it.
+        specs: inputs of both.
+        given: the user's samples; None makes synthetic ones.
+        rows: exclusive bound of synthetic integers.
+        seed: of synthetic inputs.
+        output: what the artifact is, for the report.
+        library: the operator library, which an artifact with operators needs.
+
+    Raises:
+        InternalError: the original runs and the artifact does not.
+    """
+    kind = "synthetic" if given is None else "given"
+    with tempfile.TemporaryDirectory(prefix="sparsebook-") as folder:
+        try:
+            reference = _run_original(original, specs, given, rows, seed, Path(folder))
+        except CannotRun as reason:
+            return Fidelity(kind, 0, output, (), str(reason))
+        comparisons = _run_artifact(artifact, library, reference)
+    outputs = tuple(
+        comparison.result(name)
+        for name, comparison in zip(reference.names, comparisons, strict=True)
+        if comparison.elements
+    )
+    return Fidelity(kind, len(reference.feeds), output, outputs)
+
+
+def _run_original(
+    model: Path,
+    specs: tuple[InputSpec, ...],
+    given: list[Feed] | None,
+    rows: int,
+    seed: int,
+    folder: Path,
+) -> Reference:
+    try:
+        running = session(model)
+    except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
+        raise CannotRun(f"ONNX Runtime does not load the original: {_first_line(error)}") from error
+    names = [output.name for output in running.get_outputs()]
+    failure = ""
+    candidates = [given] if given is not None else _synthetic_candidates(specs, rows, seed)
+    for feeds in candidates:
+        try:
+            for index, feed in enumerate(feeds):
+                _save(folder, index, running.run(None, feed))
+        except Exception as error:  # the next size may suit; the last reason is reported
+            failure = _first_line(error)
+            continue
+        return Reference(folder, feeds, names)
+    raise CannotRun(
+        f"the original does not run on {'the data' if given else 'synthetic inputs'}: {failure}"
+    )
+
+
+def _synthetic_candidates(specs: tuple[InputSpec, ...], rows: int, seed: int) -> list[list[Feed]]:
+    free = any(dim is None for spec in specs for dim in spec.dims[1:])
+    return [synthetic(specs, size, rows, seed) for size in (SYNTHETIC_SIZES if free else (1,))]
+
+
+def _run_artifact(
+    artifact: Path, library: Path | None, reference: Reference
+) -> "list[_Comparison]":
+    try:
+        running = session(artifact, library)
+        comparisons = [_Comparison() for _ in reference.names]
+        for index, feed in enumerate(reference.feeds):
+            for number, found in enumerate(running.run(None, feed)):
+                expected = _load(reference.folder, index, number)
+                if isinstance(found, np.ndarray) and expected is not None:
+                    comparisons[number].add(expected, found)
+    except Exception as error:
+        raise InternalError(
+            f"verify: the artifact does not run though the original does: {_first_line(error)}"
+        ) from error
+    return comparisons
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """Sums over all samples of one output."""
+
+    elements: int = 0
+    largest: float = 0.0
+    squared_error: float = 0.0
+    squared_expected: float = 0.0
+    squared_found: float = 0.0
+    product: float = 0.0
+    positions: int = 0
+    agreeing: int = 0
+
+    def add(self, expected: Array, found: Array) -> None:
+        if expected.dtype.kind not in "fiub" or expected.size == 0:
+            return
+        if expected.shape != found.shape:
+            # The shape depends on the values (detections): only what both have can be compared.
+            common = tuple(
+                slice(0, min(pair)) for pair in zip(expected.shape, found.shape, strict=True)
+            )
+            expected, found = expected[common], found[common]
+        a, b = expected.astype(np.float64), found.astype(np.float64)
+        finite = np.isfinite(a)
+        same = np.where(finite, b, 0.0)
+        a = np.where(finite, a, 0.0)
+        difference = a - same
+        self.elements += a.size
+        self.largest = max(self.largest, float(np.abs(difference).max(initial=0.0)))
+        self.squared_error += float(np.square(difference).sum())
+        self.squared_expected += float(np.square(a).sum())
+        self.squared_found += float(np.square(same).sum())
+        self.product += float((a * same).sum())
+        if a.ndim and a.shape[-1] >= 2:
+            self.positions += a[..., 0].size
+            self.agreeing += int((a.argmax(-1) == same.argmax(-1)).sum())
+
+    def result(self, name: str) -> OutputFidelity:
+        norms = (self.squared_expected * self.squared_found) ** 0.5
+        relative = (
+            (self.squared_error / self.squared_expected) ** 0.5
+            if self.squared_expected
+            else float(self.squared_error > 0)
+        )
+        return OutputFidelity(
+            name=name,
+            max_error=self.largest,
+            relative_error=relative,
+            cosine=self.product / norms if norms else float(self.squared_error == 0),
+            agreement=self.agreeing / self.positions if self.positions else None,
+        )
+
+
+def _save(folder: Path, sample: int, outputs: list[object]) -> None:
+    for number, value in enumerate(outputs):
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            np.save(folder / f"{sample}-{number}.npy", value)
+
+
+def _load(folder: Path, sample: int, number: int) -> Array | None:
+    path = folder / f"{sample}-{number}.npy"
+    return np.load(path) if path.exists() else None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

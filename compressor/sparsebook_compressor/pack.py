@@ -1,0 +1,171 @@
+"""Packing: the rewritten model into a bundle folder that appears whole or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import AttributeProto, ModelProto, TensorProto
+
+from sparsebook_compressor.errors import BadValue, StorageFull
+from sparsebook_compressor.graph.scopes import scopes
+from sparsebook_compressor.graph.tensors import external_bytes
+from sparsebook_compressor.report import FileFacts
+
+MODEL_NAME = "model.onnx"
+DATA_NAME = "model.onnx.data"
+# Protobuf ends at 2 GiB; the rest of the graph needs some room.
+MOST_INLINE = 1_900_000_000
+_SMALL = 1024
+_BLOCK = 1 << 22
+
+
+@contextlib.contextmanager
+def fresh_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` when the block ends well and is removed when it does not.
+
+    Raises:
+        BadValue: `out` exists and is not an empty folder.
+        StorageFull: no room left on the disk.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadValue(f"{out}: exists and is not empty; choose another folder or remove it first")
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    with translate_errors(out):
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            partial.mkdir()
+            yield partial
+            partial.replace(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def translate_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk into StorageFull, naming the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull(f"{path}: {error.strerror}; free some space and try again") from error
+        raise
+
+
+def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL_NAME) -> None:
+    """Write a model whose untouched external tensors still lie in `source`; they are moved in.
+
+    One file where that fits in 1.9 GB, else all larger tensors go to one data file beside it. The model's tensors are
+    emptied on the way in the second case.
+
+    Raises:
+        ExternalDataMissing, ExternalDataOutside, InvalidGraph: of an untouched tensor.
+    """
+    found = list(_tensors(model))
+    sizes = sum(_size(tensor, source) for tensor in found)
+    if sizes > MOST_INLINE:
+        _write_data(found, folder / f"{name}.data", source)
+    else:
+        for tensor in found:
+            if tensor.data_location == TensorProto.EXTERNAL:
+                _inline(tensor, external_bytes(tensor, source).tobytes())
+    (folder / name).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def facts(folder: Path, name: str = MODEL_NAME) -> FileFacts:
+    """Name, bytes (with the data file) and hash of a written model."""
+    data = folder / f"{name}.data"
+    extra = data.stat().st_size if data.exists() else 0
+    return FileFacts(name, (folder / name).stat().st_size + extra, sha256(folder / name))
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def source_facts(path: Path, model: ModelProto) -> FileFacts:
+    """Name, bytes and hash of a model that was handed in; its external files count, each once."""
+    files = [path.parent / name for name in external_files(model)]
+    extra = sum(file.stat().st_size for file in files if file.is_file())
+    return FileFacts(path.name, path.stat().st_size + extra, sha256(path))
+
+
+def external_files(model: ModelProto) -> list[str]:
+    """Names of the external files that a model's tensors refer to, each once, as they stand."""
+    names = {
+        entry.value
+        for tensor in _tensors(model)
+        if tensor.data_location == TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return sorted(names)
+
+
+def write_manifest(folder: Path, contents: dict[str, Any]) -> None:
+    """Write manifest.json: what is in the bundle with its hashes, and what it was made from."""
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "report.json"
+    }
+    text = json.dumps({"files": files, **contents}, indent=1, sort_keys=True) + "\n"
+    (folder / "manifest.json").write_text(text)
+
+
+def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+    for scope in scopes(model):
+        if scope.graph is not None:
+            yield from scope.graph.initializer
+            for sparse in scope.graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+        for node in scope.body.node:
+            for attribute in node.attribute:
+                if attribute.type == AttributeProto.TENSOR:
+                    yield attribute.t
+                yield from attribute.tensors
+
+
+def _size(tensor: TensorProto, source: Path) -> int:
+    if tensor.data_location == TensorProto.EXTERNAL:
+        return len(external_bytes(tensor, source))
+    return len(tensor.raw_data)
+
+
+def _inline(tensor: TensorProto, data: bytes) -> None:
+    tensor.raw_data = data
+    tensor.ClearField("data_location")
+    del tensor.external_data[:]
+
+
+def _write_data(tensors: list[TensorProto], path: Path, source: Path) -> None:
+    with path.open("wb") as file:
+        for tensor in tensors:
+            external = tensor.data_location == TensorProto.EXTERNAL
+            if not external and len(tensor.raw_data) < _SMALL:
+                continue
+            offset = file.tell()
+            data = (
+                external_bytes(tensor, source)
+                if external
+                else np.frombuffer(tensor.raw_data, np.uint8)
+            )
+            for start in range(0, len(data), _BLOCK):
+                file.write(data[start : start + _BLOCK].tobytes())
+            _externalise(tensor, path.name, offset, file.tell() - offset)
+
+
+def _externalise(tensor: TensorProto, location: str, offset: int, length: int) -> None:
+    tensor.ClearField("raw_data")
+    del tensor.external_data[:]
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)

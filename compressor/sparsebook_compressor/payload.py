@@ -1,0 +1,305 @@
+"""One encoded weight (docs/format.md): codes and codebook in, bytes out, and back, bit for bit."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.codecs import bitstream, gaps, huffman
+from sparsebook_compressor.errors import PayloadError, TooLarge
+from sparsebook_compressor.payload_header import (
+    FLOAT,
+    FLOAT16,
+    Header,
+    Sections,
+    Stream,
+    checksum,
+    read,
+)
+from sparsebook_compressor.payload_layout import (
+    CODEC_FIXED,
+    CODEC_HUFFMAN,
+    LAYOUT_DENSE,
+    LAYOUT_GAPS,
+    MAX_BITS,
+    MAX_ELEMENTS,
+    MAX_RANK,
+)
+
+U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
+
+# Elements looked at a time, so that positions (8 bytes each) never stand for a whole weight at once.
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class CodedWeight:
+    """A pruned and shared weight.
+
+    Attributes:
+        shape: of the weight.
+        dtype: of the weight, a number of ONNX's `TensorProto.DataType`.
+        bits: log2 of the codebook's size; codes lie below 2^bits.
+        codebook: float32[centroids], the values of codes 1, 2, …; at most 2^bits - 1.
+        codes: uint8[elements] in row-major order; 0 is exactly zero.
+    """
+
+    shape: tuple[int, ...]
+    dtype: int
+    bits: int
+    codebook: npt.NDArray[np.float32]
+    codes: U8
+
+    def values(self) -> npt.NDArray[np.float32]:
+        """The weight, float32 of `shape`."""
+        table = np.concatenate([np.zeros(1, np.float32), self.codebook])
+        return table[self.codes].reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How a payload came out: bytes by section, and average bits a symbol before and after Huffman coding."""
+
+    layout: int
+    symbols: int
+    nonzeros: int
+    gap_bits: int
+    code_bits_huffman: float
+    gap_bits_huffman: float
+    bytes_codes: int
+    bytes_gaps: int
+    bytes_codebook: int
+    bytes_tables: int
+
+    @property
+    def bytes_total(self) -> int:
+        """Length of the payload."""
+        return self.bytes_codes + self.bytes_gaps + self.bytes_codebook + self.bytes_tables
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A layout that was considered, and the bytes it would take."""
+
+    bytes: float
+    layout: int
+    gap_bits: int
+    code_counts: I64
+    gap_counts: I64
+
+
+def encode(weight: CodedWeight) -> tuple[bytes, Facts]:
+    """Encode a weight in the layout, symbol widths and codecs that make it smallest.
+
+    Raises:
+        TooLarge: more dimensions or elements than the format holds.
+    """
+    _check(weight)
+    choice = _choose(weight)
+    if choice.layout == LAYOUT_DENSE:
+        codes, symbols = weight.codes, None
+    else:
+        symbols, codes = _pairs(weight.codes, choice.gap_bits)
+    code_stream, code_table, code_codec = _stream(codes, choice.code_counts, weight.bits)
+    gap_stream, gap_table, gap_codec = (
+        (_EMPTY, b"", CODEC_FIXED)
+        if symbols is None
+        else _stream(symbols, choice.gap_counts, choice.gap_bits)
+    )
+    half = weight.codebook.astype(np.float16)
+    is_half = weight.dtype == FLOAT16 and bool((half.astype(np.float32) == weight.codebook).all())
+    codebook = half.astype("<f2") if is_half else weight.codebook.astype("<f4")
+    header = Header(
+        weight.dtype,
+        choice.layout,
+        weight.bits,
+        choice.gap_bits,
+        FLOAT16 if is_half else FLOAT,
+        code_codec,
+        gap_codec,
+        len(weight.codebook),
+        len(codes),
+        weight.shape,
+    )
+    head = header.to_bytes()
+    tables = [code_table, gap_table, _sizes(code_stream), _sizes(gap_stream)]
+    body = b"".join([head, codebook.tobytes(), *tables, code_stream.data, gap_stream.data])
+    facts = Facts(
+        layout=choice.layout,
+        symbols=len(codes),
+        nonzeros=int(np.count_nonzero(weight.codes)),
+        gap_bits=choice.gap_bits,
+        code_bits_huffman=_average(choice.code_counts, code_stream),
+        gap_bits_huffman=_average(choice.gap_counts, gap_stream),
+        bytes_codes=len(code_stream.data),
+        bytes_gaps=len(gap_stream.data),
+        bytes_codebook=codebook.nbytes,
+        bytes_tables=len(head) + sum(map(len, tables)) + 4,
+    )
+    return body + checksum(body), facts
+
+
+def decode(data: bytes) -> CodedWeight:
+    """Validate and decode a payload.
+
+    Raises:
+        PayloadError: naming the rule of docs/format.md, section 5, that is broken.
+    """
+    sections = read(data)
+    header = sections.header
+    codes = _symbols(sections.codes, header.symbols, "codes")
+    if len(codes) and int(codes.max()) > header.centroids:
+        raise PayloadError("code-range", f"code {codes.max()}; 0 to {header.centroids} are allowed")
+    if sections.gaps is not None:
+        codes = _scatter(sections, codes, sections.gaps)
+    return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
+
+
+_EMPTY = Stream(0, None, np.zeros(0, np.int64), b"")
+
+
+def _check(weight: CodedWeight) -> None:
+    elements = math.prod(weight.shape)
+    if len(weight.shape) > MAX_RANK or elements > MAX_ELEMENTS:
+        raise TooLarge(
+            f"a weight of shape {weight.shape}: at most {MAX_RANK} dimensions and {MAX_ELEMENTS} elements are allowed"
+        )
+    if len(weight.codes) != elements or len(weight.codebook) >= 1 << weight.bits:
+        raise ValueError("codes and codebook do not fit shape and bits")
+
+
+def _choose(weight: CodedWeight) -> _Choice:
+    counts = np.bincount(weight.codes, minlength=len(weight.codebook) + 1).astype(np.int64)
+    none = np.zeros(0, np.int64)
+    best = _Choice(_estimate(counts, weight.bits), LAYOUT_DENSE, 0, counts, none)
+    nonzeros = len(weight.codes) - int(counts[0])
+    if nonzeros == len(weight.codes):
+        return best
+    widths, occurrences = _gap_histogram(weight.codes)
+    for bits in range(1, MAX_BITS + 1):
+        fillers = int(((widths >> bits) * occurrences).sum())
+        rest = np.bincount(widths & ((1 << bits) - 1), weights=occurrences, minlength=1 << bits)
+        gap_counts = rest.astype(np.int64)
+        gap_counts[-1] += fillers
+        code_counts = counts.copy()
+        code_counts[0] = fillers
+        size = _estimate(code_counts, weight.bits) + _estimate(gap_counts, bits)
+        if size < best.bytes and fillers + nonzeros <= len(weight.codes):
+            best = _Choice(size, LAYOUT_GAPS, bits, code_counts, gap_counts)
+    return best
+
+
+def _estimate(counts: I64, width: int) -> float:
+    """Bytes of a stream with these symbol counts, all but exact: half a byte is taken for each segment's padding."""
+    symbols = int(counts.sum())
+    fixed = symbols * width / 8
+    lengths = huffman.code_lengths(counts)
+    if np.count_nonzero(lengths) <= 1:
+        return min(fixed, float(len(huffman.write_lengths(lengths))))
+    bits = int((counts * lengths).sum())
+    table = len(huffman.write_lengths(lengths))
+    return min(fixed, bits / 8 + 2.5 * bitstream.segment_count(symbols) + table)
+
+
+def _stream(symbols: U8, counts: I64, width: int) -> tuple[Stream, bytes, int]:
+    """The stream, its code lengths as bytes, and its codec: whichever is smaller."""
+    lengths = huffman.code_lengths(counts)
+    used = np.count_nonzero(lengths)
+    if used == 0:
+        return Stream(width, None, np.zeros(0, np.int64), b""), b"", CODEC_FIXED
+    table = huffman.write_lengths(lengths)
+    fixed = int(bitstream.fixed_segment_sizes(len(symbols), width).sum())
+    if used == 1:
+        if len(table) <= fixed:
+            return Stream(width, lengths, np.zeros(0, np.int64), b""), table, CODEC_HUFFMAN
+    else:
+        segments = bitstream.segment_count(len(symbols))
+        if int((counts * lengths).sum()) / 8 + 2.5 * segments + len(table) < fixed:
+            data, sizes = bitstream.pack(symbols, huffman.code_words(lengths), lengths)
+            return Stream(width, lengths, sizes, data), table, CODEC_HUFFMAN
+    data, sizes = bitstream.pack(symbols, *_fixed_code(width))
+    return Stream(width, None, sizes, data), b"", CODEC_FIXED
+
+
+def _fixed_code(width: int) -> tuple[npt.NDArray[np.uint16], U8]:
+    alphabet = 1 << width
+    return np.arange(alphabet, dtype=np.uint16), np.full(alphabet, width, np.uint8)
+
+
+def _sizes(stream: Stream) -> bytes:
+    return b"" if stream.lengths is None else stream.sizes.astype("<u2").tobytes()
+
+
+def _average(counts: I64, stream: Stream) -> float:
+    symbols = int(counts.sum())
+    if not symbols:
+        return 0.0
+    if stream.lengths is None:
+        return float(stream.width)
+    if np.count_nonzero(stream.lengths) == 1:
+        return 0.0
+    return float((counts * stream.lengths).sum() / symbols)
+
+
+def _gap_histogram(codes: U8) -> tuple[I64, I64]:
+    """Distinct counts of zeros before a non-zero, ascending, and how often each occurs."""
+    small = np.zeros(1 << 12, np.int64)
+    large: list[I64] = []
+    for positions, _, before in _positions(codes):
+        zeros = np.diff(positions, prepend=before) - 1
+        wide = zeros >= len(small)
+        large.append(zeros[wide])
+        small += np.bincount(zeros[~wide], minlength=len(small))
+    widths, occurrences = np.unique(
+        np.concatenate(large or [np.zeros(0, np.int64)]), return_counts=True
+    )
+    used = np.flatnonzero(small)
+    return np.concatenate([used, widths]), np.concatenate([small[used], occurrences])
+
+
+def _positions(codes: U8) -> Iterator[tuple[I64, U8, int]]:
+    """Chunk by chunk: positions of the non-zeros, their codes, and the position of the non-zero before them (-1)."""
+    before = -1
+    for start in range(0, len(codes), _CHUNK):
+        chunk = codes[start : start + _CHUNK]
+        local = np.flatnonzero(chunk)
+        if len(local):
+            yield local + start, chunk[local], before
+            before = start + int(local[-1])
+
+
+def _pairs(codes: U8, bits: int) -> tuple[U8, U8]:
+    """Gap symbols and codes of the gaps layout."""
+    symbols: list[U8] = []
+    kept: list[U8] = []
+    for positions, values, before in _positions(codes):
+        gap, code = gaps.encode(positions - (before + 1), values, (1 << bits) - 1)
+        symbols.append(gap)
+        kept.append(code)
+    if not symbols:
+        return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
+    return np.concatenate(symbols), np.concatenate(kept)
+
+
+def _symbols(stream: Stream, symbols: int, name: str) -> U8:
+    if stream.lengths is not None and np.count_nonzero(stream.lengths) == 1:
+        return np.full(symbols, int(np.argmax(stream.lengths)), np.uint8)
+    lengths = (
+        np.full(1 << stream.width, stream.width, np.uint8)
+        if stream.lengths is None
+        else stream.lengths
+    )
+    table = huffman.decoding_table(lengths)
+    return bitstream.unpack(stream.data, stream.sizes, symbols, *table, name)
+
+
+def _scatter(sections: Sections, codes: U8, stream: Stream) -> U8:
+    header = sections.header
+    symbols = _symbols(stream, header.symbols, "gaps")
+    positions = gaps.decode(symbols, header.elements)
+    out = np.zeros(header.elements, np.uint8)
+    out[positions] = codes
+    return out

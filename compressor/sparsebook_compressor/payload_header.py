@@ -1,0 +1,253 @@
+"""The header and the sections of a payload: what is where, checked in the order of docs/format.md, section 5."""
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.codecs import huffman
+from sparsebook_compressor.codecs.bitstream import fixed_segment_sizes, segment_count
+from sparsebook_compressor.errors import PayloadError
+from sparsebook_compressor.payload_layout import (
+    CODEC_FIXED,
+    CODEC_HUFFMAN,
+    HEAD_BYTES,
+    LAYOUT_DENSE,
+    LAYOUT_GAPS,
+    MAGIC,
+    MAX_BITS,
+    MAX_ELEMENTS,
+    MAX_RANK,
+    MAX_SEGMENT_BYTES,
+    VERSION,
+)
+
+U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
+
+_HEAD = struct.Struct("<4s10BHQ")
+_CHECKSUM = struct.Struct("<I")
+
+FLOAT, FLOAT16, DOUBLE, BFLOAT16 = 1, 10, 11, 16
+_DTYPES = (FLOAT, FLOAT16, DOUBLE, BFLOAT16)
+_CODEBOOK_DTYPES: dict[int, np.dtype[np.floating]] = {
+    FLOAT: np.dtype("<f4"),
+    FLOAT16: np.dtype("<f2"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The fixed part and the dimensions. Dtypes are numbers of ONNX's `TensorProto.DataType`."""
+
+    dtype: int
+    layout: int
+    bits: int
+    gap_bits: int
+    codebook_dtype: int
+    code_codec: int
+    gap_codec: int
+    centroids: int
+    symbols: int
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """Product of the dimensions; 1 for a scalar."""
+        return math.prod(self.shape)
+
+    def to_bytes(self) -> bytes:
+        """The header as it stands in a payload."""
+        head = _HEAD.pack(
+            MAGIC,
+            VERSION,
+            self.dtype,
+            len(self.shape),
+            self.layout,
+            self.bits,
+            self.gap_bits,
+            self.codebook_dtype,
+            self.code_codec,
+            self.gap_codec,
+            0,
+            self.centroids,
+            self.symbols,
+        )
+        return head + struct.pack(f"<{len(self.shape)}I", *self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream of symbols. `lengths` is None for the fixed codec; `data` is empty where one symbol fills it all."""
+
+    width: int
+    lengths: U8 | None
+    sizes: I64
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """A payload taken apart. `codebook` is float32[centroids]; `gaps` is None in the dense layout."""
+
+    header: Header
+    codebook: npt.NDArray[np.float32]
+    codes: Stream
+    gaps: Stream | None
+
+
+class _Reader:
+    def __init__(self, data: bytes, offset: int) -> None:
+        self.data = data
+        self.offset = offset
+
+    def take(self, count: int, what: str) -> bytes:
+        end = self.offset + count
+        if end > len(self.data):
+            raise PayloadError(
+                "truncated", f"{what} ends at byte {end}, the payload has {len(self.data)}"
+            )
+        piece = self.data[self.offset : end]
+        self.offset = end
+        return piece
+
+
+def checksum(data: bytes) -> bytes:
+    """The four bytes that end a payload."""
+    return _CHECKSUM.pack(zlib.crc32(data))
+
+
+def read(data: bytes) -> Sections:
+    """Validate a payload and take it apart; nothing is allocated in proportion to what it declares.
+
+    Raises:
+        PayloadError: with the rule of docs/format.md, section 5, that is broken.
+    """
+    header = _read_header(data)
+    reader = _Reader(data, HEAD_BYTES + 4 * len(header.shape))
+    item = _CODEBOOK_DTYPES[header.codebook_dtype]
+    codebook = np.frombuffer(reader.take(header.centroids * item.itemsize, "the codebook"), item)
+    lengths: dict[str, U8 | None] = {"codes": None, "gaps": None}
+    streams = [("codes", header.code_codec, header.centroids + 1, header.bits)]
+    if header.layout == LAYOUT_GAPS:
+        streams.append(("gaps", header.gap_codec, 1 << header.gap_bits, header.gap_bits))
+    for name, codec, alphabet, _ in streams:
+        if codec == CODEC_HUFFMAN:
+            lengths[name], reader.offset = huffman.read_lengths(data, reader.offset, alphabet, name)
+    sizes = {
+        name: _read_sizes(reader, header.symbols, width, lengths[name], name)
+        for name, _, _, width in streams
+    }
+    parts = {
+        name: Stream(
+            width, lengths[name], sizes[name], reader.take(int(sizes[name].sum()), f"the {name}")
+        )
+        for name, _, _, width in streams
+    }
+    body = reader.offset
+    stored = reader.take(_CHECKSUM.size, "the checksum")
+    if reader.offset != len(data):
+        raise PayloadError("trailing", f"{len(data) - reader.offset} bytes behind the checksum")
+    if stored != checksum(data[:body]):
+        raise PayloadError("checksum", "the bytes are damaged: the CRC-32 does not match")
+    if not np.isfinite(codebook).all():
+        raise PayloadError("codebook", "a centroid is not finite")
+    return Sections(header, codebook.astype(np.float32), parts["codes"], parts.get("gaps"))
+
+
+def _read_header(data: bytes) -> Header:
+    if len(data) < HEAD_BYTES + _CHECKSUM.size:
+        raise PayloadError("truncated", f"{len(data)} bytes; the smallest payload has 28")
+    (
+        magic,
+        version,
+        dtype,
+        rank,
+        layout,
+        bits,
+        gap_bits,
+        codebook_dtype,
+        code_codec,
+        gap_codec,
+        reserved,
+        centroids,
+        symbols,
+    ) = _HEAD.unpack_from(data)
+    _require(magic == MAGIC, "magic", f"{magic.hex()}; {MAGIC.hex()} is allowed")
+    _require(version == VERSION, "version", f"{version}; this reader knows {VERSION}")
+    _require(dtype in _DTYPES, "dtype", f"{dtype}; 1, 10, 11 and 16 are allowed")
+    _require(rank <= MAX_RANK, "rank", f"{rank}; 0 to {MAX_RANK} are allowed")
+    _require(layout <= LAYOUT_GAPS, "layout", f"{layout}; 0 and 1 are allowed")
+    _require(1 <= bits <= MAX_BITS, "bits", f"{bits}; 1 to {MAX_BITS} are allowed")
+    gap_range = (0, 0) if layout == LAYOUT_DENSE else (1, MAX_BITS)
+    _require(
+        gap_range[0] <= gap_bits <= gap_range[1],
+        "gap-bits",
+        f"{gap_bits}; {gap_range[0]} to {gap_range[1]} are allowed in layout {layout}",
+    )
+    _require(
+        codebook_dtype in _CODEBOOK_DTYPES,
+        "codebook-dtype",
+        f"{codebook_dtype}; 1 and 10 are allowed",
+    )
+    gap_codecs = CODEC_FIXED if layout == LAYOUT_DENSE or symbols == 0 else CODEC_HUFFMAN
+    code_codecs = CODEC_FIXED if symbols == 0 else CODEC_HUFFMAN
+    _require(
+        code_codec <= code_codecs and gap_codec <= gap_codecs,
+        "codec",
+        f"codes {code_codec}, gaps {gap_codec}; at most {code_codecs} and {gap_codecs} are allowed here",
+    )
+    _require(reserved == 0, "reserved", f"{reserved}; 0 is allowed")
+    _require(
+        centroids < 1 << bits, "centroids", f"{centroids}; 0 to {(1 << bits) - 1} fit {bits} bits"
+    )
+    if len(data) < HEAD_BYTES + 4 * rank:
+        raise PayloadError("truncated", f"the shape ends at byte {HEAD_BYTES + 4 * rank}")
+    shape = struct.unpack_from(f"<{rank}I", data, HEAD_BYTES)
+    elements = math.prod(shape)
+    _require(
+        elements <= MAX_ELEMENTS, "elements", f"{elements}; at most {MAX_ELEMENTS} are allowed"
+    )
+    fits = symbols == elements if layout == LAYOUT_DENSE else symbols <= elements
+    _require(fits, "symbols", f"{symbols} in layout {layout} for {elements} elements")
+    return Header(
+        dtype,
+        layout,
+        bits,
+        gap_bits,
+        codebook_dtype,
+        code_codec,
+        gap_codec,
+        centroids,
+        symbols,
+        shape,
+    )
+
+
+def _require(holds: bool, rule: str, detail: str) -> None:
+    if not holds:
+        raise PayloadError(rule, detail)
+
+
+def _read_sizes(reader: _Reader, symbols: int, width: int, lengths: U8 | None, name: str) -> I64:
+    segments = segment_count(symbols)
+    if lengths is None:
+        # Bounded before it is built: the stream itself must be there, at least a byte a segment.
+        if symbols * width > 8 * (len(reader.data) - reader.offset):
+            raise PayloadError(
+                "truncated",
+                f"the {name} need {symbols * width} bits, the payload has {len(reader.data)} bytes",
+            )
+        return fixed_segment_sizes(symbols, width)
+    if np.count_nonzero(lengths) == 1:
+        return np.zeros(0, np.int64)
+    sizes = np.frombuffer(reader.take(2 * segments, f"the segment sizes of the {name}"), "<u2")
+    if len(sizes) and (int(sizes.max()) > MAX_SEGMENT_BYTES or int(sizes.min()) == 0):
+        raise PayloadError(
+            "segment-size",
+            f"{name}: {sizes.min()} to {sizes.max()}; 1 to {MAX_SEGMENT_BYTES} are allowed",
+        )
+    return sizes.astype(np.int64)

@@ -1,0 +1,172 @@
+"""The plan: what is to be done to each weight, decided before anything runs, plain data in and out."""
+
+import dataclasses
+import fnmatch
+import json
+from dataclasses import dataclass, replace
+
+from sparsebook_compressor.config import Codec, Config, WeightOverride
+from sparsebook_compressor.errors import NothingToCompress
+from sparsebook_compressor.graph.view import GraphView, Kept, Weight
+from sparsebook_compressor.presets import Setting, preset
+from sparsebook_compressor.stages.share import Init
+
+PLAN_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """The decision for one weight.
+
+    Attributes:
+        name, role, shape, elements: of the weight.
+        density: share of elements that survive; None where `threshold` decides or all weights are ranked together.
+        threshold: elements of a magnitude up to it are pruned; None where `density` decides.
+        centroids: how many shared values there may be besides zero, 1 to 255.
+        init, iterations: of k-means; None iterations run to convergence.
+        codec: of codes and gaps.
+        why: the rule or override that decided.
+    """
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    elements: int
+    density: float | None
+    threshold: float | None
+    centroids: int
+    init: Init
+    iterations: int | None
+    codec: Codec
+    why: str
+
+    @property
+    def bits(self) -> int:
+        """Width of a code: log2 of the codebook's size, zero among it, rounded up."""
+        return self.centroids.bit_length()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All decisions. `scope` global ranks the elements of all weights together, to the mean of their densities."""
+
+    scope: str
+    seed: int
+    rows: tuple[PlanRow, ...]
+    kept: tuple[Kept, ...]
+
+    def to_json(self) -> str:
+        """Serialise; the same plan gives the same text."""
+        raw = {"format": PLAN_FORMAT, **dataclasses.asdict(self)}
+        return json.dumps(raw, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: another plan format.
+        """
+        raw = json.loads(text)
+        if raw.get("format") != PLAN_FORMAT:
+            raise ValueError(f"plan format {raw.get('format')!r}; this version reads {PLAN_FORMAT}")
+        rows = tuple(PlanRow(**{**row, "shape": tuple(row["shape"])}) for row in raw["rows"])
+        kept = tuple(Kept(**{**row, "shape": tuple(row["shape"])}) for row in raw["kept"])
+        return cls(raw["scope"], raw["seed"], rows, kept)
+
+    def table(self) -> str:
+        """The plan as a table of plain text, one line a weight."""
+        head = ("weight", "role", "shape", "prune to", "bits", "why")
+        lines = [head, *(_cells(row) for row in self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+
+def make_plan(view: GraphView, config: Config) -> Plan:
+    """Decide for every weight: the preset's rule, then the overrides whose glob matches, later ones over earlier.
+
+    Raises:
+        NotFinite: a weight that the preset's rule looks at holds NaN or infinity.
+        InvalidGraph, ExternalDataMissing, ExternalDataOutside: a weight's bytes cannot be read.
+    """
+    rows: list[PlanRow] = []
+    kept = list(view.kept)
+    for weight in view.weights:
+        override = _override(weight.name, config)
+        if override.skip:
+            kept.append(_keep(weight, "the config skips it"))
+            continue
+        setting = preset(config.preset, weight, config.share)
+        if isinstance(setting, str) and override == WeightOverride():
+            kept.append(_keep(weight, setting))
+            continue
+        rows.append(_row(weight, setting, override, config))
+    return Plan(config.prune.scope, config.seed, tuple(rows), tuple(kept))
+
+
+def require_work(plan: Plan, name: str) -> None:
+    """Refuse a plan without weights.
+
+    Raises:
+        NothingToCompress: naming the model, with the reasons why its constants were left alone.
+    """
+    if plan.rows:
+        return
+    reasons = sorted({kept.reason for kept in plan.kept})
+    found = "; ".join(reasons[:4]) if reasons else "it has no float constants at all"
+    raise NothingToCompress(
+        f"{name}: no weight to compress ({found}); sparsebook inspect shows every tensor"
+    )
+
+
+def _override(name: str, config: Config) -> WeightOverride:
+    """All matching overrides laid over each other in the order in which they are written."""
+    merged: dict[str, object] = {}
+    for glob, override in config.weights.items():
+        if glob == name or fnmatch.fnmatchcase(name, glob):
+            given = override.model_dump(exclude_unset=True)
+            if "density" in given or "threshold" in given:
+                merged.pop("density", None)
+                merged.pop("threshold", None)
+            merged.update(given)
+    return WeightOverride.model_validate(merged)
+
+
+def _row(
+    weight: Weight, setting: Setting | str, override: WeightOverride, config: Config
+) -> PlanRow:
+    """An override that sets density or bits takes the config's k-means: the preset's was chosen for the preset's own."""
+    share = config.share
+    if isinstance(setting, str):
+        setting = Setting(1.0, 255, share.init, share.iterations, "no preset rule")
+    changed = override != WeightOverride()
+    resized = not (override.density is override.threshold is override.bits is None)
+    if resized:
+        setting = replace(setting, init=share.init, iterations=share.iterations)
+    density = setting.density if override.density is None else override.density
+    return PlanRow(
+        name=weight.name,
+        role=weight.role,
+        shape=weight.shape,
+        elements=weight.elements,
+        density=None if override.threshold is not None else density,
+        threshold=override.threshold,
+        centroids=(1 << override.bits) - 1 if override.bits else setting.centroids,
+        init=override.init or setting.init,
+        iterations=setting.iterations,
+        codec=override.codec or "huffman",
+        why="overridden" if resized else f"{setting.why}, overridden" if changed else setting.why,
+    )
+
+
+def _keep(weight: Weight, reason: str) -> Kept:
+    return Kept(weight.name, weight.shape, weight.stored_bytes, reason)
+
+
+def _cells(row: PlanRow) -> tuple[str, ...]:
+    cut = f"|w| > {row.threshold:g}" if row.density is None else f"{row.density:.1%}"
+    shape = "x".join(map(str, row.shape))
+    return (row.name, row.role, shape, cut, str(row.bits), row.why)

@@ -1,0 +1,165 @@
+"""The report of one compression: plain data, JSON in and out."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+REPORT_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file, or a file with its external data: bytes are the sum, sha256 is the first file's."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightRow:
+    """One row of the paper's per-layer table (Tables 2 to 5 of arXiv 1510.00149).
+
+    Rates are bytes after / bytes before. Bits per symbol are averages over the non-zeros, fillers among them.
+    """
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    dtype: str
+    elements: int
+    density: float
+    layout: str
+    code_bits: int
+    code_bits_huffman: float
+    gap_bits: int
+    gap_bits_huffman: float
+    rate_shared: float
+    rate_huffman: float
+    relative_error: float
+    centroids: int
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A tensor of floats that was left as it is, and why."""
+
+    name: str
+    shape: tuple[int, ...]
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BytesByPart:
+    """Where the artifact's bytes went."""
+
+    codes: int
+    gaps: int
+    codebooks: int
+    tables: int
+    rest: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFidelity:
+    """How one output of the artifact compares with the original's, over all samples.
+
+    Attributes:
+        max_error: largest absolute difference.
+        relative_error: root of sum (a-b)^2 over root of sum a^2.
+        cosine: of the two outputs as vectors.
+        agreement: share of positions whose argmax over the last axis is the same; None where that axis has one entry.
+    """
+
+    name: str
+    max_error: float
+    relative_error: float
+    cosine: float
+    agreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """The artifact against the original in ONNX Runtime.
+
+    Attributes:
+        inputs: "given" or "synthetic".
+        samples: how many runs were compared.
+        runs: what was run, "operator" or "portable" or "dense".
+        skipped: why nothing was measured, where that is so.
+    """
+
+    inputs: str
+    samples: int
+    runs: str
+    outputs: tuple[OutputFidelity, ...]
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """Seconds that a stage took, and the process's peak resident bytes at its end."""
+
+    stage: str
+    seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done to a model and what came of it."""
+
+    input: FileFacts
+    artifact: FileFacts
+    ratio: float
+    output: str
+    config: dict[str, Any]
+    seed: int
+    weights: tuple[WeightRow, ...]
+    kept: tuple[KeptRow, ...]
+    bytes: BytesByPart
+    fidelity: Fidelity
+    stages: tuple[StageCost, ...]
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+    format: int = field(default=REPORT_FORMAT)
+
+    def to_json(self) -> str:
+        """Serialise; the same report gives the same text."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: another report format.
+        """
+        raw = json.loads(text)
+        if raw.get("format") != REPORT_FORMAT:
+            raise ValueError(
+                f"report format {raw.get('format')!r}; this version reads {REPORT_FORMAT}"
+            )
+        fidelity = dict(raw["fidelity"])
+        fidelity["outputs"] = tuple(OutputFidelity(**row) for row in fidelity["outputs"])
+        return cls(
+            input=FileFacts(**raw["input"]),
+            artifact=FileFacts(**raw["artifact"]),
+            ratio=raw["ratio"],
+            output=raw["output"],
+            config=raw["config"],
+            seed=raw["seed"],
+            weights=tuple(
+                WeightRow(**{**row, "shape": tuple(row["shape"])}) for row in raw["weights"]
+            ),
+            kept=tuple(KeptRow(**{**row, "shape": tuple(row["shape"])}) for row in raw["kept"]),
+            bytes=BytesByPart(**raw["bytes"]),
+            fidelity=Fidelity(**fidelity),
+            stages=tuple(StageCost(**row) for row in raw["stages"]),
+            versions=raw["versions"],
+            notes=tuple(raw["notes"]),
+        )

@@ -1,0 +1,1 @@
+"""Rewriting a model in place: coded weights become operator nodes, standard nodes, or plain floats again."""

@@ -1,0 +1,84 @@
+"""Output `operator`: consumers with a kernel become `sparsebook` nodes, the others get their weight from `Decode`."""
+
+from onnx import TensorProto, helper
+
+from sparsebook_compressor.graph.roles import domain_of
+from sparsebook_compressor.graph.view import Use, Weight
+from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
+
+PAYLOAD_SUFFIX = ".payload"
+_MOST_SPATIAL = 3
+
+
+def replace(surgeon: Surgeon, weight: Weight, payload: bytes) -> int:
+    """Put a payload (docs/format.md) in the place of a weight; its bytes are returned."""
+    name = surgeon.fresh(weight.value + PAYLOAD_SUFFIX)
+    direct = [use for use in weight.uses if has_kernel(weight, use)]
+    for use in direct:
+        _point(surgeon, use, name)
+    if len(direct) < len(weight.uses):
+        _decode(surgeon, weight, name)
+    surgeon.replace_tensor(weight, name, payload)
+    return len(payload)
+
+
+def has_kernel(weight: Weight, use: Use) -> bool:
+    """Whether the operator library computes this use straight from the payload (docs/operator.md)."""
+    node, rank = use.node, len(weight.shape)
+    if weight.dtype != TensorProto.FLOAT or domain_of(node) != "":
+        return False
+    if use.via and not (use.transposed and rank == 2 and _swaps(use)):
+        return False
+    match node.op_type:
+        case "Gemm":
+            legacy = any(attribute.name == "broadcast" for attribute in node.attribute)
+            return use.index == 1 and rank == 2 and not legacy
+        case "MatMul":
+            return use.index == 1 and rank == 2
+        case "Conv":
+            return use.index == 1 and 3 <= rank <= 2 + _MOST_SPATIAL and not use.via
+        case "Gather":
+            return use.index == 0 and not use.via and _int(use, "axis") == 0
+    return False
+
+
+def _swaps(use: Use) -> bool:
+    """Whether the one Transpose on the way swaps the two axes, which is its default too."""
+    perm = next((list(a.ints) for a in use.via[0].attribute if a.name == "perm"), [1, 0])
+    return perm == [1, 0]
+
+
+def _int(use: Use, name: str) -> int:
+    return next((int(a.i) for a in use.node.attribute if a.name == name), 0)
+
+
+def _point(surgeon: Surgeon, use: Use, payload: str) -> None:
+    """Turn the consumer into the operator of the same name; a Transpose on the way becomes `transB`."""
+    node = use.node
+    node.domain = DOMAIN
+    node.input[use.index] = payload
+    if use.transposed:
+        flipped = 1 - _int(use, "transB")
+        for index in reversed(range(len(node.attribute))):
+            if node.attribute[index].name == "transB":
+                del node.attribute[index]
+        node.attribute.append(helper.make_attribute("transB", flipped))
+        surgeon.drop_if_unused(use.scope, use.via[0])
+
+
+def _decode(surgeon: Surgeon, weight: Weight, payload: str) -> None:
+    """A Decode node that gives the weight under its own name; it gives float32, a Cast makes other dtypes."""
+    cast = weight.dtype != TensorProto.FLOAT
+    output = surgeon.fresh(f"{weight.value}.float32") if cast else weight.value
+    nodes = [
+        helper.make_node("Decode", [payload], [output], domain=DOMAIN, shape=list(weight.shape))
+    ]
+    if cast:
+        nodes.append(helper.make_node("Cast", [output], [weight.value], to=weight.dtype))
+    surgeon.insert(weight, nodes)
+    if weight.scope.graph is not None:
+        values = weight.scope.graph.value_info
+        if all(value.name != weight.value for value in values):
+            values.append(
+                helper.make_tensor_value_info(weight.value, weight.dtype, list(weight.shape))
+            )

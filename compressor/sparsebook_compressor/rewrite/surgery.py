@@ -1,0 +1,191 @@
+"""The few cuts that every rewrite is made of: replace a weight's tensor, add constants, insert nodes, fresh names."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    helper,
+)
+
+from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.graph.view import Weight
+
+DOMAIN = "sparsebook"
+DOMAIN_VERSION = 1
+# Before IR 4 every initializer has to be listed among the graph's inputs too.
+_IR_WITH_OWN_INITIALIZERS = 4
+
+
+@dataclass
+class _Cut:
+    """What waits for one scope: nodes to insert, and nodes that go if nobody consumes their outputs any more."""
+
+    scope: Scope
+    before: list[NodeProto] = field(default_factory=list)
+    ahead_of: dict[int, list[NodeProto]] = field(default_factory=dict)
+    behind: dict[int, list[NodeProto]] = field(default_factory=dict)
+    candidates: list[NodeProto] = field(default_factory=list)
+    dropped: list[NodeProto] = field(default_factory=list)
+
+
+class Surgeon:
+    """Holds the model under the knife, the names in use, and what waits for each scope.
+
+    Nodes and tensors are changed where they stand; whatever changes the list of nodes waits for `finish`, since
+    rebuilding a list detaches every reference into it.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        """Take the model; it is changed in place."""
+        self.model = model
+        self._names = {name for scope in scopes(model) for name in scope.defined}
+        self._cuts: dict[int, _Cut] = {}
+
+    def fresh(self, wish: str) -> str:
+        """A value name that is not in use, near to the wish."""
+        name, number = wish, 2
+        while name in self._names:
+            name, number = f"{wish}_{number}", number + 1
+        self._names.add(name)
+        return name
+
+    def replace_tensor(
+        self, weight: Weight, name: str, data: npt.NDArray[np.generic] | bytes
+    ) -> None:
+        """Put other data under another name in the weight's place; bytes become uint8[n].
+
+        An initializer stays an initializer, a Constant node a Constant node; a sparse tensor becomes a dense one.
+        """
+        if weight.node is not None:
+            attribute = next(a for a in weight.node.attribute if a.type in _TENSORS)
+            attribute.Clear()
+            attribute.name, attribute.type = "value", AttributeProto.TENSOR
+            fill(attribute.t, name, data)
+            weight.node.output[0] = name
+            return
+        graph = weight.scope.graph
+        if graph is None:
+            raise ValueError(f"{weight.name!r}: a function has no initializers")
+        if isinstance(weight.holder, SparseTensorProto):
+            _remove_sparse(graph, weight.holder)
+            fill(graph.initializer.add(), name, data)
+        else:
+            fill(weight.holder, name, data)
+        self._drop_input(graph, weight.value)
+
+    def add_constant(self, weight: Weight, name: str, data: npt.NDArray[np.generic]) -> str:
+        """Another constant in the weight's scope, before the nodes that `insert` puts there; its name is returned."""
+        name = self.fresh(name)
+        tensor = TensorProto()
+        fill(tensor, name, data)
+        if weight.scope.graph is not None:
+            weight.scope.graph.initializer.append(tensor)
+        else:
+            self.insert(weight, [helper.make_node("Constant", [], [name], value=tensor)])
+        return name
+
+    def insert(self, weight: Weight, nodes: Iterable[NodeProto]) -> None:
+        """Nodes for the weight's scope: behind its Constant node, or before all others where it is an initializer."""
+        cut = self._cut(weight.scope)
+        if weight.node is None:
+            cut.before.extend(nodes)
+        else:
+            cut.behind.setdefault(id(weight.node), []).extend(nodes)
+
+    def put_before(self, scope: Scope, node: NodeProto, new: NodeProto) -> None:
+        """A node right before one of this scope."""
+        self._cut(scope).ahead_of.setdefault(id(node), []).append(new)
+
+    def drop(self, scope: Scope, node: NodeProto) -> None:
+        """Remove a node of this scope at the end."""
+        self._cut(scope).dropped.append(node)
+
+    def drop_if_unused(self, scope: Scope, node: NodeProto) -> None:
+        """Remove a node of this scope at the end, if nobody consumes its outputs by then."""
+        self._cut(scope).candidates.append(node)
+
+    def finish(self) -> None:
+        """Insert and remove what waits, inner scopes first, and import the operator domain where it is used."""
+        for cut in sorted(self._cuts.values(), key=lambda cut: -_depth(cut.scope)):
+            _apply(cut)
+        holders: list[ModelProto | FunctionProto] = [self.model, *self.model.functions]
+        for holder in holders:
+            body = holder.graph if isinstance(holder, ModelProto) else holder
+            nodes = [node for inner in _with_nested(body) for node in inner.node]
+            known = any(entry.domain == DOMAIN for entry in holder.opset_import)
+            if not known and any(node.domain == DOMAIN for node in nodes):
+                holder.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
+
+    def _cut(self, scope: Scope) -> _Cut:
+        return self._cuts.setdefault(id(scope), _Cut(scope))
+
+    def _drop_input(self, graph: GraphProto, name: str) -> None:
+        """A weight listed among the inputs (as IR 3 demands, or as an overridable default) is none any more."""
+        if self.model.ir_version < _IR_WITH_OWN_INITIALIZERS:
+            constants = {tensor.name for tensor in graph.initializer} | {name}
+            self.model.ir_version = _IR_WITH_OWN_INITIALIZERS
+        else:
+            constants = {name}
+        for index in reversed(range(len(graph.input))):
+            if graph.input[index].name in constants:
+                del graph.input[index]
+
+
+def _depth(scope: Scope) -> int:
+    return 0 if scope.parent is None else 1 + _depth(scope.parent)
+
+
+def _apply(cut: _Cut) -> None:
+    body = cut.scope.body
+    consumed = set(cut.scope.outputs)
+    for inner in _with_nested(body):
+        consumed.update(name for node in inner.node for name in node.input)
+        if isinstance(inner, GraphProto):
+            consumed.update(value.name for value in inner.output)
+    dead = {id(node) for node in cut.candidates if not consumed.intersection(node.output)}
+    dead.update(id(node) for node in cut.dropped)
+    nodes = list(cut.before)
+    for node in body.node:
+        if id(node) not in dead:
+            nodes += [*cut.ahead_of.get(id(node), ()), node, *cut.behind.get(id(node), ())]
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del body.node[:]
+    body.node.extend(copies)
+
+
+_TENSORS = (AttributeProto.TENSOR, AttributeProto.SPARSE_TENSOR)
+
+
+def _with_nested(body: GraphProto | FunctionProto) -> list[GraphProto | FunctionProto]:
+    found: list[GraphProto | FunctionProto] = [body]
+    for node in body.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                found += _with_nested(attribute.g)
+            for graph in attribute.graphs:
+                found += _with_nested(graph)
+    return found
+
+
+def fill(tensor: TensorProto, name: str, data: npt.NDArray[np.generic] | bytes) -> None:
+    """Make a tensor anew; bytes become uint8[n]."""
+    array = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
+    tensor.Clear()
+    tensor.name = name
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor.dims.extend(array.shape)
+    tensor.raw_data = data if isinstance(data, bytes) else array.tobytes()
+
+
+def _remove_sparse(graph: GraphProto, holder: SparseTensorProto) -> None:
+    index = next(i for i, tensor in enumerate(graph.sparse_initializer) if tensor is holder)
+    del graph.sparse_initializer[index]

@@ -1,0 +1,133 @@
+"""The report of a finished job, put together from what its stages found."""
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from sparsebook_compressor.coding import Coded
+from sparsebook_compressor.config import Config
+from sparsebook_compressor.graph.tensors import NAMES
+from sparsebook_compressor.graph.view import Kept
+from sparsebook_compressor.payload_layout import LAYOUT_DENSE
+from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.report import (
+    BytesByPart,
+    Fidelity,
+    FileFacts,
+    KeptRow,
+    Report,
+    StageCost,
+    WeightRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The weights that were coded, and everything that was left alone."""
+
+    coded: tuple[Coded, ...]
+    kept: tuple[Kept, ...]
+
+
+def summarise(
+    source: FileFacts,
+    artifact: FileFacts,
+    config: Config,
+    plan: Plan,
+    done: Done,
+    fidelity: Fidelity,
+    costs: tuple[StageCost, ...],
+) -> Report:
+    """Build the report."""
+    return Report(
+        input=source,
+        artifact=artifact,
+        ratio=source.bytes / artifact.bytes,
+        output=config.output,
+        config=config.model_dump(mode="json"),
+        seed=plan.seed,
+        weights=tuple(_row(coded) for coded in done.coded),
+        kept=tuple(KeptRow(kept.name, kept.shape, kept.bytes, kept.reason) for kept in done.kept),
+        bytes=_by_part(artifact.bytes, done.coded, config.output),
+        fidelity=fidelity,
+        stages=costs,
+        versions=versions(),
+        notes=_notes(fidelity, done, artifact.bytes >= source.bytes),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that shapes the result, and the machine's instruction set."""
+    return {
+        "sparsebook-compressor": importlib.metadata.version("sparsebook-compressor"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": ort.__version__,
+        "machine": f"{platform.system()} {platform.machine()}".lower(),
+    }
+
+
+def _row(coded: Coded) -> WeightRow:
+    facts, row = coded.facts, coded.row
+    dense = facts.layout == LAYOUT_DENSE
+    # The paper's rate before Huffman: every symbol at its full width, the codebook as it is stored.
+    plain = facts.symbols * (row.bits + facts.gap_bits) / 8 + facts.bytes_codebook
+    squared = coded.squared_error / coded.squared_norm if coded.squared_norm else 0.0
+    return WeightRow(
+        name=row.name,
+        role=row.role,
+        shape=row.shape,
+        dtype=NAMES[coded.dtype],
+        elements=row.elements,
+        density=facts.nonzeros / row.elements,
+        layout="dense" if dense else "gaps",
+        code_bits=row.bits,
+        code_bits_huffman=facts.code_bits_huffman,
+        gap_bits=facts.gap_bits,
+        gap_bits_huffman=facts.gap_bits_huffman,
+        rate_shared=plain / coded.bytes_before,
+        rate_huffman=facts.bytes_total / coded.bytes_before,
+        relative_error=squared**0.5,
+        centroids=coded.centroids,
+        bytes_before=coded.bytes_before,
+        bytes_after=coded.bytes_after,
+    )
+
+
+def _by_part(total: int, coded: tuple[Coded, ...], output: str) -> BytesByPart:
+    if output != "operator":
+        stored = sum(weight.bytes_after for weight in coded)
+        return BytesByPart(stored, 0, 0, 0, total - stored)
+    codes = sum(weight.facts.bytes_codes for weight in coded)
+    gaps = sum(weight.facts.bytes_gaps for weight in coded)
+    codebooks = sum(weight.facts.bytes_codebook for weight in coded)
+    tables = sum(weight.facts.bytes_tables for weight in coded)
+    return BytesByPart(codes, gaps, codebooks, tables, total - codes - gaps - codebooks - tables)
+
+
+def _notes(fidelity: Fidelity, done: Done, grown: bool) -> tuple[str, ...]:
+    notes = []
+    if fidelity.skipped:
+        notes.append(f"fidelity was not measured: {fidelity.skipped}")
+    elif fidelity.inputs == "synthetic":
+        notes.append(
+            "fidelity was measured on synthetic inputs: hand in data for figures that count"
+        )
+    if grown:
+        notes.append("the artifact is not smaller than the model: it has too few weights")
+    worst = max((row for row in done.coded if row.squared_norm), key=_error, default=None)
+    if worst is not None and _error(worst) > 0.3:
+        notes.append(
+            f"weight {worst.row.name!r} lost {_error(worst):.0%} of its norm: without retraining expect "
+            "accuracy to drop"
+        )
+    return tuple(notes)
+
+
+def _error(coded: Coded) -> float:
+    return float((coded.squared_error / coded.squared_norm) ** 0.5)
