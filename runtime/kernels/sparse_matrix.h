@@ -1,0 +1,19 @@
+// What every kernel computes from: the non-zeros of a matrix by rows, values as codes of a codebook.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sparsebook::kernels {
+
+/// Borrowed. Row r's non-zeros are [start[r], start[r + 1]) of `column` and `code`; a value is codebook[code].
+struct SparseMatrix {
+  std::size_t rows;
+  std::size_t columns;
+  const std::uint64_t* start;
+  const std::uint32_t* column;
+  const std::uint8_t* code;
+  const float* codebook;  ///< 256 values
+};
+
+}  // namespace sparsebook::kernels

@@ -1,0 +1,134 @@
+#include "op/conv_op.h"
+
+#include <algorithm>
+#include <string>
+
+#include "op/activation.h"
+
+namespace sparsebook::op {
+namespace {
+
+// Bounds every product of two attributes, or of an attribute and a dimension of the weight (below 2^32), to 63 bits.
+constexpr std::int64_t MAX_ATTRIBUTE = (std::int64_t{1} << 30) - 1;
+
+void check_list(const std::optional<abi::Shape>& values, const char* name, std::size_t size, std::int64_t least) {
+  if (!values) return;
+  const auto in_range = [&](std::int64_t value) { return value >= least && value <= MAX_ATTRIBUTE; };
+  if (values->size() != size || !std::all_of(values->begin(), values->end(), in_range)) {
+    throw abi::OperatorError("Conv's " + std::string(name) + " " + abi::to_string(*values) + " must be " + std::to_string(size) +
+                             " integers of at least " + std::to_string(least));
+  }
+}
+
+std::size_t at(const std::optional<abi::Shape>& values, std::size_t axis) {
+  return values ? static_cast<std::size_t>((*values)[axis]) : 1;
+}
+
+}  // namespace
+
+ConvAttributes::ConvAttributes(const abi::KernelInfo& info)
+    : auto_pad(info.attribute_string("auto_pad").value_or("NOTSET")),
+      group(info.attribute_int("group").value_or(1)),
+      kernel_shape(info.attribute_ints("kernel_shape")),
+      pads(info.attribute_ints("pads")),
+      strides(info.attribute_ints("strides")),
+      dilations(info.attribute_ints("dilations")) {}
+
+void ConvAttributes::check(const abi::Shape& weight) const {
+  const std::size_t rank = weight.size();
+  if (rank < 3 || rank > 2 + kernels::SPATIAL) {
+    throw abi::OperatorError("the weight's shape " + abi::to_string(weight) + " has not one to three spatial axes");
+  }
+  const abi::Shape kernel(weight.begin() + 2, weight.end());
+  if (kernel_shape && *kernel_shape != kernel) {
+    throw abi::OperatorError("the weight's shape is " + abi::to_string(weight) + ", but Conv's kernel_shape " +
+                             abi::to_string(*kernel_shape));
+  }
+  if (group < 1 || weight[0] % group != 0) {
+    throw abi::OperatorError("Conv's group " + std::to_string(group) + " does not divide the weight's " +
+                             std::to_string(weight[0]) + " output channels");
+  }
+  if (auto_pad != "NOTSET" && auto_pad != "SAME_UPPER" && auto_pad != "SAME_LOWER" && auto_pad != "VALID") {
+    throw abi::OperatorError("Conv's auto_pad '" + auto_pad + "' is not known");
+  }
+  check_list(pads, "pads", 2 * (rank - 2), 0);
+  check_list(strides, "strides", rank - 2, 1);
+  check_list(dilations, "dilations", rank - 2, 1);
+}
+
+kernels::ConvShape ConvAttributes::shape(const abi::Shape& x, const abi::Shape& weight) const {
+  const std::size_t spatial = weight.size() - 2;
+  if (x.size() != weight.size() || x[1] != group * weight[1]) {
+    throw abi::OperatorError("X has shape " + abi::to_string(x) + "; a weight of shape " + abi::to_string(weight) + " in " +
+                             std::to_string(group) + " groups wants " + std::to_string(weight.size()) + " axes and " +
+                             std::to_string(group * weight[1]) + " channels");
+  }
+  kernels::ConvShape result;
+  result.batch = static_cast<std::size_t>(x[0]);
+  result.group = static_cast<std::size_t>(group);
+  result.group_inputs = static_cast<std::size_t>(weight[1]);
+  result.group_outputs = static_cast<std::size_t>(weight[0] / group);
+  for (std::size_t a = 0; a < spatial; ++a) {
+    kernels::ConvAxis& axis = result.axis[kernels::SPATIAL - spatial + a];
+    axis.input = static_cast<std::size_t>(x[2 + a]);
+    axis.kernel = static_cast<std::size_t>(weight[2 + a]);
+    axis.stride = at(strides, a);
+    axis.dilation = at(dilations, a);
+    const std::size_t reach = (axis.kernel - 1) * axis.dilation + 1;
+    if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
+      axis.output = (axis.input + axis.stride - 1) / axis.stride;
+      const std::size_t needed = axis.output == 0 ? 0 : (axis.output - 1) * axis.stride + reach;
+      const std::size_t padding = needed > axis.input ? needed - axis.input : 0;
+      axis.pad = auto_pad == "SAME_UPPER" ? padding / 2 : padding - padding / 2;
+      continue;
+    }
+    const bool padded = auto_pad == "NOTSET" && pads;
+    axis.pad = padded ? static_cast<std::size_t>((*pads)[a]) : 0;
+    const std::size_t whole = axis.input + axis.pad + (padded ? static_cast<std::size_t>((*pads)[spatial + a]) : 0);
+    if (reach > whole) {
+      throw abi::OperatorError("X has shape " + abi::to_string(x) + ", whose axis " + std::to_string(2 + a) + " is " +
+                               std::to_string(whole) + " long with its padding, but the kernel reaches over " +
+                               std::to_string(reach));
+    }
+    axis.output = (whole - reach) / axis.stride + 1;
+  }
+  return result;
+}
+
+Conv::Conv(const abi::KernelInfo& info)
+    : attributes_(info),
+      activation_(read_activation(info)),
+      weight_(info, 1, [this](const decode::Payload& payload) {
+        attributes_.check(shape_of(payload));
+        return make_matrix(payload, decode::Orientation::AS_STORED);
+      }) {}
+
+std::shared_ptr<const Conv::Prepared> Conv::prepare(const abi::Shape& x, const abi::Shape& weight) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!prepared_ || prepared_->x != x || prepared_weight_ != weight) {
+    const kernels::ConvShape shape = attributes_.shape(x, weight);
+    abi::Shape output = {x[0], weight[0]};
+    for (std::size_t a = kernels::SPATIAL - (weight.size() - 2); a < kernels::SPATIAL; ++a) {
+      output.push_back(static_cast<std::int64_t>(shape.axis[a].output));
+    }
+    prepared_ = std::make_shared<const Prepared>(Prepared{x, output, kernels::Conv(shape)});
+    prepared_weight_ = weight;
+  }
+  return prepared_;
+}
+
+void Conv::compute(const abi::KernelContext& context) const {
+  const auto form = weight_.get(context);
+  const abi::Tensor x = context.input(0);
+  const auto prepared = prepare(x.shape, form->shape);
+  const auto bias = context.optional_input(2);
+  if (bias && bias->shape != abi::Shape{form->shape[0]}) {
+    throw abi::OperatorError("B has shape " + abi::to_string(bias->shape) + ", which must be " +
+                             abi::to_string({form->shape[0]}));
+  }
+  float* y = context.output(0, prepared->output);
+  const std::unique_ptr<float[]> scratch(new float[prepared->conv.scratch()]);
+  prepared->conv.run(form->matrix(), x.floats(), bias ? bias->floats() : nullptr, activation_, scratch.get(), y);
+}
+
+}  // namespace sparsebook::op

@@ -1,0 +1,61 @@
+// sparsebook::Conv: convolution over one to three spatial axes with a sparse weight.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "abi/kernel_api.h"
+#include "kernels/conv.h"
+#include "op/custom_op.h"
+#include "op/matrix_form.h"
+#include "op/weight.h"
+
+namespace sparsebook::op {
+
+/// ONNX's attributes of Conv, as the node gives them.
+struct ConvAttributes {
+  explicit ConvAttributes(const abi::KernelInfo& info);
+
+  /// Throws OperatorError if they do not fit a weight of this shape.
+  void check(const abi::Shape& weight) const;
+
+  /// The convolution of X by the weight. Throws OperatorError if the two do not fit.
+  [[nodiscard]] kernels::ConvShape shape(const abi::Shape& x, const abi::Shape& weight) const;
+
+  std::string auto_pad;
+  std::int64_t group;
+  std::optional<abi::Shape> kernel_shape;
+  std::optional<abi::Shape> pads;       ///< those before every axis, then those behind
+  std::optional<abi::Shape> strides;
+  std::optional<abi::Shape> dilations;
+};
+
+class Conv {
+ public:
+  static constexpr const char* NAME = "Conv";
+  static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}, {abi::FLOAT, abi::OPTIONAL}};
+
+  explicit Conv(const abi::KernelInfo& info);
+  void compute(const abi::KernelContext& context) const;
+
+ private:
+  /// A convolution prepared for one shape of X; `output` is its result's shape.
+  struct Prepared {
+    abi::Shape x;
+    abi::Shape output;
+    kernels::Conv conv;
+  };
+  [[nodiscard]] std::shared_ptr<const Prepared> prepare(const abi::Shape& x, const abi::Shape& weight) const;
+
+  ConvAttributes attributes_;
+  kernels::Activation activation_;
+  Weight<MatrixForm> weight_;
+  // The latest one: X seldom changes its shape. The weight's shape is the key's other half.
+  mutable std::mutex mutex_;
+  mutable abi::Shape prepared_weight_;
+  mutable std::shared_ptr<const Prepared> prepared_;
+};
+
+}  // namespace sparsebook::op
