@@ -1,4 +1,4 @@
-"""Admission: bytes of a file to a checked ModelProto. External data stays where it is."""
+"""Admission: bytes of a file to a checked ModelProto. External data and large weights stay where they are."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, helper
 
 from sparsebook_compressor.errors import InvalidGraph, NotOnnx, TooLarge
+from sparsebook_compressor.graph.scopes import scopes
+from sparsebook_compressor.wire import NotWireFormat, skim
 
 # Protobuf cannot hold more in one message.
 _MOST_BYTES = (1 << 31) - 1
@@ -29,10 +31,9 @@ def load(path: Path) -> ModelProto:
         raise NotOnnx(f"{path.name}: the file is empty")
     if size > _MOST_BYTES:
         raise TooLarge(f"{path.name}: {size} bytes; over 2 GiB keep the weights as external data")
-    model = ModelProto()
     try:
-        model.ParseFromString(path.read_bytes())
-    except DecodeError as error:
+        model = skim(path)
+    except (NotWireFormat, DecodeError) as error:
         raise NotOnnx(
             f"{path.name}: not an ONNX file, or cut short ({size} bytes): {error}; export or copy it again"
         ) from error
@@ -67,6 +68,12 @@ def _without_large_tensors(model: ModelProto) -> ModelProto:
     graph.input.extend(source.input)
     graph.output.extend(source.output)
     graph.sparse_initializer.extend(source.sparse_initializer)
+    for scope in scopes(light):
+        for node in scope.body.node:
+            for attribute in node.attribute:
+                _empty_if_external(attribute.t)
+        for tensor in () if scope.graph is None else scope.graph.initializer:
+            _empty_if_external(tensor)
     inputs = {value.name for value in source.input}
     for tensor in source.initializer:
         if tensor.ByteSize() > _CHECKED_BYTES or tensor.data_location == TensorProto.EXTERNAL:
@@ -77,3 +84,12 @@ def _without_large_tensors(model: ModelProto) -> ModelProto:
         else:
             graph.initializer.append(tensor)
     return light
+
+
+def _empty_if_external(tensor: TensorProto) -> None:
+    """The checker would look for external data in the working directory; the graph view looks where it belongs."""
+    if tensor.data_location == TensorProto.EXTERNAL:
+        tensor.ClearField("data_location")
+        del tensor.external_data[:]
+        tensor.dims[:] = [0]
+        tensor.raw_data = b""

@@ -91,11 +91,11 @@ def inspect(path: Path) -> Inspection:
     """
     model = admit.load(path)
     source = pack.source_facts(path, model)
-    found = payloads(model, path.parent)
+    found = payloads(model, path)
     if found:
         rows = tuple(_coded_row(stored_payload) for stored_payload in found)
         return Inspection("artifact", source, rows, f"{len(rows)} compressed weights")
-    view = survey(model, path.parent)
+    view = survey(model, path)
     plain = []
     for weight in view.weights:
         values = weight.read()
@@ -121,7 +121,7 @@ def inspect(path: Path) -> Inspection:
     return Inspection("model", source, tuple(plain), note)
 
 
-def payloads(model: ModelProto, folder: Path) -> list[Stored]:
+def payloads(model: ModelProto, source: Path) -> list[Stored]:
     """All payloads that operators of the model consume, each once.
 
     Raises:
@@ -148,7 +148,7 @@ def payloads(model: ModelProto, folder: Path) -> list[Stored]:
                 )
             uses.setdefault((id(home), name), []).append(Use(scope, node, index))
     return [
-        Stored(key[1], *holders[key], _bytes(holders[key][1], folder), tuple(users))
+        Stored(key[1], *holders[key], _bytes(holders[key][1], source), tuple(users))
         for key, users in uses.items()
     ]
 
@@ -167,9 +167,9 @@ def _byte_tensors(scope: Scope) -> Iterator[tuple[str, TensorProto, NodeProto | 
                 yield node.output[0], attribute.t, node
 
 
-def _bytes(tensor: TensorProto, folder: Path) -> bytes:
+def _bytes(tensor: TensorProto, source: Path) -> bytes:
     if tensor.data_location == TensorProto.EXTERNAL:
-        return external_bytes(tensor, folder).tobytes()
+        return external_bytes(tensor, source).tobytes()
     return tensor.raw_data
 
 

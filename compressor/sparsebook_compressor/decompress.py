@@ -28,7 +28,7 @@ def decompress(artifact: Path, output: Path) -> FileFacts:
         StorageFull: no room left.
     """
     model = admit.load(artifact)
-    found = payloads(model, artifact.parent)
+    found = payloads(model, artifact)
     if not found:
         raise BadValue(
             f"{artifact.name}: no sparsebook operators in it; portable and dense artifacts open as they are"
@@ -41,7 +41,7 @@ def decompress(artifact: Path, output: Path) -> FileFacts:
     for holder in holders:
         _forget_domain(holder)
     with pack.translate_errors(output):
-        _write(model, artifact.parent, output)
+        _write(model, artifact, output)
     return pack.facts(output.parent, output.name)
 
 

@@ -66,7 +66,7 @@ def estimate(model: Path, config: Config | None = None) -> Estimate:
     config = config or Config()
     parsed = admit.load(model)
     source = pack.source_facts(model, parsed)
-    view = survey(parsed, model.parent)
+    view = survey(parsed, model)
     plan = make_plan(view, config)
     require_work(plan, model.name)
     weights = {weight.name: weight for weight in view.weights}

@@ -17,6 +17,7 @@ from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.graph.tensors import external_bytes
 from sparsebook_compressor.report import FileFacts
+from sparsebook_compressor.wire import OWN_FILE
 
 MODEL_NAME = "model.onnx"
 DATA_NAME = "model.onnx.data"
@@ -59,7 +60,7 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 
 def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL_NAME) -> None:
-    """Write a model whose untouched external tensors still lie in `source`; they are moved in.
+    """Write a model whose untouched external tensors still lie beside `source`, or in it; they are moved in.
 
     One file where that fits in 1.9 GB, else all larger tensors go to one data file beside it. The model's tensors are
     emptied on the way in the second case.
@@ -105,7 +106,7 @@ def external_files(model: ModelProto) -> list[str]:
         for tensor in _tensors(model)
         if tensor.data_location == TensorProto.EXTERNAL
         for entry in tensor.external_data
-        if entry.key == "location"
+        if entry.key == "location" and entry.value != OWN_FILE
     }
     return sorted(names)
 

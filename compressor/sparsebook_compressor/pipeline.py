@@ -59,7 +59,7 @@ def compress(
             specs = feeds.input_specs(parsed)
             given = None if data is None else feeds.given(data, specs, config.seed)
         with clock.stage("survey"):
-            view = survey(parsed, model.parent)
+            view = survey(parsed, model)
             rows = _smallest_table(view)
         with clock.stage("plan"):
             plan = make_plan(view, config)
@@ -68,7 +68,7 @@ def compress(
         done = _work(surgeon, view, plan, config, clock)
         with clock.stage("pack"):
             surgeon.finish()
-            pack.write_model(parsed, folder, model.parent)
+            pack.write_model(parsed, folder, model)
             del view, surgeon, parsed
             _add_library(folder, config, operator_library, platform)
         with clock.stage("verify"):

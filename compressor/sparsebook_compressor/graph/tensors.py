@@ -17,6 +17,7 @@ from sparsebook_compressor.errors import (
     InvalidGraph,
     NotFinite,
 )
+from sparsebook_compressor.wire import OWN_FILE
 
 F32 = npt.NDArray[np.float32]
 
@@ -56,12 +57,12 @@ def stored_bytes(tensor: TensorProto) -> int:
     return elements_of(tensor) * STORED[tensor.data_type].itemsize
 
 
-def read_stored(tensor: TensorProto, folder: Path) -> npt.NDArray[np.generic]:
+def read_stored(tensor: TensorProto, source: Path) -> npt.NDArray[np.generic]:
     """The elements in their own dtype, flat; a view of the file or of the protobuf where that is possible.
 
     Args:
         tensor: float32, float64, float16 or bfloat16.
-        folder: the model's, for external data.
+        source: the model's file; external data lies in its folder.
 
     Raises:
         InvalidGraph: the data does not have the size that the dimensions declare.
@@ -70,10 +71,11 @@ def read_stored(tensor: TensorProto, folder: Path) -> npt.NDArray[np.generic]:
     elements = elements_of(tensor)
     dtype = STORED[tensor.data_type]
     if tensor.data_location == TensorProto.EXTERNAL:
-        return _read_external(tensor, elements, dtype, folder)
-    if tensor.raw_data:
-        _check_size(tensor, len(tensor.raw_data), elements * dtype.itemsize, "bytes")
-        return np.frombuffer(tensor.raw_data, dtype)
+        return _read_external(tensor, elements, dtype, source)
+    if tensor.HasField("raw_data"):
+        data = tensor.raw_data  # protobuf hands out a copy: ask once
+        _check_size(tensor, len(data), elements * dtype.itemsize, "bytes")
+        return np.frombuffer(data, dtype)
     if tensor.data_type == TensorProto.FLOAT:
         values: npt.NDArray[np.generic] = np.array(tensor.float_data, dtype)
     elif tensor.data_type == TensorProto.DOUBLE:
@@ -84,19 +86,19 @@ def read_stored(tensor: TensorProto, folder: Path) -> npt.NDArray[np.generic]:
     return values
 
 
-def read(tensor: TensorProto, folder: Path) -> F32:
+def read(tensor: TensorProto, source: Path) -> F32:
     """The elements as float32, flat; float64 is rounded. Errors as `read_stored`."""
-    return read_stored(tensor, folder).astype(np.float32, copy=False)
+    return read_stored(tensor, source).astype(np.float32, copy=False)
 
 
-def read_sparse(sparse: SparseTensorProto, folder: Path) -> F32:
+def read_sparse(sparse: SparseTensorProto, source: Path) -> F32:
     """A sparse tensor made dense, float32, flat (ONNX IR: linear or coordinate indices).
 
     Raises:
         InvalidGraph: indices of a wrong shape or outside the tensor.
     """
     name = sparse.values.name
-    values = read(sparse.values, folder)
+    values = read(sparse.values, source)
     total = math.prod(sparse.dims)
     indices = np.frombuffer(sparse.indices.raw_data, "<i8")
     if not sparse.indices.raw_data:
@@ -135,8 +137,8 @@ def check_finite(values: F32, name: str) -> None:
             )
 
 
-def external_file(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | None]:
-    """File, offset and length of external data, confined to the model's folder.
+def external_file(tensor: TensorProto, source: Path) -> tuple[Path, int, int | None]:
+    """File, offset and length of external data, confined to the model's folder or own file (see wire.py).
 
     Raises:
         ExternalDataOutside: an absolute path, `..`, a symbolic or hard link, or something that is no plain file.
@@ -145,6 +147,8 @@ def external_file(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | N
     """
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
+    if location == OWN_FILE:
+        return source, int(entries["offset"]), int(entries["length"])
     path = PurePosixPath(location)
     if (
         not location
@@ -156,7 +160,7 @@ def external_file(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | N
         raise ExternalDataOutside(
             f"weight {tensor.name!r}: external data {location!r} must be a file in the model's folder"
         )
-    file = folder.joinpath(*path.parts)
+    file = source.parent.joinpath(*path.parts)
     for step in [file, *file.parents[: len(path.parts) - 1]]:
         if step.is_symlink():
             raise ExternalDataOutside(
@@ -184,18 +188,18 @@ def external_file(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | N
     return file, offset, length
 
 
-def external_bytes(tensor: TensorProto, folder: Path) -> npt.NDArray[np.uint8]:
+def external_bytes(tensor: TensorProto, source: Path) -> npt.NDArray[np.uint8]:
     """External data of any dtype as it stands, uint8[bytes]. Errors as `read_stored`."""
-    file, offset, length = external_file(tensor, folder)
+    file, offset, length = external_file(tensor, source)
     if length is None:
         length = file.stat().st_size - offset
     return _map(tensor, length, np.dtype(np.uint8), file, offset)
 
 
 def _read_external(
-    tensor: TensorProto, elements: int, dtype: np.dtype[np.generic], folder: Path
+    tensor: TensorProto, elements: int, dtype: np.dtype[np.generic], source: Path
 ) -> npt.NDArray[np.generic]:
-    file, offset, length = external_file(tensor, folder)
+    file, offset, length = external_file(tensor, source)
     if length is not None:
         _check_size(tensor, length, elements * dtype.itemsize, "bytes")
     return _map(tensor, elements, dtype, file, offset)
@@ -212,7 +216,7 @@ def _map(
         )
     if elements == 0:
         return np.zeros(0, dtype)
-    return np.memmap(file, dtype, "r", offset, (elements,))
+    return np.fromfile(file, dtype, elements, offset=offset)
 
 
 def _check_size(tensor: TensorProto, found: int, expected: int, unit: str) -> None:

@@ -69,7 +69,7 @@ class Weight:
     dtype: int
     role: Role
     uses: tuple[Use, ...] = field(repr=False)
-    folder: Path = field(repr=False)
+    source: Path = field(repr=False)
 
     @property
     def elements(self) -> int:
@@ -88,8 +88,8 @@ class Weight:
             InvalidGraph, ExternalDataMissing, ExternalDataOutside: the bytes are not what the model declares.
         """
         if isinstance(self.holder, SparseTensorProto):
-            return tensors.read_sparse(self.holder, self.folder)
-        return tensors.read(self.holder, self.folder)
+            return tensors.read_sparse(self.holder, self.source)
+        return tensors.read(self.holder, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,12 @@ class _Constant:
         return tuple(self.holder.dims)
 
 
-def survey(model: ModelProto, folder: Path) -> GraphView:
+def survey(model: ModelProto, source: Path) -> GraphView:
     """Find the weights of a model.
 
     Args:
         model: as parsed, external data not loaded.
-        folder: the model's, for external data.
+        source: the model's file; external data lies in its folder.
 
     Raises:
         InvalidGraph: nesting too deep, or a tensor with a negative dimension.
@@ -163,7 +163,7 @@ def survey(model: ModelProto, folder: Path) -> GraphView:
                     dtype,
                     role,
                     consumers,
-                    folder,
+                    source,
                 )
             )
         else:

@@ -1,0 +1,43 @@
+"""What every benchmark does with its figures: a table for people, JSON with versions for machines."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sparsebook_compressor.summary import versions
+
+FOLDER = Path("build/benchmarks")
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print one table."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=max(120, Console().width)).print(table)
+
+
+def write(name: str, results: Any, **facts: Any) -> Path:
+    """Write JSON with versions and machine beside the results."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    machine = {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
+    contents = {"versions": versions(), "machine": machine, **facts, "results": results}
+    path.write_text(json.dumps(contents, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()

@@ -1,0 +1,134 @@
+"""Parsing a model without its large weights: they stay in the file and are referred to by offset and length.
+
+Protobuf copies every byte of a message several times, so a plain parse of a 550 MB model peaks at 1.6 GB. This walks the
+few wire-format fields that matter
+
+    ModelProto.graph (7) > GraphProto.initializer (5) > TensorProto.raw_data (9)
+
+and turns each large raw_data into an external-data entry that points into the model's own file.
+"""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
+
+# The location of external data that lies in the model's own file; no file can have this name.
+OWN_FILE: Final = "\0own file"
+# Smaller tensors are parsed as they are.
+LARGE: Final = 1 << 16
+
+_GRAPH: Final = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
+_INITIALIZER: Final = GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
+_RAW_DATA: Final = TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
+_VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
+
+
+class NotWireFormat(ValueError):
+    """The bytes are no protobuf message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field of a message: it spans [start, end) with its tag; a length-delimited one has its contents from `body`."""
+
+    number: int
+    wire_type: int
+    start: int
+    body: int
+    end: int
+
+
+def skim(path: Path) -> ModelProto:
+    """Parse a model; main-graph initializers of at least 64 KiB of raw data become references into the file.
+
+    Raises:
+        NotWireFormat: the file is no protobuf message, or is cut short.
+        google.protobuf.message.DecodeError: a part that is parsed as it is cannot be.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        pieces = list(_model(data))
+    model = ModelProto()
+    model.ParseFromString(b"".join(pieces))
+    return model
+
+
+def _model(data: mmap.mmap) -> Iterator[bytes]:
+    for field in _fields(data, 0, len(data)):
+        if field.number == _GRAPH and field.wire_type == _LEN:
+            graph = b"".join(_graph(data, field))
+            yield _length_delimited(_GRAPH, graph)
+        else:
+            yield data[field.start : field.end]
+
+
+def _graph(data: mmap.mmap, graph: _Field) -> Iterator[bytes]:
+    for field in _fields(data, graph.body, graph.end):
+        large = field.number == _INITIALIZER and field.end - field.body >= LARGE
+        if large and field.wire_type == _LEN:
+            yield _length_delimited(_INITIALIZER, _tensor(data, field))
+        else:
+            yield data[field.start : field.end]
+
+
+def _tensor(data: mmap.mmap, tensor: _Field) -> bytes:
+    fields = list(_fields(data, tensor.body, tensor.end))
+    raw = [field for field in fields if field.number == _RAW_DATA and field.wire_type == _LEN]
+    if len(raw) != 1 or raw[0].end - raw[0].body < LARGE:
+        return data[tensor.body : tensor.end]
+    entries = {"location": OWN_FILE, "offset": raw[0].body, "length": raw[0].end - raw[0].body}
+    reference = TensorProto(
+        data_location=TensorProto.EXTERNAL,
+        external_data=[StringStringEntryProto(key=k, value=str(v)) for k, v in entries.items()],
+    )
+    rest = b"".join(data[field.start : field.end] for field in fields if field is not raw[0])
+    return rest + reference.SerializeToString()
+
+
+def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
+    at = start
+    while at < end:
+        tag, body = _varint(data, at, end)
+        number, wire_type = tag >> 3, tag & 7
+        if wire_type == _VARINT:
+            _, stop = _varint(data, body, end)
+        elif wire_type == _LEN:
+            length, body = _varint(data, body, end)
+            stop = body + length
+        elif wire_type in (_I64, _I32):
+            stop = body + (8 if wire_type == _I64 else 4)
+        else:
+            raise NotWireFormat(f"wire type {wire_type} at byte {at}")
+        if number == 0 or stop > end:
+            raise NotWireFormat(f"field {number} at byte {at} ends at {stop}, its message at {end}")
+        yield _Field(number, wire_type, at, body, stop)
+        at = stop
+
+
+def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= end:
+            raise NotWireFormat(f"a number is cut short at byte {at}")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise NotWireFormat(f"a number of more than ten bytes before byte {at}")
+
+
+def _length_delimited(number: int, body: bytes) -> bytes:
+    return _to_varint(number << 3 | _LEN) + _to_varint(len(body)) + body
+
+
+def _to_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
