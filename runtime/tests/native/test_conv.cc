@@ -1,0 +1,110 @@
+// The convolution kernel against its definition in double, over shapes that reach every tile width, phase and padding.
+#include "check.h"
+#include "kernels/conv.h"
+#include "sparse_sample.h"
+
+using namespace sparsebook::kernels;
+
+namespace {
+
+ConvAxis axis(std::size_t input, std::size_t kernel, std::size_t stride, std::size_t dilation, std::size_t before,
+              std::size_t behind) {
+  const std::size_t reach = (kernel - 1) * dilation + 1;
+  return {input, kernel, (input + before + behind - reach) / stride + 1, stride, dilation, before};
+}
+
+ConvShape shape(std::size_t batch, std::size_t group, std::size_t inputs, std::size_t outputs, ConvAxis d, ConvAxis h, ConvAxis w) {
+  return {batch, group, inputs, outputs, {d, h, w}};
+}
+
+double expected(const ConvShape& s, const std::vector<double>& weight, const float* x, std::size_t n, std::size_t m,
+                const std::size_t (&o)[3]) {
+  const auto& a = s.axis;
+  const std::size_t g = m / s.group_outputs;
+  double sum = 0;
+  std::size_t at = m * s.group_inputs * a[0].kernel * a[1].kernel * a[2].kernel;
+  for (std::size_t c = 0; c < s.group_inputs; ++c) {
+    for (std::size_t kd = 0; kd < a[0].kernel; ++kd) {
+      for (std::size_t kh = 0; kh < a[1].kernel; ++kh) {
+        for (std::size_t kw = 0; kw < a[2].kernel; ++kw, ++at) {
+          const std::size_t k[3] = {kd, kh, kw};
+          std::size_t position = (n * s.group + g) * s.group_inputs + c;
+          bool inside = true;
+          for (unsigned i = 0; i < 3; ++i) {
+            const std::size_t padded = o[i] * a[i].stride + k[i] * a[i].dilation;
+            inside = inside && padded >= a[i].pad && padded - a[i].pad < a[i].input;
+            position = position * a[i].input + (padded - a[i].pad);
+          }
+          if (inside) sum += weight[at] * x[position];
+        }
+      }
+    }
+  }
+  return sum;
+}
+
+void check_case(const ConvShape& s, double density, std::mt19937& random) {
+  const auto& a = s.axis;
+  const std::size_t outputs = s.group * s.group_outputs;
+  const SparseSample weight(outputs, s.group_inputs * a[0].kernel * a[1].kernel * a[2].kernel, density, random);
+  const std::size_t box = a[0].output * a[1].output * a[2].output;
+  const auto x = random_floats(s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input, random);
+  const auto bias = random_floats(outputs, random);
+  const auto y = random_floats(s.batch * outputs * box, random);
+  const Conv conv(s);
+  const auto scratch = random_floats(conv.scratch(), random);
+  conv.run(weight.view(), x.get(), bias.get(), {-4, 4}, scratch.get(), y.get());
+
+  const std::vector<double> dense = weight.dense();
+  const float* found = y.get();
+  for (std::size_t n = 0; n < s.batch; ++n) {
+    for (std::size_t m = 0; m < outputs; ++m) {
+      for (std::size_t d = 0; d < a[0].output; ++d) {
+        for (std::size_t h = 0; h < a[1].output; ++h) {
+          for (std::size_t w = 0; w < a[2].output; ++w) {
+            const double sum = expected(s, dense, x.get(), n, m, {d, h, w}) + bias[m];
+            CHECK(check::close(*found++, std::fmin(std::fmax(sum, -4), 4), 10));
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 random(13);
+  const ConvAxis one;
+  // Outputs of 1 to 40 in a row: every tile width, its neighbours, and the last tile moved back.
+  for (std::size_t width = 1; width <= 40; ++width) {
+    check_case(shape(1, 1, 2, 3, one, one, axis(width, 1, 1, 1, 0, 0)), 0.5, random);
+    check_case(shape(2, 1, 2, 3, one, one, axis(width + 2, 3, 1, 1, 0, 0)), 0.5, random);
+    check_case(shape(1, 1, 2, 2, one, axis(3, 2, 1, 1, 1, 0), axis(width, 3, 1, 1, 1, 1)), 0.5, random);
+  }
+  // Strides, dilations and paddings against each other, two axes.
+  for (const std::size_t stride : {1u, 2u, 3u, 4u}) {
+    for (const std::size_t dilation : {1u, 2u, 3u}) {
+      for (const std::size_t before : {0u, 1u, 3u}) {
+        for (const std::size_t behind : {0u, 2u}) {
+          check_case(shape(1, 1, 2, 2, one, axis(9, 3, stride, dilation, before, behind), axis(13, 2, stride, dilation, behind, before)),
+                     0.6, random);
+        }
+      }
+    }
+  }
+  // Padding wider than the kernel: outputs that see nothing but padding.
+  check_case(shape(1, 1, 1, 1, one, axis(2, 2, 1, 1, 5, 5), axis(2, 2, 2, 1, 5, 5)), 1.0, random);
+  // Groups, and as many groups as channels.
+  check_case(shape(2, 2, 3, 4, one, axis(7, 3, 1, 1, 1, 1), axis(7, 3, 1, 1, 1, 1)), 0.4, random);
+  check_case(shape(1, 8, 1, 1, one, axis(14, 3, 2, 1, 1, 1), axis(14, 3, 2, 1, 1, 1)), 0.7, random);
+  check_case(shape(1, 8, 1, 3, one, axis(14, 3, 1, 1, 1, 1), axis(14, 3, 1, 1, 1, 1)), 0.7, random);
+  // Three axes.
+  check_case(shape(2, 1, 2, 3, axis(5, 3, 2, 1, 1, 1), axis(6, 2, 1, 2, 0, 1), axis(7, 3, 2, 1, 2, 0)), 0.4, random);
+  check_case(shape(1, 1, 2, 3, axis(4, 2, 1, 1, 0, 0), axis(5, 2, 1, 1, 0, 0), axis(6, 2, 1, 1, 0, 0)), 0.4, random);
+  // No non-zeros, all non-zeros, no batch.
+  check_case(shape(1, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 0.0, random);
+  check_case(shape(1, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 1.0, random);
+  check_case(shape(0, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 0.5, random);
+  return check::finish();
+}
