@@ -1,5 +1,6 @@
 #include "decode/rows.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "decode/segment_reader.h"
@@ -7,25 +8,73 @@
 namespace sparsebook::decode {
 namespace {
 
-// Calls visit(outer, inner, code) for every non-zero, in the order of the stream.
+// Calls visit(outer, inner, code) for every symbol, fillers (code 0) included, in the order of the stream.
 template <class Visit>
-void for_each_nonzero(const Payload& payload, std::uint64_t inner, Visit&& visit) {
+void for_each_symbol(const Payload& payload, std::uint64_t inner, Visit&& visit) {
   SegmentReader reader(payload);
   std::uint64_t row = 0;
   std::uint64_t row_begin = 0;
   while (const Segment* segment = reader.next()) {
-    std::uint64_t position = segment->before;
-    for (unsigned i = 0; i < segment->symbols; ++i) {
-      position += std::uint64_t{segment->gaps[i]} + 1;
-      const std::uint8_t code = segment->codes[i];
-      if (code == 0) continue;
+    const auto [index, symbols, gaps, codes, before] = *segment;
+    std::uint64_t position = before;
+    for (unsigned i = 0; i < symbols; ++i) {
+      position += std::uint64_t{gaps[i]} + 1;
       if (position - row_begin >= inner) {
         row = position / inner;
         row_begin = row * inner;
       }
-      visit(row, position - row_begin, code);
+      visit(row, position - row_begin, codes[i]);
     }
   }
+}
+
+// Checks all streams, too: nothing is laid out before they have passed.
+std::uint64_t count_nonzeros(const Payload& payload) {
+  std::uint64_t count = 0;
+  SegmentReader reader(payload);
+  while (const Segment* segment = reader.next()) {
+    count += segment->symbols - static_cast<std::uint64_t>(std::count(segment->codes, segment->codes + segment->symbols, 0));
+  }
+  return count;
+}
+
+// The stream has the rows' own order: every non-zero goes behind the one before.
+void fill_as_stored(const Payload& payload, Rows& result) {
+  const std::uint64_t nonzeros = count_nonzeros(payload);
+  // A filler is written as well, and then overwritten: that is cheaper than a branch, and wants one place more.
+  result.column.resize(static_cast<std::size_t>(nonzeros) + 1);
+  result.code.resize(static_cast<std::size_t>(nonzeros) + 1);
+  result.start.assign(static_cast<std::size_t>(result.rows) + 1, nonzeros);
+  std::uint32_t* const columns = result.column.data();
+  std::uint8_t* const codes = result.code.data();
+  std::uint64_t slot = 0;
+  std::uint64_t next_row = 0;  // the first whose start is not known
+  for_each_symbol(payload, result.columns, [&](std::uint64_t row, std::uint64_t column, std::uint8_t code) {
+    while (next_row <= row) result.start[next_row++] = slot;
+    columns[slot] = static_cast<std::uint32_t>(column);
+    codes[slot] = code;
+    slot += code != 0;
+  });
+  result.column.pop_back();
+  result.code.pop_back();
+}
+
+// The stream runs across the rows: they are counted first.
+void fill_transposed(const Payload& payload, Rows& result) {
+  // `start` is shifted by two while counting and by one while filling, so that every row's cursor ends where the next row starts.
+  result.start.assign(static_cast<std::size_t>(result.rows) + 2, 0);
+  for_each_symbol(payload, result.rows,
+                  [&](std::uint64_t, std::uint64_t row, std::uint8_t code) { result.start[row + 2] += code != 0; });
+  for (std::size_t row = 2; row < result.start.size(); ++row) result.start[row] += result.start[row - 1];
+  result.column.resize(static_cast<std::size_t>(result.start.back()));
+  result.code.resize(result.column.size());
+  for_each_symbol(payload, result.rows, [&](std::uint64_t column, std::uint64_t row, std::uint8_t code) {
+    if (code == 0) return;
+    const std::uint64_t slot = result.start[row + 1]++;
+    result.column[slot] = static_cast<std::uint32_t>(column);
+    result.code[slot] = code;
+  });
+  result.start.pop_back();
 }
 
 }  // namespace
@@ -37,22 +86,11 @@ Rows decode_rows(const Payload& payload, std::uint64_t outer, std::uint64_t inne
   result.columns = transposed ? outer : inner;
   result.codebook = payload.codebook;
   if (result.columns > std::uint64_t{1} << 32) throw std::length_error("a row has over 2^32 elements");
-
-  // The first pass counts and checks the streams; only then is anything laid out. `start` is shifted by two while counting,
-  // by one while filling, so that every row's cursor ends where the next row starts.
-  result.start.assign(static_cast<std::size_t>(result.rows) + 2, 0);
-  for_each_nonzero(payload, inner, [&](std::uint64_t row, std::uint64_t column, std::uint8_t) {
-    ++result.start[(transposed ? column : row) + 2];
-  });
-  for (std::size_t row = 2; row < result.start.size(); ++row) result.start[row] += result.start[row - 1];
-  result.column.resize(static_cast<std::size_t>(result.start.back()));
-  result.code.resize(result.column.size());
-  for_each_nonzero(payload, inner, [&](std::uint64_t row, std::uint64_t column, std::uint8_t code) {
-    const std::uint64_t slot = result.start[(transposed ? column : row) + 1]++;
-    result.column[slot] = static_cast<std::uint32_t>(transposed ? row : column);
-    result.code[slot] = code;
-  });
-  result.start.pop_back();
+  if (transposed) {
+    fill_transposed(payload, result);
+  } else {
+    fill_as_stored(payload, result);
+  }
   return result;
 }
 
