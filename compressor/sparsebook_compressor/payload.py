@@ -24,6 +24,7 @@ from sparsebook_compressor.payload_layout import (
     LAYOUT_DENSE,
     LAYOUT_GAPS,
     MAX_BITS,
+    MAX_DIMENSION,
     MAX_ELEMENTS,
     MAX_RANK,
 )
@@ -43,7 +44,7 @@ class CodedWeight:
         shape: of the weight.
         dtype: of the weight, a number of ONNX's `TensorProto.DataType`.
         bits: log2 of the codebook's size; codes lie below 2^bits.
-        codebook: float32[centroids], the values of codes 1, 2, …; at most 2^bits - 1.
+        codebook: float32[centroids], the values of codes 1, 2, …, exact in the weight's dtype; at most 2^bits - 1.
         codes: uint8[elements] in row-major order; 0 is exactly zero.
     """
 
@@ -109,9 +110,9 @@ def encode(weight: CodedWeight) -> tuple[bytes, Facts]:
         if symbols is None
         else _stream(symbols, choice.gap_counts, choice.gap_bits)
     )
-    half = weight.codebook.astype(np.float16)
-    is_half = weight.dtype == FLOAT16 and bool((half.astype(np.float32) == weight.codebook).all())
-    codebook = half.astype("<f2") if is_half else weight.codebook.astype("<f4")
+    # A float16 weight's centroids are float16 values (see CodedWeight), so two bytes hold them.
+    is_half = weight.dtype == FLOAT16
+    codebook = weight.codebook.astype("<f2" if is_half else "<f4")
     header = Header(
         weight.dtype,
         choice.layout,
@@ -150,9 +151,10 @@ def decode(data: bytes) -> CodedWeight:
     """
     sections = read(data)
     header = sections.header
-    codes = _symbols(sections.codes, header.symbols, "codes")
+    codes, wrong = _symbols(sections.codes, header.symbols)
     if len(codes) and int(codes.max()) > header.centroids:
         raise PayloadError("code-range", f"code {codes.max()}; 0 to {header.centroids} are allowed")
+    bitstream.check(wrong, "codes")
     if sections.gaps is not None:
         codes = _scatter(sections, codes, sections.gaps)
     return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
@@ -163,12 +165,16 @@ _EMPTY = Stream(0, None, np.zeros(0, np.int64), b"")
 
 def _check(weight: CodedWeight) -> None:
     elements = math.prod(weight.shape)
-    if len(weight.shape) > MAX_RANK or elements > MAX_ELEMENTS:
+    widest = max(weight.shape, default=0)
+    if len(weight.shape) > MAX_RANK or elements > MAX_ELEMENTS or widest > MAX_DIMENSION:
         raise TooLarge(
-            f"a weight of shape {weight.shape}: at most {MAX_RANK} dimensions and {MAX_ELEMENTS} elements are allowed"
+            f"a weight of shape {weight.shape}: at most {MAX_RANK} dimensions, each up to {MAX_DIMENSION}, and "
+            f"{MAX_ELEMENTS} elements are allowed"
         )
     if len(weight.codes) != elements or len(weight.codebook) >= 1 << weight.bits:
         raise ValueError("codes and codebook do not fit shape and bits")
+    if weight.codes.max(initial=0) > len(weight.codebook):
+        raise ValueError("codes do not fit the codebook")
 
 
 def _choose(weight: CodedWeight) -> _Choice:
@@ -211,7 +217,7 @@ def _stream(symbols: U8, counts: I64, width: int) -> tuple[Stream, bytes, int]:
     if used == 0:
         return Stream(width, None, np.zeros(0, np.int64), b""), b"", CODEC_FIXED
     table = huffman.write_lengths(lengths)
-    fixed = int(bitstream.fixed_segment_sizes(len(symbols), width).sum())
+    fixed = bitstream.fixed_stream_bytes(len(symbols), width)
     if used == 1:
         if len(table) <= fixed:
             return Stream(width, lengths, np.zeros(0, np.int64), b""), table, CODEC_HUFFMAN
@@ -284,21 +290,23 @@ def _pairs(codes: U8, bits: int) -> tuple[U8, U8]:
     return np.concatenate(symbols), np.concatenate(kept)
 
 
-def _symbols(stream: Stream, symbols: int, name: str) -> U8:
+def _symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
+    """The symbols of a stream, and its first damaged segment."""
     if stream.lengths is not None and np.count_nonzero(stream.lengths) == 1:
-        return np.full(symbols, int(np.argmax(stream.lengths)), np.uint8)
+        return np.full(symbols, int(np.argmax(stream.lengths)), np.uint8), None
     lengths = (
         np.full(1 << stream.width, stream.width, np.uint8)
         if stream.lengths is None
         else stream.lengths
     )
     table = huffman.decoding_table(lengths)
-    return bitstream.unpack(stream.data, stream.sizes, symbols, *table, name)
+    return bitstream.unpack(stream.data, stream.sizes, symbols, *table)
 
 
 def _scatter(sections: Sections, codes: U8, stream: Stream) -> U8:
     header = sections.header
-    symbols = _symbols(stream, header.symbols, "gaps")
+    symbols, wrong = _symbols(stream, header.symbols)
+    bitstream.check(wrong, "gaps")
     positions = gaps.decode(symbols, header.elements)
     out = np.zeros(header.elements, np.uint8)
     out[positions] = codes

@@ -9,7 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.codecs import huffman
-from sparsebook_compressor.codecs.bitstream import fixed_segment_sizes, segment_count
+from sparsebook_compressor.codecs.bitstream import (
+    fixed_segment_sizes,
+    fixed_stream_bytes,
+    segment_count,
+)
 from sparsebook_compressor.errors import PayloadError
 from sparsebook_compressor.payload_layout import (
     CODEC_FIXED,
@@ -137,14 +141,13 @@ def read(data: bytes) -> Sections:
     for name, codec, alphabet, _ in streams:
         if codec == CODEC_HUFFMAN:
             lengths[name], reader.offset = huffman.read_lengths(data, reader.offset, alphabet, name)
-    sizes = {
-        name: _read_sizes(reader, header.symbols, width, lengths[name], name)
-        for name, _, _, width in streams
+    stored_sizes = {
+        name: _take_sizes(reader, header.symbols, lengths[name], name) for name, *_ in streams
     }
+    for name, sizes in stored_sizes.items():
+        _check_sizes(sizes, name)
     parts = {
-        name: Stream(
-            width, lengths[name], sizes[name], reader.take(int(sizes[name].sum()), f"the {name}")
-        )
+        name: _take_stream(reader, header.symbols, width, lengths[name], stored_sizes[name], name)
         for name, _, _, width in streams
     }
     body = reader.offset
@@ -232,22 +235,30 @@ def _require(holds: bool, rule: str, detail: str) -> None:
         raise PayloadError(rule, detail)
 
 
-def _read_sizes(reader: _Reader, symbols: int, width: int, lengths: U8 | None, name: str) -> I64:
-    segments = segment_count(symbols)
-    if lengths is None:
-        # Bounded before it is built: the stream itself must be there, at least a byte a segment.
-        if symbols * width > 8 * (len(reader.data) - reader.offset):
-            raise PayloadError(
-                "truncated",
-                f"the {name} need {symbols * width} bits, the payload has {len(reader.data)} bytes",
-            )
-        return fixed_segment_sizes(symbols, width)
-    if np.count_nonzero(lengths) == 1:
+def _take_sizes(reader: _Reader, symbols: int, lengths: U8 | None, name: str) -> I64:
+    """The stored segment sizes, int64[segments]; none where the codec is fixed or one symbol fills the stream."""
+    if lengths is None or np.count_nonzero(lengths) == 1:
         return np.zeros(0, np.int64)
-    sizes = np.frombuffer(reader.take(2 * segments, f"the segment sizes of the {name}"), "<u2")
-    if len(sizes) and (int(sizes.max()) > MAX_SEGMENT_BYTES or int(sizes.min()) == 0):
+    section = reader.take(2 * segment_count(symbols), f"the segment sizes of the {name}")
+    return np.frombuffer(section, "<u2").astype(np.int64)
+
+
+def _check_sizes(sizes: I64, name: str) -> None:
+    if len(sizes) and not 1 <= sizes.min() <= sizes.max() <= MAX_SEGMENT_BYTES:
         raise PayloadError(
             "segment-size",
             f"{name}: {sizes.min()} to {sizes.max()}; 1 to {MAX_SEGMENT_BYTES} are allowed",
         )
-    return sizes.astype(np.int64)
+
+
+def _take_stream(
+    reader: _Reader, symbols: int, width: int, lengths: U8 | None, sizes: I64, name: str
+) -> Stream:
+    total = int(sizes.sum())
+    if lengths is None:
+        # The bytes must be there before the sizes of as many segments are written down.
+        total = fixed_stream_bytes(symbols, width)
+    data = reader.take(total, f"the {name}")
+    if lengths is None:
+        sizes = fixed_segment_sizes(symbols, width)
+    return Stream(width, lengths, sizes, data)

@@ -6,6 +6,7 @@ MAGIC: Final = b"SBKP"
 VERSION: Final = 1
 HEAD_BYTES: Final = 24
 MAX_RANK: Final = 8
+MAX_DIMENSION: Final = (1 << 32) - 1
 MAX_BITS: Final = 8
 MAX_CODE_LENGTH: Final = 12
 SEGMENT_SYMBOLS: Final = 4096

@@ -25,6 +25,11 @@ def segment_count(symbols: int) -> int:
     return -(-symbols // SEGMENT_SYMBOLS)
 
 
+def fixed_stream_bytes(symbols: int, width: int) -> int:
+    """Bytes of a fixed-width stream: whole segments end on a byte, so only the last one is rounded up."""
+    return -(-symbols * width // 8)
+
+
 def fixed_segment_sizes(symbols: int, width: int) -> I64:
     """Bytes of every segment of a fixed-width stream, int64[segments]."""
     counts = _segment_lengths(symbols)
@@ -74,8 +79,8 @@ def _pack_block(symbols: U8, words: U16, lengths: U8) -> tuple[bytes, I64]:
 
 
 def unpack(
-    data: bytes, sizes: I64, symbols: int, table_symbol: U8, table_length: U8, stream: str
-) -> U8:
+    data: bytes, sizes: I64, symbols: int, table_symbol: U8, table_length: U8
+) -> tuple[U8, int | None]:
     """Read `symbols` symbols back by table lookup.
 
     Args:
@@ -84,24 +89,37 @@ def unpack(
         symbols: how many symbols there are.
         table_symbol: uint8[4096], the symbol whose code word begins the 12-bit window.
         table_length: uint8[4096], that code word's bits; never 0.
-        stream: "codes" or "gaps", for messages.
 
-    Raises:
-        PayloadError: `stream`, where a segment's code words do not end in its last byte or spare bits are set.
+    Returns:
+        The symbols, and the first segment whose code words do not end in its last byte, or whose spare bits are set; None
+        where all is well.
     """
     out = np.empty(symbols, np.uint8)
+    wrong: int | None = None
     starts = np.concatenate([[0], np.cumsum(sizes)])
     for begin in range(0, len(sizes), _UNPACK_SEGMENTS):
         end = min(begin + _UNPACK_SEGMENTS, len(sizes))
         block = out[begin * SEGMENT_SYMBOLS : end * SEGMENT_SYMBOLS]
         piece = np.frombuffer(data, np.uint8, int(starts[end] - starts[begin]), int(starts[begin]))
-        _unpack_block(piece, sizes[begin:end], block, table_symbol, table_length, stream, begin)
-    return out
+        found = _unpack_block(piece, sizes[begin:end], block, table_symbol, table_length)
+        if wrong is None and found is not None:
+            wrong = begin + found
+    return out, wrong
 
 
-def _unpack_block(
-    data: U8, sizes: I64, out: U8, table_symbol: U8, table_length: U8, stream: str, number: int
-) -> None:
+def check(wrong: int | None, stream: str) -> None:
+    """Refuse a stream in which `unpack` found something wrong.
+
+    Raises:
+        PayloadError: `stream`, naming the segment.
+    """
+    if wrong is not None:
+        raise PayloadError(
+            "stream", f"{stream}, segment {wrong}: its code words do not fill its bytes"
+        )
+
+
+def _unpack_block(data: U8, sizes: I64, out: U8, table_symbol: U8, table_length: U8) -> int | None:
     counts = _segment_lengths(len(out))
     ends = np.cumsum(sizes) * 8
     position = ends - sizes * 8
@@ -126,14 +144,9 @@ def _unpack_block(
         out[begin : begin + int(counts[lane])] = rows[: int(counts[lane]), lane]
     spare = ends - position
     wrong = (spare < 0) | (spare > 7)
-    if not wrong.any():
-        last = data[np.maximum(ends // 8 - 1, 0)].astype(np.int64)
-        wrong = (last & ((1 << spare) - 1)) != 0
-    if wrong.any():
-        where = number + int(np.argmax(wrong))
-        raise PayloadError(
-            "stream", f"{stream}, segment {where}: its code words do not fill its bytes"
-        )
+    last = data[ends // 8 - 1].astype(np.int64)
+    wrong |= (last & ((1 << np.clip(spare, 0, 7)) - 1)) != 0
+    return int(np.argmax(wrong)) if wrong.any() else None
 
 
 def _windows(data: U8) -> npt.NDArray[np.uint32]:
