@@ -65,9 +65,18 @@ class _Builder:
         self.tensors.append(numpy_helper.from_array(np.zeros(shape[0], np.float32), f"{name}.bias"))
         return f"{name}.weight", f"{name}.bias"
 
-    def conv(self, name: str, out: int, into: int, kernel: int, pad: int, stride: int = 1, group: int = 1) -> None:
+    def conv(
+        self, name: str, out: int, into: int, kernel: int, pad: int, stride: int = 1, group: int = 1
+    ) -> None:
         names = self.parameters(name, (out, into // group, kernel, kernel))
-        self.add("Conv", *names, kernel_shape=[kernel] * 2, pads=[pad] * 4, strides=[stride] * 2, group=group)
+        self.add(
+            "Conv",
+            *names,
+            kernel_shape=[kernel] * 2,
+            pads=[pad] * 4,
+            strides=[stride] * 2,
+            group=group,
+        )
         self.add("Relu")
 
     def linear(self, name: str, out: int, into: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
 from sparsebook_compressor.summary import versions
 
 FOLDER = Path("build/benchmarks")

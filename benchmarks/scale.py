@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from sparsebook_compressor import Config, admit, compress
-from sparsebook_compressor.artifact import payloads
 
 from benchmarks.architectures import BUILDERS, PAPER
 from benchmarks.results import FOLDER, show, write
+from sparsebook_compressor import Config, admit, compress
+from sparsebook_compressor.artifact import payloads
 
 PAPER_BYTES = {"alexnet": 6.9e6, "vgg16": 11.3e6}
 LLOYD = {"30 steps": 30, "converged": None}
@@ -32,7 +32,9 @@ SEED = 0
 
 def main() -> None:
     """Run all rows, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--model", choices=sorted(BUILDERS), action="append")
     parser.add_argument("--child", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -48,7 +50,19 @@ def main() -> None:
             rows.append(json.loads(done.stdout))
     show(
         "Whole artifacts at the paper's densities and bits",
-        ("model", "k-means", "bytes in", "bytes out", "ratio", "paper", "bound", "over bound", "RMS error", "seconds", "peak / model"),
+        (
+            "model",
+            "k-means",
+            "bytes in",
+            "bytes out",
+            "ratio",
+            "paper",
+            "bound",
+            "over bound",
+            "RMS error",
+            "seconds",
+            "peak / model",
+        ),
         [_cells(row) for row in rows],
     )
     print("written:", write("scale", rows, seed=SEED))
@@ -71,7 +85,9 @@ def paper_config(name: str, iterations: int | None) -> Config:
         f"{layer}.weight": {"density": density, "bits": bits}
         for layer, (density, bits) in PAPER[name].items()
     }
-    return Config.parse({"preset": "paper", "weights": weights, "share": {"iterations": iterations}})
+    return Config.parse(
+        {"preset": "paper", "weights": weights, "share": {"iterations": iterations}}
+    )
 
 
 def measure(name: str, steps: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from sparsebook_compressor.config import Codec, Config, WeightOverride
 from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight
-from sparsebook_compressor.presets import Setting, preset
+from sparsebook_compressor.presets import preset
+from sparsebook_compressor.setting import Setting
 from sparsebook_compressor.stages.share import Init
 
 PLAN_FORMAT = 1
@@ -99,7 +100,7 @@ def make_plan(view: GraphView, config: Config) -> Plan:
         if override.skip:
             kept.append(_keep(weight, "the config skips it"))
             continue
-        setting = preset(config.preset, weight, config.share)
+        setting = preset(config.preset, weight, config.share, flat=config.output == "portable")
         if isinstance(setting, str) and override == WeightOverride():
             kept.append(_keep(weight, setting))
             continue

@@ -74,9 +74,23 @@ def passes_on(node: NodeProto, index: int) -> bool:
 def role_of(node: NodeProto, index: int, shape: tuple[int, ...]) -> Role | None:
     """The role of a constant of this shape as input `index` of a node; None where it is no weight."""
     role = _SLOTS.get((domain_of(node), node.op_type), {}).get(index)
-    if role == "conv" and _group(node) > 1 and len(shape) > 1 and shape[1] == 1:
+    if role == "conv" and _attribute(node, "group", 1) > 1 and len(shape) > 1 and shape[1] == 1:
         return "depthwise-conv"
     return role
+
+
+def output_axis(node: NodeProto, index: int, role: Role, rank: int) -> int:
+    """The axis of a weight that runs over the consumer's outputs."""
+    match role:
+        case "conv" | "depthwise-conv" | "embedding":
+            return 0
+        case "conv-transpose" | "recurrent":
+            return 1
+        case "gemm":
+            turned = _attribute(node, "transB" if index else "transA")
+            return 1 - turned if index else turned
+        case _:
+            return rank - 1 if index else rank - 2
 
 
 def reason_against(node: NodeProto, index: int) -> str:
@@ -86,5 +100,5 @@ def reason_against(node: NodeProto, index: int) -> str:
     return f"operand of {node.op_type} (input {index}), not a weight"
 
 
-def _group(node: NodeProto) -> int:
-    return next((int(a.i) for a in node.attribute if a.name == "group"), 1)
+def _attribute(node: NodeProto, name: str, default: int = 0) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == name), default)

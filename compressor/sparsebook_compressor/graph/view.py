@@ -12,7 +12,14 @@ from onnx import AttributeProto, ModelProto, NodeProto, SparseTensorProto, Tenso
 
 from sparsebook_compressor.errors import InvalidGraph
 from sparsebook_compressor.graph import tensors
-from sparsebook_compressor.graph.roles import Role, domain_of, passes_on, reason_against, role_of
+from sparsebook_compressor.graph.roles import (
+    Role,
+    domain_of,
+    output_axis,
+    passes_on,
+    reason_against,
+    role_of,
+)
 from sparsebook_compressor.graph.scopes import Scope, scopes
 
 F32 = npt.NDArray[np.float32]
@@ -80,6 +87,13 @@ class Weight:
     def stored_bytes(self) -> int:
         """Bytes of the elements as floats of the weight's dtype."""
         return self.elements * tensors.STORED[self.dtype].itemsize
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of the output channels, as its first consumer sees them; rows of an embedding."""
+        use = self.uses[0]
+        axis = output_axis(use.node, use.index, self.role, len(self.shape))
+        return 1 - axis if use.transposed and len(self.shape) == 2 else axis
 
     def read(self) -> F32:
         """The elements, float32[elements], read anew on every call.
