@@ -48,14 +48,27 @@ def text_lines(count: int, seed: int = 0) -> tuple[npt.NDArray[np.float32], list
     """Lines of printed words as PP-OCR's recogniser takes them, float32[n, 3, 48, 320] in -1..1, and the words."""
     rng = np.random.default_rng(seed)
     words = sorted(set(re.findall(r"[A-Za-z]{4,9}", Path("LICENSE").read_text())))
-    font = ImageFont.load_default(size=26)
+    font = ImageFont.load_default(size=32)
     images, texts = [], []
     for _ in range(count):
         text = " ".join(rng.choice(words, 2))
-        image = Image.new("RGB", (_WIDTH, _HEIGHT), tuple(rng.integers(200, 256, 3).tolist()))
-        ink = tuple(rng.integers(0, 90, 3).tolist())
-        ImageDraw.Draw(image).text((6 + int(rng.integers(0, 8)), 8), text, font=font, fill=ink)
-        noisy = np.asarray(image, np.float32) + rng.normal(0, 6, (_HEIGHT, _WIDTH, 3))
-        images.append((noisy.transpose(2, 0, 1) / 127.5 - 1).clip(-1, 1).astype(np.float32))
+        line = _printed(text, font, rng)
+        image = np.zeros((3, _HEIGHT, _WIDTH), np.float32)
+        image[:, :, : line.shape[1]] = (line.transpose(2, 0, 1) / 127.5 - 1).clip(-1, 1)
+        images.append(image)
         texts.append(text)
     return np.stack(images), texts
+
+
+def _printed(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """A line cut to its ink with a small margin, 48 pixels high, at most 320 wide, with some noise; float32[48, w, 3]."""
+    left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
+    size = (right - left + 12, bottom - top + 10)
+    image = Image.new("RGB", size, tuple(rng.integers(200, 256, 3).tolist()))
+    ink = tuple(rng.integers(0, 90, 3).tolist())
+    ImageDraw.Draw(image).text((6 - left, 5 - top), text, font=font, fill=ink)
+    width = min(_WIDTH, size[0] * _HEIGHT // size[1])
+    pixels = np.asarray(image.resize((width, _HEIGHT)), np.float32)
+    return pixels + rng.normal(0, 6, pixels.shape).astype(np.float32)

@@ -2,13 +2,20 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight, Facts, encode
 from sparsebook_compressor.plan import PlanRow
+from sparsebook_compressor.stages.levels import Sample, sample, starting
 from sparsebook_compressor.stages.prune import Cut
 from sparsebook_compressor.stages.representable import representable
-from sparsebook_compressor.stages.share import share
+from sparsebook_compressor.stages.share import Init, share
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,14 @@ def code(
 ) -> tuple[Coded, CodedWeight, bytes]:
     """Prune by a cut, share and encode a weight: its statistics, its codes and its payload."""
     with clock.stage("share"):
-        shared = share(weight.read(), cut, row.centroids, row.init, row.iterations, seed)
+        values = weight.read()
+        start = start_of(values.reshape(weight.shape), weight.channel_axis, row, cut)
+        shared = share(values, cut, row.centroids, start, row.iterations, seed)
         bits = max(1, len(shared.codebook).bit_length())
         codebook = representable(shared.codebook, weight.dtype)
-        values = CodedWeight(weight.shape, weight.dtype, bits, codebook, shared.codes)
+        coded = CodedWeight(weight.shape, weight.dtype, bits, codebook, shared.codes)
     with clock.stage("encode"):
-        payload, facts = encode(values)
+        payload, facts = encode(coded)
     result = Coded(
         row=row,
         dtype=weight.dtype,
@@ -60,4 +69,15 @@ def code(
         bytes_before=weight.stored_bytes,
         bytes_after=len(payload),
     )
-    return result, values, payload
+    return result, coded, payload
+
+
+def start_of(weight: F32, channel_axis: int, row: PlanRow, cut: Cut) -> Init | F64:
+    """What the plan's row has k-means start from: one of the paper's ways by name, or centroids placed for the weight."""
+    whole = sample(weight, channel_axis)
+    kept = (
+        Sample(weight[:0].reshape(-1), np.zeros(0), 0)
+        if whole is None
+        else whole.above(cut.threshold)
+    )
+    return starting(kept, row.centroids, row.init)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor import admit, pack
+from sparsebook_compressor.coding import start_of
 from sparsebook_compressor.config import Config, Output
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight, survey
@@ -113,7 +114,8 @@ def _row(
         cut = Cut(row.threshold)
     else:
         cut = shared_cut or cut_by_density(sample, 1.0 if row.density is None else row.density)
-    shared = share(sample, cut, row.centroids, row.init, row.iterations, seed)
+    start = start_of(weight.read().reshape(weight.shape), weight.channel_axis, row, cut)
+    shared = share(sample, cut, row.centroids, start, row.iterations, seed)
     bits = max(1, len(shared.codebook).bit_length())
     _, facts = encode(
         CodedWeight((len(sample),), weight.dtype, bits, shared.codebook, shared.codes)

@@ -18,7 +18,13 @@ from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.rewrite import dense, operator, portable
 from sparsebook_compressor.rewrite.surgery import Surgeon
-from sparsebook_compressor.stages.prune import Cut, cut_by_density, cut_by_rank, survivors_of
+from sparsebook_compressor.stages.prune import (
+    Cut,
+    behind,
+    cut_by_density,
+    cut_by_rank,
+    survivors_of,
+)
 from sparsebook_compressor.summary import Done, summarise
 
 
@@ -110,9 +116,11 @@ def _work(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: 
     for row in plan.rows:
         weight = weights[row.name]
         clock.weight(row.name, finished / total)
-        result, values, payload = code(
-            weight, row, shared_cut or _cut(weight, row, clock), plan.seed, clock
-        )
+        if shared_cut is None or row.threshold is not None:
+            cut = _cut(weight, row, clock)
+        else:
+            cut, shared_cut = shared_cut, behind(shared_cut, weight.read())
+        result, values, payload = code(weight, row, cut, plan.seed, clock)
         finished += row.elements
         if len(payload) >= weight.stored_bytes:
             reason = f"its payload ({len(payload)} bytes) would not be smaller"
@@ -121,12 +129,15 @@ def _work(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: 
         with clock.stage("pack"):
             match config.output:
                 case "operator":
-                    size = operator.replace(surgeon, weight, payload)
+                    size = operator.replace(
+                        surgeon, weight, payload, result.facts.nonzeros / row.elements
+                    )
                 case "portable":
                     size = portable.replace(surgeon, weight, values)
                 case "dense":
                     size = dense.replace(surgeon, weight, values)
         coded.append(result.stored_as(size))
+    clock.weight(None, 1.0)
     return Done(tuple(coded), tuple(kept))
 
 

@@ -10,7 +10,7 @@ from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight
 from sparsebook_compressor.presets import preset
 from sparsebook_compressor.setting import Setting
-from sparsebook_compressor.stages.share import Init
+from sparsebook_compressor.stages.levels import Start
 
 PLAN_FORMAT = 1
 
@@ -36,7 +36,7 @@ class PlanRow:
     density: float | None
     threshold: float | None
     centroids: int
-    init: Init
+    init: Start
     iterations: int | None
     codec: Codec
     why: str

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sparsebook_compressor.stages.share import Init
+from sparsebook_compressor.stages.levels import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +12,12 @@ class Setting:
     Attributes:
         density: share of elements that survive.
         centroids: shared values besides zero, at most.
-        init, iterations: of k-means; None iterations run to convergence.
+        init, iterations: of k-means, from one of the paper's starts or a placement; None iterations run to convergence.
         why: the rule that decided.
     """
 
     density: float
     centroids: int
-    init: Init
+    init: Start
     iterations: int | None
     why: str

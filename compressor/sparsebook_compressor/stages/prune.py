@@ -6,7 +6,7 @@ passes of 64 Ki counters, exact, with no copy of the weight. Ties at the thresho
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,15 @@ def survivors(weight: F32, cut: Cut) -> Iterator[tuple[int, npt.NDArray[np.bool_
             ties -= len(equal)
         mask &= magnitude > 0
         yield start, mask
+
+
+def behind(cut: Cut, weight: F32) -> Cut:
+    """What a cut over several weights leaves for those behind this one: its ties go to the elements that come first."""
+    if not cut.ties:
+        return cut
+    pieces = (weight[start : start + CHUNK] for start in range(0, len(weight), CHUNK))
+    equal = sum(int(np.count_nonzero(np.abs(piece) == cut.threshold)) for piece in pieces)
+    return replace(cut, ties=max(0, cut.ties - equal))
 
 
 def _keys(weights: Iterable[F32]) -> Iterator[npt.NDArray[np.uint32]]:

@@ -19,13 +19,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
-Init: TypeAlias = Literal["linear", "density", "random", "sixth-root", "cube-root", "square-root"]
-
-# Share of the values' density f that the centroids' density follows: f^0 is linear, f^1 is density. The cube root
-# minimises the squared error of many levels (Panter and Dite, Proc. IRE 39(1), 1951); the sixth root lies between it and
-# the uniform levels that suit entropy coding, and the square root serves small channels beside large ones.
-_EXPONENTS: dict[Init, float] = {"sixth-root": 1 / 6, "cube-root": 1 / 3, "square-root": 1 / 2}
-_QUANTILES = 4097
+Init: TypeAlias = Literal["linear", "density", "random"]
 
 # Lloyd's algorithm ends by itself; on the heavy-tailed weights tried it took 200 to 3000 steps of 0.1 ms.
 MOST_ITERATIONS = 100_000
@@ -81,7 +75,7 @@ class Distribution:
 
 
 def share(
-    weight: F32, cut: Cut, centroids: int, init: Init, iterations: int | None, seed: int
+    weight: F32, cut: Cut, centroids: int, start: Init | F64, iterations: int | None, seed: int
 ) -> Shared:
     """Cluster the survivors of a cut and give every element its code.
 
@@ -89,16 +83,16 @@ def share(
         weight: float32[n], finite.
         cut: which elements survive.
         centroids: how many there may be besides zero, 1 to 255.
-        init: linear (the paper's best), density or random (Forgy); the roots lie between the first two.
+        start: linear (the paper's best), density or random (Forgy); or the starting centroids themselves, ascending.
         iterations: Lloyd steps; None runs to convergence.
         seed: for the random initialisation.
     """
-    codebook, steps = cluster(_distribution(weight, cut), centroids, init, iterations, seed)
+    codebook, steps = cluster(_distribution(weight, cut), centroids, start, iterations, seed)
     return _assign(weight, cut, codebook, steps)
 
 
 def cluster(
-    distribution: Distribution, k: int, init: Init, iterations: int | None, seed: int
+    distribution: Distribution, k: int, start: Init | F64, iterations: int | None, seed: int
 ) -> tuple[F32, int]:
     """At most k centroids of a distribution, ascending, and the Lloyd steps taken.
 
@@ -108,7 +102,7 @@ def cluster(
     distinct = values[np.diff(values, prepend=np.float32(-np.inf)) > 0] if len(values) else values
     if len(distinct) <= k:
         return distinct, 0
-    centroids = _start(distribution, k, init, seed)
+    centroids = _start(distribution, k, start, seed) if isinstance(start, str) else start
     most = MOST_ITERATIONS if iterations is None else iterations
     edges = _edges(values, centroids)
     step = 0
@@ -128,15 +122,20 @@ def cluster(
 
 def boundaries(centroids: F32) -> F32:
     """Midpoints between neighbours, float32[k - 1]; a value on a midpoint belongs to the lower one."""
-    return ((centroids[1:].astype(np.float64) + centroids[:-1]) / 2).astype(np.float32)
+    return _midpoints(centroids.astype(np.float64))
+
+
+def _midpoints(centroids: F64) -> F32:
+    """Rounded down, so that v <= midpoint holds for the same float32 values as it would without rounding."""
+    exact = (centroids[1:] + centroids[:-1]) / 2
+    middle = exact.astype(np.float32)
+    return np.where(middle > exact, np.nextafter(middle, np.float32(-np.inf)), middle)
 
 
 def _start(distribution: Distribution, k: int, init: Init, seed: int) -> F64:
     values = distribution.values
     if init == "linear":
         return np.linspace(float(values[0]), float(values[-1]), k)
-    if init in _EXPONENTS:
-        return _companded(values, k, _EXPONENTS[init])
     total = int(distribution.counts[-1])
     if init == "density":
         ranks = ((np.arange(k) + 0.5) * total / k).astype(np.int64)
@@ -146,19 +145,8 @@ def _start(distribution: Distribution, k: int, init: Init, seed: int) -> F64:
     return values[at].astype(np.float64)
 
 
-def _companded(values: F32, k: int, exponent: float) -> F64:
-    """Centroids whose density is that of the values to a power: spacing d ~ 1/f, so each gap weighs d x f^p = d^(1-p)."""
-    at = np.linspace(0, len(values) - 1, min(len(values), _QUANTILES)).astype(np.int64)
-    quantiles = values[at].astype(np.float64)
-    weights = np.diff(quantiles) ** (1 - exponent)
-    levels = np.concatenate([[0.0], np.cumsum(weights)])
-    spread: F64 = np.interp((np.arange(k) + 0.5) / k * levels[-1], levels, quantiles)
-    return spread
-
-
 def _edges(values: F32, centroids: F64) -> I64:
-    middle = ((centroids[1:] + centroids[:-1]) / 2).astype(np.float32)
-    inner = np.searchsorted(values, middle, side="right")
+    inner = np.searchsorted(values, _midpoints(centroids), side="right")
     return np.concatenate([[0], inner, [len(values)]])
 
 
