@@ -74,6 +74,10 @@ def _without_large_tensors(model: ModelProto) -> ModelProto:
                 _empty_if_external(attribute.t)
         for tensor in () if scope.graph is None else scope.graph.initializer:
             _empty_if_external(tensor)
+    for value in (*graph.input, *graph.output):
+        # ONNX Runtime asks for no shape where the rank is free; the checker wants the field to be there.
+        if value.type.WhichOneof("value") == "tensor_type":
+            value.type.tensor_type.shape.SetInParent()
     inputs = {value.name for value in source.input}
     for tensor in source.initializer:
         if tensor.ByteSize() > _CHECKED_BYTES or tensor.data_location == TensorProto.EXTERNAL:

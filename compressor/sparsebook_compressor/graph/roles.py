@@ -40,7 +40,17 @@ _SLOTS: dict[tuple[str, str], dict[int, Role]] = {
 
 # Ops that hand a constant on: the role is decided by who consumes their output.
 _PASSING = frozenset(
-    {"Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Flatten"}
+    {
+        "Identity",
+        "Transpose",
+        "Reshape",
+        "Cast",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Slice",
+        "Split",
+    }
 )
 
 _QUANTISED = frozenset(
@@ -67,8 +77,10 @@ def domain_of(node: NodeProto) -> str:
 
 
 def passes_on(node: NodeProto, index: int) -> bool:
-    """Whether the node hands its input on unchanged but for shape, order or dtype."""
-    return index == 0 and domain_of(node) == "" and node.op_type in _PASSING
+    """Whether the node hands the elements of its input on, changed in nothing but shape, order or dtype."""
+    if domain_of(node) != "":
+        return False
+    return node.op_type == "Concat" or (index == 0 and node.op_type in _PASSING)
 
 
 def role_of(node: NodeProto, index: int, shape: tuple[int, ...]) -> Role | None:
@@ -84,8 +96,10 @@ def output_axis(node: NodeProto, index: int, role: Role, rank: int) -> int:
     match role:
         case "conv" | "depthwise-conv" | "embedding":
             return 0
-        case "conv-transpose" | "recurrent":
+        case "conv-transpose":
             return 1
+        case "recurrent":
+            return max(0, rank - 2)
         case "gemm":
             turned = _attribute(node, "transB" if index else "transA")
             return 1 - turned if index else turned
@@ -93,9 +107,14 @@ def output_axis(node: NodeProto, index: int, role: Role, rank: int) -> int:
             return rank - 1 if index else rank - 2
 
 
+def is_quantised(node: NodeProto) -> bool:
+    """Whether the node works on integers that stand for floats."""
+    return node.op_type in _QUANTISED
+
+
 def reason_against(node: NodeProto, index: int) -> str:
     """Why a constant at this input is left alone."""
-    if node.op_type in _QUANTISED:
+    if is_quantised(node):
         return f"belongs to a quantised node ({node.op_type})"
     return f"operand of {node.op_type} (input {index}), not a weight"
 

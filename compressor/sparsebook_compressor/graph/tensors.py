@@ -87,8 +87,9 @@ def read_stored(tensor: TensorProto, source: Path) -> npt.NDArray[np.generic]:
 
 
 def read(tensor: TensorProto, source: Path) -> F32:
-    """The elements as float32, flat; float64 is rounded. Errors as `read_stored`."""
-    return read_stored(tensor, source).astype(np.float32, copy=False)
+    """The elements as float32, flat; float64 is rounded, to infinity beyond float32. Errors as `read_stored`."""
+    with np.errstate(over="ignore"):
+        return read_stored(tensor, source).astype(np.float32, copy=False)
 
 
 def read_sparse(sparse: SparseTensorProto, source: Path) -> F32:

@@ -1,5 +1,6 @@
 """The graph view: every weight of a model once, with its place, its role and its consumers."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from sparsebook_compressor.graph import tensors
 from sparsebook_compressor.graph.roles import (
     Role,
     domain_of,
+    is_quantised,
     output_axis,
     passes_on,
     reason_against,
     role_of,
 )
 from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.payload_layout import MAX_ELEMENTS, MAX_RANK
 
 F32 = npt.NDArray[np.float32]
 Holder: TypeAlias = TensorProto | SparseTensorProto
@@ -158,9 +161,7 @@ def survey(model: ModelProto, source: Path) -> GraphView:
     for constant in _constants(found):
         if any(dim < 0 for dim in constant.shape):
             raise InvalidGraph(f"tensor {constant.value!r}: negative dimension in {constant.shape}")
-        name = constant.value
-        if name in names:
-            name = f"{constant.scope.path}/{name}"
+        name = _unique(constant, names)
         names.add(name)
         consumers = tuple(_consumers(uses, constant.scope, constant.value))
         role = _role(constant, consumers)
@@ -186,6 +187,15 @@ def survey(model: ModelProto, source: Path) -> GraphView:
     return GraphView(tuple(weights), tuple(kept))
 
 
+def _unique(constant: _Constant, names: set[str]) -> str:
+    """The value's name; after its scope's path, and with a number behind it, where that is taken."""
+    if constant.value not in names:
+        return constant.value
+    path = f"{constant.scope.path}/{constant.value}"
+    wishes = (path if number == 1 else f"{path}#{number}" for number in itertools.count(1))
+    return next(wish for wish in wishes if wish not in names)
+
+
 @dataclass(frozen=True, slots=True)
 class _LeftAlone:
     reason: str
@@ -198,16 +208,17 @@ def _role(constant: _Constant, consumers: tuple[Use, ...]) -> Role | _LeftAlone:
         return _LeftAlone("no node consumes it")
     roles = [role_of(use.node, use.index, constant.shape) for use in consumers]
     role = next((role for role in roles if role is not None), None)
-    if role is None:
-        return _LeftAlone(reason_against(consumers[0].node, consumers[0].index))
-    blocked = next((use for use, r in zip(consumers, roles, strict=True) if r is None), None)
-    if blocked is not None and "quantised" in (why := reason_against(blocked.node, blocked.index)):
-        return _LeftAlone(why)
+    quantised = next((use for use in consumers if is_quantised(use.node)), None)
+    if role is None or quantised is not None:
+        use = quantised or consumers[0]
+        return _LeftAlone(reason_against(use.node, use.index))
     if len(constant.shape) < 2:
         return _LeftAlone("a vector")
     elements = math.prod(constant.shape)
     if elements < TINY:
         return _LeftAlone(f"tiny: {elements} elements, at least {TINY} are worth coding")
+    if len(constant.shape) > MAX_RANK or elements > MAX_ELEMENTS:
+        return _LeftAlone(f"over {MAX_RANK} dimensions or {MAX_ELEMENTS} elements")
     return role
 
 
@@ -252,12 +263,16 @@ def _uses_by_value(found: list[Scope]) -> _Uses:
 
 def _consumers(uses: _Uses, home: Scope, name: str) -> Iterator[Use]:
     pending: list[tuple[Scope, str, tuple[NodeProto, ...]]] = [(home, name, ())]
+    seen = {(id(home), name)}
     while pending:
         where, value, via = pending.pop()
         for node, index, scope in uses.get((id(where), value), []):
             # An output of a scope leaves the view: then the node that hands it on is the consumer that is known.
-            onward = passes_on(node, index) and node.output[0] not in scope.outputs
-            if onward and len(via) < _LONGEST_CHAIN:
-                pending.append((scope, node.output[0], (*via, node)))
-            else:
+            onward = passes_on(node, index) and scope.outputs.isdisjoint(node.output)
+            if not onward or len(via) >= _LONGEST_CHAIN:
                 yield Use(node, index, scope, via)
+                continue
+            for output in node.output:
+                if output and (id(scope), output) not in seen:
+                    seen.add((id(scope), output))
+                    pending.append((scope, output, (*via, node)))

@@ -1,0 +1,750 @@
+"""Small models, one for every place where a weight can hide and for every role that it can have.
+
+`HIDING` lists them; tests of the graph view, of the rewrites and of decompression all run over the list.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+FLOAT, HALF, DOUBLE, BRAIN, INT64 = (
+    TensorProto.FLOAT,
+    TensorProto.FLOAT16,
+    TensorProto.DOUBLE,
+    TensorProto.BFLOAT16,
+    TensorProto.INT64,
+)
+NEWEST = 25
+"""The newest opset that the pinned ONNX Runtime runs without a warning."""
+K, N = 24, 32
+
+
+def values(*shape: int, dtype: type = np.float32) -> np.ndarray:
+    """Heavy-tailed weights, the same for the same shape."""
+    rng = np.random.default_rng(zlib.crc32(str(shape).encode()))
+    return (rng.standard_t(4, shape) / 8).astype(dtype)
+
+
+def tensor(name: str, array: np.ndarray) -> TensorProto:
+    return numpy_helper.from_array(array, name)
+
+
+def value(name: str, shape: list[Any], dtype: int = FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def node(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> NodeProto:
+    return helper.make_node(op, inputs, outputs, **attributes)
+
+
+def constant(name: str, array: np.ndarray) -> NodeProto:
+    return node("Constant", [], [name], value=tensor(f"{name}.value", array))
+
+
+def graph_of(
+    nodes: list[NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    initializers: dict[str, np.ndarray] | None = None,
+    name: str = "graph",
+    **more: Any,
+) -> onnx.GraphProto:
+    tensors = [tensor(key, array) for key, array in (initializers or {}).items()]
+    return helper.make_graph(nodes, name, inputs, outputs, tensors, **more)
+
+
+def model_of(graph: onnx.GraphProto, opset: int = 17, ir: int = 8, **more: Any) -> ModelProto:
+    imports = more.pop("opset_imports", [helper.make_opsetid("", opset)])
+    made = helper.make_model(graph, opset_imports=imports, ir_version=ir, **more)
+    helper.set_model_props(made, {"author": "tests", "labels": "a,b"})
+    made.doc_string = "a model of the tests"
+    return made
+
+
+def sparse(name: str, array: np.ndarray, *, coordinates: bool = False) -> onnx.SparseTensorProto:
+    places = np.argwhere(array) if coordinates else np.flatnonzero(array)
+    return helper.make_sparse_tensor(
+        tensor(name, array[array != 0]),
+        tensor(f"{name}.indices", places.astype(np.int64)),
+        list(array.shape),
+    )
+
+
+def thinned(array: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(array) > 0.15, array, 0).astype(array.dtype)
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """A model with weights.
+
+    Attributes:
+        name: where the weight is.
+        build: makes the model.
+        weights: names, as the graph view gives them, and roles.
+        kernels: domains' operators in the `operator` output, sorted.
+        external: tensors whose data is moved to a file of its own beside the model.
+    """
+
+    name: str
+    build: Callable[[], ModelProto]
+    weights: dict[str, str]
+    kernels: tuple[str, ...]
+    external: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> Path:
+        """The model's file, and its external data."""
+        model = self.build()
+        for found in _all_tensors(model):
+            if found.name in self.external:
+                (folder / f"{found.name}.bin").write_bytes(b"\xee" * 16 + found.raw_data + b"\xdd")
+                _refer(found, f"{found.name}.bin", 16, len(found.raw_data))
+        path = folder / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        return path
+
+
+def _refer(found: TensorProto, location: str, offset: int, length: int) -> None:
+    found.ClearField("raw_data")
+    found.data_location = TensorProto.EXTERNAL
+    entries = {"location": location, "offset": offset, "length": length}
+    for key, entry in entries.items():
+        found.external_data.add(key=key, value=str(entry))
+
+
+def _all_tensors(model: ModelProto) -> list[TensorProto]:
+    def within(graph: onnx.GraphProto) -> list[TensorProto]:
+        found = list(graph.initializer)
+        for each in graph.node:
+            for attribute in each.attribute:
+                found += [attribute.t] if attribute.type == onnx.AttributeProto.TENSOR else []
+                found += within(attribute.g) if attribute.type == onnx.AttributeProto.GRAPH else []
+        return found
+
+    return within(model.graph)
+
+
+def feeds_of(model: ModelProto, batch: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
+    """An input of each kind; free dimensions are `batch`."""
+    rng = np.random.default_rng(seed)
+    constants = {found.name for found in model.graph.initializer}
+    feeds = {}
+    for each in model.graph.input:
+        if each.name in constants:
+            continue
+        kind = each.type.tensor_type
+        shape = [dim.dim_value or batch for dim in kind.shape.dim]
+        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        if dtype.kind in "iu":
+            feeds[each.name] = rng.integers(0, 8, shape).astype(dtype)
+        elif dtype.kind == "b":
+            feeds[each.name] = np.ones(shape, bool)
+        else:
+            feeds[each.name] = rng.standard_normal(shape).astype(dtype)
+    return feeds
+
+
+@dataclass
+class _List:
+    rows: list[Hiding] = field(default_factory=list)
+
+    def add(
+        self, name: str, weights: dict[str, str], *kernels: str, external: tuple[str, ...] = ()
+    ) -> Callable[[Callable[[], ModelProto]], Callable[[], ModelProto]]:
+        def keep(build: Callable[[], ModelProto]) -> Callable[[], ModelProto]:
+            self.rows.append(Hiding(name, build, weights, tuple(sorted(kernels)), external))
+            return build
+
+        return keep
+
+
+_list = _List()
+_X, _Y = value("x", ["batch", K]), value("y", ["batch", N])
+
+
+def one_matmul(**more: Any) -> ModelProto:
+    """Y = X W with W an initializer [24, 32]."""
+    return model_of(
+        graph_of([node("MatMul", ["x", "w"], ["y"])], [_X], [_Y], {"w": values(K, N)}), **more
+    )
+
+
+_list.add("initializer", {"w": "matmul"}, "MatMul")(one_matmul)
+
+
+@_list.add("input of rank 1", {"w": "matmul"}, "MatMul")
+def rank_1() -> ModelProto:
+    matmul = node("MatMul", ["x", "w"], ["y"])
+    return model_of(graph_of([matmul], [value("x", [K])], [value("y", [N])], {"w": values(K, N)}))
+
+
+@_list.add("input of rank 4", {"w": "matmul"}, "MatMul")
+def rank_4() -> ModelProto:
+    matmul = node("MatMul", ["x", "w"], ["y"])
+    x, y = value("x", ["a", 2, "b", K]), value("y", ["a", 2, "b", N])
+    return model_of(graph_of([matmul], [x], [y], {"w": values(K, N)}))
+
+
+@_list.add("weight of rank 3", {"w": "matmul"}, "Decode")
+def batched_weight() -> ModelProto:
+    matmul = node("MatMul", ["x", "w"], ["y"])
+    x, y = value("x", [3, "b", K]), value("y", [3, "b", 8])
+    return model_of(graph_of([matmul], [x], [y], {"w": values(3, K, 8)}))
+
+
+@_list.add("left operand", {"w": "matmul"}, "Decode")
+def left_operand() -> ModelProto:
+    matmul = node("MatMul", ["w", "x"], ["y"])
+    x, y = value("x", [N, "b"]), value("y", [K, "b"])
+    return model_of(graph_of([matmul], [x], [y], {"w": values(K, N)}))
+
+
+@_list.add("Gemm", {"w": "gemm", "v": "gemm"}, "Gemm", "Gemm")
+def gemm() -> ModelProto:
+    nodes = [
+        node("Gemm", ["x", "w", "b"], ["h"], alpha=0.5, beta=2.0, name="first"),
+        node("Relu", ["h"], ["r"]),
+        node("Gemm", ["r", "v"], ["y"], transB=1),
+    ]
+    weights = {"w": values(K, N), "v": values(16, N), "b": values(N)}
+    return model_of(graph_of(nodes, [_X], [value("y", ["batch", 16])], weights))
+
+
+@_list.add("Gemm with transA", {"w": "gemm"}, "Gemm")
+def gemm_transposed_input() -> ModelProto:
+    product = node("Gemm", ["x", "w", "b"], ["y"], transA=1, transB=1)
+    weights = {"w": values(N, K), "b": values(5, 1)}
+    return model_of(graph_of([product], [value("x", [K, 5])], [value("y", [5, N])], weights))
+
+
+@_list.add("left operand of Gemm", {"w": "gemm"}, "Decode")
+def gemm_left() -> ModelProto:
+    product = node("Gemm", ["w", "x"], ["y"])
+    return model_of(
+        graph_of([product], [value("x", [N, "b"])], [value("y", [K, "b"])], {"w": values(K, N)})
+    )
+
+
+@_list.add("both operands of Gemm", {"w": "gemm"}, "Decode", "Gemm")
+def gemm_of_itself() -> ModelProto:
+    nodes = [node("Gemm", ["w", "w"], ["g"], transB=1), node("MatMul", ["x", "g"], ["y"])]
+    return model_of(graph_of(nodes, [_X], [value("y", ["batch", K])], {"w": values(K, N)}))
+
+
+@_list.add("Conv", {"w": "conv"}, "Conv")
+def conv() -> ModelProto:
+    convolution = node(
+        "Conv", ["x", "w", "b"], ["y"], pads=[1, 0, 2, 1], strides=[2, 1], dilations=[1, 2]
+    )
+    x, y = value("x", ["n", 3, 11, 12]), value("y", None)
+    return model_of(graph_of([convolution], [x], [y], {"w": values(16, 3, 3, 3), "b": values(16)}))
+
+
+@_list.add("Conv with auto_pad", {"w": "conv"}, "Conv")
+def conv_same() -> ModelProto:
+    convolution = node(
+        "Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER", strides=[2, 2], kernel_shape=[3, 3]
+    )
+    x, y = value("x", ["n", 4, "h", "w_"]), value("y", None)
+    return model_of(graph_of([convolution], [x], [y], {"w": values(8, 4, 3, 3)}))
+
+
+@_list.add("grouped Conv", {"w": "conv"}, "Conv")
+def grouped() -> ModelProto:
+    convolution = node("Conv", ["x", "w"], ["y"], group=4)
+    x, y = value("x", ["n", 16, 7, 7]), value("y", ["n", 24, 5, 5])
+    return model_of(graph_of([convolution], [x], [y], {"w": values(24, 4, 3, 3)}))
+
+
+@_list.add("depthwise Conv", {"w": "depthwise-conv"}, "Conv")
+def depthwise() -> ModelProto:
+    convolution = node("Conv", ["x", "w"], ["y"], group=16, pads=[1, 1, 1, 1])
+    x, y = value("x", ["n", 16, 7, 7]), value("y", ["n", 32, 7, 7])
+    return model_of(graph_of([convolution], [x], [y], {"w": values(32, 1, 3, 3)}))
+
+
+@_list.add("Conv in one dimension", {"w": "conv"}, "Conv")
+def conv_1d() -> ModelProto:
+    convolution = node("Conv", ["x", "w"], ["y"], strides=[2])
+    x, y = value("x", ["n", 8, "t"]), value("y", None)
+    return model_of(graph_of([convolution], [x], [y], {"w": values(16, 8, 3)}), opset=11)
+
+
+@_list.add("Conv in three dimensions", {"w": "conv"}, "Conv")
+def conv_3d() -> ModelProto:
+    convolution = node("Conv", ["x", "w"], ["y"])
+    x, y = value("x", ["n", 2, 5, 6, 7]), value("y", None)
+    return model_of(graph_of([convolution], [x], [y], {"w": values(8, 2, 3, 2, 3)}))
+
+
+@_list.add("ConvTranspose", {"w": "conv-transpose"}, "Decode")
+def conv_transpose() -> ModelProto:
+    convolution = node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])
+    x, y = value("x", ["n", 8, 5, 5]), value("y", None)
+    return model_of(graph_of([convolution], [x], [y], {"w": values(8, 6, 3, 3)}))
+
+
+def recurrent(op: str, gates: int, outputs: int) -> ModelProto:
+    hidden = 12
+    names = ["all", "last", "cell"][:outputs]
+    cell = node(op, ["x", "w", "r", "b"], names, hidden_size=hidden, direction="bidirectional")
+    weights = {
+        "w": values(2, gates * hidden, 8),
+        "r": values(2, gates * hidden, hidden),
+        "b": values(2, 2 * gates * hidden),
+    }
+    declared = [value(name, None) for name in names]
+    return model_of(graph_of([cell], [value("x", ["t", "batch", 8])], declared, weights))
+
+
+for _op, _gates, _outputs in (("LSTM", 4, 3), ("GRU", 3, 2), ("RNN", 1, 2)):
+    _list.add(_op, {"w": "recurrent", "r": "recurrent"}, "Decode", "Decode")(
+        lambda op=_op, gates=_gates, outputs=_outputs: recurrent(op, gates, outputs)
+    )
+
+
+@_list.add("embedding", {"table": "embedding"}, "Gather")
+def embedding() -> ModelProto:
+    gather = node("Gather", ["table", "ids"], ["y"])
+    ids, y = value("ids", ["batch", "t"], INT64), value("y", ["batch", "t", 16])
+    return model_of(graph_of([gather], [ids], [y], {"table": values(40, 16)}))
+
+
+@_list.add("embedding along axis 1", {"table": "embedding"}, "Decode")
+def embedding_axis_1() -> ModelProto:
+    gather = node("Gather", ["table", "ids"], ["y"], axis=1)
+    ids, y = value("ids", ["t"], TensorProto.INT32), value("y", [16, "t"])
+    return model_of(graph_of([gather], [ids], [y], {"table": values(16, 40)}))
+
+
+@_list.add("Einsum", {"w": "other"}, "Decode")
+def einsum() -> ModelProto:
+    product = node("Einsum", ["x", "w"], ["y"], equation="bk,nk->bn")
+    return model_of(graph_of([product], [_X], [_Y], {"w": values(N, K)}))
+
+
+@_list.add("Constant node", {"w": "matmul"}, "MatMul")
+def constant_node() -> ModelProto:
+    nodes = [constant("w", values(K, N)), node("MatMul", ["x", "w"], ["y"])]
+    return model_of(graph_of(nodes, [_X], [_Y]))
+
+
+@_list.add("Constant node before a Decode", {"w": "conv-transpose"}, "Decode")
+def constant_node_decoded() -> ModelProto:
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        constant("w", values(8, 6, 3, 3)),
+        node("ConvTranspose", ["r", "w"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [value("x", ["n", 8, 5, 5])], [value("y", None)]))
+
+
+@_list.add("sparse initializer", {"w": "matmul"}, "MatMul")
+def sparse_initializer() -> ModelProto:
+    graph = graph_of([node("MatMul", ["x", "w"], ["y"])], [_X], [_Y])
+    graph.sparse_initializer.append(sparse("w", thinned(values(K, N))))
+    return model_of(graph)
+
+
+@_list.add("sparse initializer by coordinates", {"w": "gemm"}, "Gemm")
+def sparse_by_coordinates() -> ModelProto:
+    graph = graph_of([node("Gemm", ["x", "w"], ["y"])], [_X], [_Y])
+    graph.sparse_initializer.append(sparse("w", thinned(values(K, N)), coordinates=True))
+    return model_of(graph)
+
+
+@_list.add("sparse Constant node", {"w": "matmul"}, "MatMul")
+def sparse_constant() -> ModelProto:
+    nodes = [
+        node("Constant", [], ["w"], sparse_value=sparse("w", thinned(values(K, N)))),
+        node("MatMul", ["x", "w"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y]))
+
+
+_list.add("external data", {"w": "matmul"}, "MatMul", external=("w",))(one_matmul)
+
+
+@_list.add("external data that stays beside", {"w": "gemm"}, "Gemm", external=("w", "b"))
+def external_bias() -> ModelProto:
+    product = node("Gemm", ["x", "w", "b"], ["y"])
+    return model_of(graph_of([product], [_X], [_Y], {"w": values(K, N), "b": values(N)}))
+
+
+@_list.add("external data of a Constant node", {"w": "matmul"}, "MatMul", external=("w.value",))
+def external_constant() -> ModelProto:
+    return constant_node()
+
+
+def _branches(then: onnx.GraphProto, other: onnx.GraphProto, **more: Any) -> ModelProto:
+    choice = node("If", ["flag"], ["y"], then_branch=then, else_branch=other, name="choice")
+    inputs = [_X, value("flag", [], TensorProto.BOOL)]
+    return model_of(graph_of([choice], inputs, [_Y], **more))
+
+
+@_list.add("If", {"w": "matmul", "choice.then_branch/w": "matmul"}, "MatMul", "MatMul")
+def branches() -> ModelProto:
+    then = graph_of(
+        [node("MatMul", ["x", "w"], ["a"])], [], [value("a", None)], {"w": values(K, N)}
+    )
+    inner = [constant("w", values(N, K).T.copy()), node("MatMul", ["x", "w"], ["b"])]
+    return _branches(then, graph_of(inner, [], [value("b", None)]))
+
+
+@_list.add("external data in If", {"w": "matmul"}, "MatMul", external=("w",))
+def external_in_branch() -> ModelProto:
+    then = graph_of(
+        [node("MatMul", ["x", "w"], ["a"])], [], [value("a", None)], {"w": values(K, N)}
+    )
+    inner = [node("Shape", ["x"], ["s"]), node("Expand", ["zero", "to"], ["b"])]
+    other = graph_of(
+        inner,
+        [],
+        [value("b", None)],
+        {"zero": np.zeros((1, N), np.float32), "to": np.array([3, N])},
+    )
+    return _branches(then, other)
+
+
+@_list.add("outer weight used in If", {"w": "matmul"}, "MatMul", "MatMul")
+def outer_weight() -> ModelProto:
+    then = graph_of([node("MatMul", ["x", "w"], ["a"])], [], [value("a", None)])
+    inner = [node("MatMul", ["x", "w"], ["p"]), node("Neg", ["p"], ["b"])]
+    other = graph_of(inner, [], [value("b", None)])
+    return _branches(then, other, initializers={"w": values(K, N)})
+
+
+@_list.add("outer weight decoded for If", {"w": "other"}, "Decode")
+def outer_weight_decoded() -> ModelProto:
+    product = node("Einsum", ["x", "w"], ["a"], equation="bk,nk->bn")
+    then = graph_of([product], [], [value("a", None)])
+    again = node("Einsum", ["x", "w"], ["b"], equation="bk,nk->bn")
+    other = graph_of([again], [], [value("b", None)])
+    return _branches(then, other, initializers={"w": values(N, K)})
+
+
+@_list.add("transposed outside If, used inside", {"w": "matmul"}, "MatMul", "MatMul")
+def transposed_outside() -> ModelProto:
+    then = graph_of([node("MatMul", ["x", "t"], ["a"])], [], [value("a", None)])
+    inner = [node("MatMul", ["x", "t"], ["p"]), node("Neg", ["p"], ["b"])]
+    other = graph_of(inner, [], [value("b", None)])
+    choice = node("If", ["flag"], ["y"], then_branch=then, else_branch=other)
+    nodes = [node("Transpose", ["w"], ["t"], perm=[1, 0]), choice]
+    inputs = [_X, value("flag", [], TensorProto.BOOL)]
+    return model_of(graph_of(nodes, inputs, [_Y], {"w": values(N, K)}))
+
+
+@_list.add(
+    "If, with a name of the outer scope",
+    {"w": "matmul", "inner.then_branch/w": "gemm"},
+    "Gemm",
+    "MatMul",
+)
+def shadowed() -> ModelProto:
+    deep = graph_of([node("Gemm", ["x", "w"], ["a"])], [], [value("a", None)], {"w": values(K, N)})
+    flat = graph_of([node("Neg", ["n"], ["b"])], [], [value("b", None)])
+    nodes = [
+        node("MatMul", ["x", "w"], ["n"]),
+        node("If", ["flag"], ["y"], then_branch=deep, else_branch=flat, name="inner"),
+    ]
+    inputs = [_X, value("flag", [], TensorProto.BOOL)]
+    return model_of(graph_of(nodes, inputs, [_Y], {"w": values(K, N) * 2}))
+
+
+@_list.add("Loop", {"w": "matmul"}, "MatMul")
+def loop() -> ModelProto:
+    body = graph_of(
+        [
+            node("MatMul", ["h", "w"], ["p"]),
+            node("Tanh", ["p"], ["next"]),
+            node("Identity", ["go"], ["on"]),
+        ],
+        [value("i", [], INT64), value("go", [], TensorProto.BOOL), value("h", ["batch", K])],
+        [value("on", [], TensorProto.BOOL), value("next", ["batch", K])],
+        {"w": values(K, K)},
+    )
+    run = node("Loop", ["count", "", "x"], ["y"], body=body, name="steps")
+    graph = graph_of([run], [_X], [value("y", ["batch", K])], {"count": np.array(3)})
+    return model_of(graph)
+
+
+@_list.add("Scan", {"w": "matmul"}, "MatMul")
+def scan() -> ModelProto:
+    body = graph_of(
+        [
+            constant("w", values(K, K)),
+            node("MatMul", ["row", "w"], ["p"]),
+            node("Add", ["h", "p"], ["next"]),
+            node("Identity", ["next"], ["each"]),
+        ],
+        [value("h", [K]), value("row", [K])],
+        [value("next", [K]), value("each", [K])],
+    )
+    run = node("Scan", ["start", "x"], ["last", "y"], body=body, num_scan_inputs=1)
+    graph = graph_of(
+        [run],
+        [_X],
+        [value("last", [K]), value("y", ["batch", K])],
+        {"start": np.zeros(K, np.float32)},
+    )
+    return model_of(graph)
+
+
+def _function(nodes: list[NodeProto], opset: int = 17, name: str = "Block") -> Any:
+    imports = [helper.make_opsetid("", opset)]
+    return helper.make_function("local", name, ["a"], ["c"], nodes, imports)
+
+
+def with_functions(functions: list[Any], nodes: list[NodeProto], opset: int = 17) -> ModelProto:
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("local", 1)]
+    return model_of(
+        graph_of(nodes, [_X], [value("y", None)]), functions=functions, opset_imports=imports
+    )
+
+
+@_list.add("local function", {"w": "matmul"}, "MatMul")
+def local_function() -> ModelProto:
+    block = _function(
+        [constant("w", values(K, K)), node("MatMul", ["a", "w"], ["p"]), node("Tanh", ["p"], ["c"])]
+    )
+    calls = [
+        node("Block", ["x"], ["h"], domain="local"),
+        node("Block", ["h"], ["y"], domain="local"),
+    ]
+    return with_functions([block], calls)
+
+
+@_list.add("local function before a Decode", {"w": "other"}, "Decode")
+def local_function_decoded() -> ModelProto:
+    block = _function(
+        [constant("w", values(N, K)), node("Einsum", ["a", "w"], ["c"], equation="bk,nk->bn")]
+    )
+    return with_functions([block], [node("Block", ["x"], ["y"], domain="local")])
+
+
+@_list.add(
+    "two local functions",
+    {"w": "matmul", "function local::Other/w": "matmul"},
+    "MatMul",
+    "MatMul",
+)
+def two_local_functions() -> ModelProto:
+    first = _function([constant("w", values(K, K)), node("MatMul", ["a", "w"], ["c"])])
+    second = _function(
+        [constant("w", values(K, N)), node("MatMul", ["a", "w"], ["c"])], name="Other"
+    )
+    calls = [
+        node("Block", ["x"], ["h"], domain="local"),
+        node("Other", ["h"], ["y"], domain="local"),
+    ]
+    return with_functions([first, second], calls)
+
+
+@_list.add("used by two nodes", {"w": "matmul"}, "Gemm", "MatMul")
+def used_twice() -> ModelProto:
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Gemm", ["x", "w"], ["b"]),
+        node("Sub", ["a", "b"], ["d"]),
+        node("Add", ["a", "d"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N)}))
+
+
+@_list.add("kernel and Decode of one weight", {"w": "matmul"}, "Decode", "MatMul")
+def used_both_ways() -> ModelProto:
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Einsum", ["x", "w"], ["b"], equation="bk,kn->bn"),
+        node("Mul", ["a", "b"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N)}))
+
+
+@_list.add("tied embedding", {"table": "embedding"}, "Gather", "MatMul")
+def tied_embedding() -> ModelProto:
+    nodes = [
+        node("Gather", ["table", "ids"], ["e"]),
+        node("Transpose", ["table"], ["turned"], perm=[1, 0]),
+        node("MatMul", ["e", "turned"], ["y"]),
+    ]
+    ids, y = value("ids", ["batch", "t"], INT64), value("y", ["batch", "t", 40])
+    return model_of(graph_of(nodes, [ids], [y], {"table": values(40, 16)}))
+
+
+@_list.add("transposed", {"w": "matmul"}, "MatMul")
+def transposed() -> ModelProto:
+    nodes = [node("Transpose", ["w"], ["t"]), node("MatMul", ["x", "t"], ["y"])]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(N, K)}))
+
+
+@_list.add("transposed for Gemm", {"w": "gemm"}, "Gemm")
+def transposed_gemm() -> ModelProto:
+    nodes = [
+        node("Transpose", ["w"], ["t"], perm=[1, 0]),
+        node("Gemm", ["x", "t"], ["y"], transB=1),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N)}))
+
+
+@_list.add("transposed by no change", {"w": "matmul"}, "Decode")
+def transposed_not() -> ModelProto:
+    nodes = [
+        node("Transpose", ["w"], ["t"], perm=[0, 1]),
+        node("MatMul", ["x", "t"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N)}))
+
+
+@_list.add("transposed twice", {"w": "matmul"}, "Decode")
+def transposed_twice() -> ModelProto:
+    nodes = [
+        node("Transpose", ["w"], ["t"]),
+        node("Transpose", ["t"], ["u"]),
+        node("MatMul", ["x", "u"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N)}))
+
+
+@_list.add("transposed for two, one of them without a kernel", {"w": "matmul"}, "Decode", "MatMul")
+def transposed_for_two() -> ModelProto:
+    nodes = [
+        node("Transpose", ["w"], ["t"], perm=[1, 0]),
+        node("MatMul", ["x", "t"], ["a"]),
+        node("Einsum", ["x", "t"], ["b"], equation="bk,kn->bn"),
+        node("Add", ["a", "b"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(N, K)}))
+
+
+@_list.add("behind Identity and Reshape", {"w": "matmul"}, "Decode")
+def behind_a_chain() -> ModelProto:
+    nodes = [
+        node("Identity", ["w"], ["i"]),
+        node("Reshape", ["i", "shape"], ["r"]),
+        node("MatMul", ["x", "r"], ["y"]),
+    ]
+    weights = {"w": values(K * 4, N // 4), "shape": np.array([K, N])}
+    return model_of(graph_of(nodes, [_X], [_Y], weights))
+
+
+@_list.add("float16", {"w": "matmul"}, "Decode")
+def half() -> ModelProto:
+    x, y = value("x", ["batch", K], HALF), value("y", ["batch", N], HALF)
+    matmul = node("MatMul", ["x", "w"], ["y"])
+    return model_of(graph_of([matmul], [x], [y], {"w": values(K, N, dtype=np.float16)}))
+
+
+@_list.add("float16 in a Constant node", {"w": "matmul"}, "Decode")
+def half_constant() -> ModelProto:
+    x, y = value("x", ["batch", K], HALF), value("y", ["batch", N], HALF)
+    nodes = [constant("w", values(K, N, dtype=np.float16)), node("MatMul", ["x", "w"], ["y"])]
+    return model_of(graph_of(nodes, [x], [y]))
+
+
+@_list.add("float16 behind Cast", {"w": "matmul"}, "Decode")
+def half_cast() -> ModelProto:
+    nodes = [node("Cast", ["w"], ["f"], to=FLOAT), node("MatMul", ["x", "f"], ["y"])]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N, dtype=np.float16)}))
+
+
+@_list.add("bfloat16", {"w": "matmul"}, "Decode")
+def brain() -> ModelProto:
+    nodes = [node("Cast", ["w"], ["f"], to=FLOAT), node("MatMul", ["x", "f"], ["y"])]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N, dtype=ml_dtypes.bfloat16)}))
+
+
+@_list.add("float64", {"w": "matmul"}, "Decode")
+def double() -> ModelProto:
+    x, y = value("x", ["batch", K], DOUBLE), value("y", ["batch", N], DOUBLE)
+    matmul = node("MatMul", ["x", "w"], ["y"])
+    return model_of(graph_of([matmul], [x], [y], {"w": values(K, N, dtype=np.float64)}))
+
+
+@_list.add("a float32 weight called .float32, cast by its user", {"w.float32": "matmul"}, "Decode")
+def misleading_name() -> ModelProto:
+    x, y = value("x", ["batch", K], DOUBLE), value("y", ["batch", N], DOUBLE)
+    nodes = [node("Cast", ["w.float32"], ["d"], to=DOUBLE), node("MatMul", ["x", "d"], ["y"])]
+    return model_of(graph_of(nodes, [x], [y], {"w.float32": values(K, N)}))
+
+
+@_list.add("IR 3", {"w": "gemm"}, "Gemm")
+def ir_3() -> ModelProto:
+    product = node("Gemm", ["x", "w", "b"], ["y"])
+    inputs = [_X, value("w", [K, N]), value("b", [N])]
+    weights = {"w": values(K, N), "b": values(N)}
+    return model_of(graph_of([product], inputs, [_Y], weights), opset=8, ir=3)
+
+
+@_list.add("IR 3 with a Constant node", {"w": "gemm"}, "Gemm")
+def ir_3_constant() -> ModelProto:
+    nodes = [constant("w", values(K, N)), node("Gemm", ["x", "w", "b"], ["y"])]
+    return model_of(graph_of(nodes, [_X, value("b", [N])], [_Y], {"b": values(N)}), opset=8, ir=3)
+
+
+@_list.add("overridable initializer", {"w": "matmul"}, "MatMul")
+def overridable() -> ModelProto:
+    matmul = node("MatMul", ["x", "w"], ["y"])
+    return model_of(graph_of([matmul], [_X, value("w", [K, N])], [_Y], {"w": values(K, N)}))
+
+
+@_list.add("names that are taken", {"w": "matmul"}, "MatMul")
+def taken_names() -> ModelProto:
+    nodes = [
+        node("Relu", ["x"], ["w.payload"]),
+        node("Neg", ["w.payload"], ["w.codes0"]),
+        node("MatMul", ["w.codes0", "w"], ["w.codebook"]),
+        node("Abs", ["w.codebook"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N)}))
+
+
+@_list.add("If in Loop in If", {"w": "matmul"}, "MatMul")
+def nested() -> ModelProto:
+    deep = graph_of(
+        [node("MatMul", ["h", "w"], ["d"])], [], [value("d", None)], {"w": values(K, K)}
+    )
+    flat = graph_of([node("Neg", ["h"], ["e"])], [], [value("e", None)])
+    body = graph_of(
+        [
+            node("If", ["go"], ["next"], then_branch=deep, else_branch=flat),
+            node("Identity", ["go"], ["on"]),
+        ],
+        [value("i", [], INT64), value("go", [], TensorProto.BOOL), value("h", None)],
+        [value("on", [], TensorProto.BOOL), value("next", None)],
+    )
+    then = graph_of(
+        [node("Loop", ["count", "flag", "x"], ["a"], body=body)],
+        [],
+        [value("a", None)],
+        {"count": np.array(2)},
+    )
+    other = graph_of([node("Neg", ["x"], ["b"])], [], [value("b", None)])
+    choice = node("If", ["flag"], ["y"], then_branch=then, else_branch=other)
+    inputs = [_X, value("flag", [], TensorProto.BOOL)]
+    return model_of(graph_of([choice], inputs, [value("y", ["batch", K])]))
+
+
+@_list.add("subgraph of a local function", {"w": "matmul"}, "MatMul")
+def subgraph_of_function() -> ModelProto:
+    then = graph_of(
+        [constant("w", values(K, K)), node("MatMul", ["a", "w"], ["t"])], [], [value("t", None)]
+    )
+    other = graph_of([node("Neg", ["a"], ["e"])], [], [value("e", None)])
+    block = _function(
+        [
+            constant("yes", np.array(True)),
+            node("If", ["yes"], ["c"], then_branch=then, else_branch=other),
+        ]
+    )
+    return with_functions([block], [node("Block", ["x"], ["y"], domain="local")])
+
+
+HIDING: tuple[Hiding, ...] = tuple(_list.rows)
