@@ -1,8 +1,8 @@
 // ONNX Runtime's stable C ABI, mirrored by hand: only the slots of `OrtApi` that are used, and `OrtCustomOp`.
 //
 // ONNX Runtime promises that a slot, once released, keeps its place and its signature in every later version. The numbers were
-// taken with offsetof() from the header of API 29 and hold from API 16 on (all slots here are of API 16 or older); the tests
-// run every one of them on ONNX Runtime 1.23 and newest.
+// taken with offsetof() from the header of API 29 and hold from API 16 on (all slots here are of API 16 or older); the
+// operators' tests call every one of them.
 #pragma once
 
 #include <cstddef>
@@ -66,7 +66,7 @@ enum ElementType : int { UNDEFINED = 0, FLOAT = 1, UINT8 = 2, INT32 = 6, INT64 =
 enum Characteristic : int { REQUIRED = 0, OPTIONAL = 1 };
 
 /// The callbacks by which ONNX Runtime knows an operator. Fields up to `KernelComputeV2` are those of version 16; ONNX Runtime
-/// reads the rest only from a struct that says a later version, but the struct has always been copied whole.
+/// reads `later` only from a struct that says a later version.
 struct OrtCustomOp {
   std::uint32_t version;
   void* (*CreateKernel)(const OrtCustomOp*, const OrtApi*, const OrtKernelInfo*);
