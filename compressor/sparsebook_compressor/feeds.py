@@ -14,7 +14,7 @@ Array = npt.NDArray[np.generic]
 Feed = dict[str, Array]
 
 # Sizes to try for free dimensions other than the batch, until the original model runs.
-SYNTHETIC_SIZES = (32, 64, 224, 512, 48, 16, 128, 8, 1)
+SYNTHETIC_SIZES = (32, 64, 224, 256, 512, 48, 16, 128, 8, 1)
 SYNTHETIC_SAMPLES = 8
 MOST_SAMPLES = 256
 _TEST_SHARE = 10
@@ -22,11 +22,12 @@ _TEST_SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """An input of the graph; None stands for a free dimension."""
+    """An input of the graph; None stands for a free dimension, which may have a name in `symbols`."""
 
     name: str
     dtype: np.dtype[np.generic]
     dims: tuple[int | None, ...]
+    symbols: tuple[str, ...]
 
 
 def input_specs(model: ModelProto) -> tuple[InputSpec, ...]:
@@ -46,13 +47,18 @@ def synthetic(
 
     Args:
         specs: the inputs.
-        size: for free dimensions; the first one of an input is its batch, 1.
+        size: for free dimensions; the first one of an input is its batch, 1, and so is every one of the same name.
         rows: exclusive bound of integers, the smallest table they may look up.
         seed: for all values.
         samples: how many feeds.
     """
     rng = np.random.default_rng(seed)
-    return [{spec.name: _values(spec, size, rows, rng) for spec in specs} for _ in range(samples)]
+    batch = {spec.symbols[0] for spec in specs if spec.dims and spec.symbols[0]}
+    shapes = {spec.name: _shape(spec, batch, size) for spec in specs}
+    return [
+        {spec.name: _values(spec, shapes[spec.name], rows, rng) for spec in specs}
+        for _ in range(samples)
+    ]
 
 
 def given(path: Path, specs: tuple[InputSpec, ...], seed: int) -> list[Feed]:
@@ -97,13 +103,19 @@ def _spec(value: ValueInfoProto) -> InputSpec:
         dim.dim_value if dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0 else None
         for dim in value.type.tensor_type.shape.dim
     )
-    return InputSpec(value.name, helper.tensor_dtype_to_np_dtype(element), dims)
+    symbols = tuple(dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    return InputSpec(value.name, helper.tensor_dtype_to_np_dtype(element), dims, symbols)
 
 
-def _values(spec: InputSpec, size: int, rows: int, rng: np.random.Generator) -> Array:
-    shape = tuple(
-        dim if dim is not None else 1 if axis == 0 else size for axis, dim in enumerate(spec.dims)
+def _shape(spec: InputSpec, batch: set[str], size: int) -> tuple[int, ...]:
+    pairs = enumerate(zip(spec.dims, spec.symbols, strict=True))
+    return tuple(
+        dim if dim is not None else 1 if axis == 0 or symbol in batch else size
+        for axis, (dim, symbol) in pairs
     )
+
+
+def _values(spec: InputSpec, shape: tuple[int, ...], rows: int, rng: np.random.Generator) -> Array:
     if spec.dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(spec.dtype)
     if spec.dtype.kind in "iu":

@@ -151,6 +151,7 @@ def decode(data: bytes) -> CodedWeight:
     """
     sections = read(data)
     header = sections.header
+    _check_constant(sections)
     codes, wrong = _symbols(sections.codes, header.symbols)
     if len(codes) and int(codes.max()) > header.centroids:
         raise PayloadError("code-range", f"code {codes.max()}; 0 to {header.centroids} are allowed")
@@ -158,6 +159,16 @@ def decode(data: bytes) -> CodedWeight:
     if sections.gaps is not None:
         codes = _scatter(sections, codes, sections.gaps)
     return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
+
+
+def _check_constant(sections: Sections) -> None:
+    """Settle `position` for two streams of one symbol each, whose length no byte of the payload bounds."""
+    header, codes, pairs = sections.header, sections.codes, sections.gaps
+    if pairs is None or not codes.is_constant or not pairs.is_constant:
+        return
+    last = header.symbols * (pairs.constant + 1) - 1
+    if last >= header.elements:
+        raise PayloadError("position", f"the last pair is element {last} of {header.elements}")
 
 
 _EMPTY = Stream(0, None, np.zeros(0, np.int64), b"")
@@ -245,7 +256,7 @@ def _average(counts: I64, stream: Stream) -> float:
         return 0.0
     if stream.lengths is None:
         return float(stream.width)
-    if np.count_nonzero(stream.lengths) == 1:
+    if stream.is_constant:
         return 0.0
     return float((counts * stream.lengths).sum() / symbols)
 
@@ -292,8 +303,8 @@ def _pairs(codes: U8, bits: int) -> tuple[U8, U8]:
 
 def _symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
     """The symbols of a stream, and its first damaged segment."""
-    if stream.lengths is not None and np.count_nonzero(stream.lengths) == 1:
-        return np.full(symbols, int(np.argmax(stream.lengths)), np.uint8), None
+    if stream.is_constant:
+        return np.full(symbols, stream.constant, np.uint8), None
     lengths = (
         np.full(1 << stream.width, stream.width, np.uint8)
         if stream.lengths is None

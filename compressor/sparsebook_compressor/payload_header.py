@@ -92,6 +92,17 @@ class Stream:
     sizes: I64
     data: bytes
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether one symbol fills the stream, which takes no bytes then."""
+        return self.lengths is not None and np.count_nonzero(self.lengths) == 1
+
+    @property
+    def constant(self) -> int:
+        """The symbol that fills the stream where `is_constant`."""
+        assert self.lengths is not None
+        return int(np.argmax(self.lengths))
+
 
 @dataclass(frozen=True, slots=True)
 class Sections:
