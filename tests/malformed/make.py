@@ -308,6 +308,8 @@ def _streams() -> Iterator[Case]:
     yield Case("position", "by-a-lone-gap-symbol", lone.to_bytes())
     both = replace(lone, code_codec=1, tables=b"\x01" + b"\x01\xd0", streams=b"")
     yield Case("position", "by-two-lone-symbols", both.to_bytes())
+    million = replace(both, shape=(1 << 10, 1 << 10), symbols=1 << 20).to_bytes()
+    yield Case("position", "by-a-million-pairs-of-two-lone-symbols", million, (1 << 10, 1 << 10))
     fillers = replace(GAPS, codebook=(), streams=b"\x00\x00\x10")
     yield Case("position", "by-fillers-alone", fillers.to_bytes())
 
