@@ -1,0 +1,188 @@
+"""What can go wrong in the service itself, and how every error becomes an answer.
+
+    SparsebookError (compressor)
+    ├── InputError
+    │   ├── DigestMismatch        the bytes are not those that were announced
+    │   ├── IdempotencyConflict   the key belongs to another request
+    │   ├── MalformedRequest      a body that is not what it says it is
+    │   ├── UnsupportedMediaType  a body of a kind that is not accepted
+    │   ├── NotAcceptable         no representation that the caller accepts
+    │   ├── RangeNotSatisfiable   a range outside the file
+    │   ├── UnknownJob            no such job
+    │   └── NotFound              nothing at this address
+    ├── NoResult                  the job has not succeeded
+    ├── Cancelled                 the job was cancelled
+    └── NotReady                  the service cannot take work now
+
+Statuses and titles stand in `problems`; only this module turns exceptions into answers.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route
+
+from sparsebook_compressor.errors import InputError, SparsebookError
+from sparsebook_service import problems
+from sparsebook_service.schemas import Problem
+
+log = structlog.get_logger(__name__)
+
+
+class DigestMismatch(InputError):
+    """The body does not have the announced Content-Digest."""
+
+    problem = "digest-mismatch"
+
+
+class IdempotencyConflict(InputError):
+    """The Idempotency-Key was used for another request."""
+
+    problem = "idempotency-conflict"
+
+
+class MalformedRequest(InputError):
+    """The body cannot be read as what it says it is."""
+
+    problem = "malformed-request"
+
+
+class UnsupportedMediaType(InputError):
+    """The Content-Type is not one that carries a model."""
+
+    problem = "unsupported-media-type"
+
+
+class NotAcceptable(InputError):
+    """The Accept header leaves nothing to answer with."""
+
+    problem = "not-acceptable"
+
+
+class RangeNotSatisfiable(InputError):
+    """The range starts at or after the end; `size` is the file's length in bytes."""
+
+    problem = "range-not-satisfiable"
+
+    def __init__(self, detail: str, size: int) -> None:
+        """Keep the size for the Content-Range header."""
+        super().__init__(detail)
+        self.size = size
+
+
+class UnknownJob(InputError):
+    """No job has this id."""
+
+    problem = "unknown-job"
+
+    def __init__(self, job_id: str) -> None:
+        """Name the job that was asked for."""
+        super().__init__(f"no job {job_id[:64]!r}: it never existed here or was deleted")
+
+
+class NotFound(InputError):
+    """Nothing at this address."""
+
+    problem = "not-found"
+
+
+class NoResult(SparsebookError):
+    """The job is not done, or failed."""
+
+    problem = "no-result"
+
+
+class Cancelled(SparsebookError):
+    """The job was cancelled."""
+
+    problem = "cancelled"
+
+
+class NotReady(SparsebookError):
+    """The service cannot take work now."""
+
+    problem = "not-ready"
+
+
+class ProblemResponse(JSONResponse):
+    """A problem as an HTTP answer."""
+
+    media_type = "application/problem+json"
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        """Take the status from the problem."""
+        super().__init__(
+            problem.model_dump(exclude_none=True),
+            status_code=problem.status,
+            headers=dict(headers) if headers else None,
+        )
+
+
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make every error of the app an application/problem+json answer.
+
+    Args:
+        app: to install in.
+        routes: all of the app's, for the Allow header.
+    """
+    app.state.routes = routes
+    app.add_exception_handler(SparsebookError, _sparsebook_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _sparsebook_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, SparsebookError)
+    problem = problems.of_error(error, request.url.path)
+    headers: dict[str, str] = {}
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    if problem.status >= 500:
+        log.error("request failed", path=request.url.path, problem=error.problem, detail=str(error))
+    return ProblemResponse(problem, headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = " ".join(str(part) for part in first["loc"])
+    detail = f"{where}: {first['msg']}"
+    return ProblemResponse(problems.describe("bad-value", detail, request.url.path))
+
+
+async def _http_exception(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 404:
+        problem = problems.describe("not-found", f"nothing at {path[:200]}", path)
+    elif error.status_code == 405:
+        problem = problems.describe(
+            "method-not-allowed", f"{request.method} is not allowed at {path[:200]}", path
+        )
+        return ProblemResponse(problem, {"Allow": ", ".join(_methods(request))})
+    elif error.status_code < 500:
+        problem = problems.describe("malformed-request", str(error.detail), path)
+    else:
+        problem = problems.describe("internal", str(error.detail), path)
+    return ProblemResponse(problem, error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of an address; Starlette's own Allow header has those of its first route only."""
+    partial = (
+        route
+        for route in request.app.state.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL
+    )
+    return sorted({method for route in partial for method in route.methods or ()})
+
+
+async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+    # Starlette raises the error again after this answer; uvicorn logs it with its traceback.
+    detail = f"an unexpected {type(error).__name__}; the service's log has the details"
+    return ProblemResponse(problems.describe("internal", detail, request.url.path))

@@ -1,0 +1,1 @@
+"""Jobs: accepted, queued, run in a child process, kept until they are deleted."""

@@ -1,0 +1,288 @@
+"""The HTTP routes of jobs."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from sparsebook_service import downloads, uploads
+from sparsebook_service.contract import header, refusals
+from sparsebook_service.errors import MalformedRequest, NotAcceptable, NotFound, NotReady
+from sparsebook_service.jobs import keys
+from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
+from sparsebook_service.jobs.service import Jobs
+from sparsebook_service.services import ServicesDep
+
+MAX_WAIT_SECONDS = 60.0
+RETRY_AFTER_SECONDS = "1"
+
+router = APIRouter(tags=["jobs"])
+
+_BINARY = {"type": "string", "format": "binary"}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The model, raw or as a form. A .zip holds one .onnx file and its external data.",
+        "content": {
+            "application/octet-stream": {"schema": _BINARY},
+            "application/zip": {"schema": _BINARY},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "model": {
+                            **_BINARY,
+                            "description": "The .onnx file, or a .zip of it and its external data",
+                        },
+                        "data": {
+                            **_BINARY,
+                            "description": "An .npz file: one array a graph input, samples on the first axis",
+                        },
+                        "config": {"$ref": "#/components/schemas/Config"},
+                        "external": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "description": "Files of external data; the file names are the model's, '/' between folders",
+                        },
+                    },
+                },
+                "encoding": {"config": {"contentType": "application/json"}},
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/compress",
+    status_code=202,
+    summary="Compress a model",
+    openapi_extra=_BODY,
+    responses={
+        202: {
+            "description": "The job was accepted; it is queued",
+            "headers": {
+                "Location": header("Address of the job", f"/jobs/{EXAMPLE_ID}"),
+                "Retry-After": header("Seconds to wait before asking for it", "1"),
+            },
+        },
+        **refusals(
+            "bad-value",
+            "unknown-option",
+            "digest-mismatch",
+            "malformed-request",
+            "idempotency-conflict",
+            "too-large",
+            "unsupported-media-type",
+            "not-onnx",
+            "external-data-outside",
+            "not-ready",
+            "storage-full",
+        ),
+    },
+)
+async def compress(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    config: Annotated[
+        str | None,
+        Query(
+            description="The config, JSON; of a form, its part `config`",
+            examples=['{"preset": "safe"}'],
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, Query(description="The model's file name", examples=["resnet.onnx"])
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="The same key with the same files and config gives the same job",
+            examples=["export-2026-01-05"],
+            json_schema_extra={"pattern": "^[!-~]{1,255}$"},
+        ),
+    ] = None,
+    content_digest: Annotated[
+        str | None,
+        Header(
+            description="sha-256 of the body (RFC 9530); checked",
+            json_schema_extra={"pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
+        ),
+    ] = None,
+) -> Job:
+    """Take a model and queue its compression.
+
+    What can be seen without parsing the model is answered at once; what needs it parsed is a job that fails with its
+    problem as `error`.
+    """
+    if services.bell.closed:
+        raise NotReady("the service is stopping")
+    key = uploads.idempotency_key(idempotency_key)
+    digest = uploads.announced_digest(content_digest)
+    job_id = Jobs.new_id()
+    receiver = uploads.Receiver(services.storage, services.settings, job_id, request)
+    try:
+        upload, chosen = await receiver.receive(config, name, digest)
+    except ClientDisconnect as gone:
+        services.storage.remove(keys.job(job_id))
+        raise MalformedRequest("the connection ended before the body was complete") from gone
+    except BaseException:
+        services.storage.remove(keys.job(job_id))
+        raise
+    job = await run_in_threadpool(services.jobs.admit, job_id, upload, chosen, key)
+    response.headers["Location"] = keys.address(job.id)
+    response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return job
+
+
+@router.get("/jobs", summary="List jobs", responses=refusals("bad-value"))
+def list_jobs(
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page")] = 50,
+    cursor: Annotated[
+        str | None, Query(description="`next` of the page before", min_length=1)
+    ] = None,
+    state: Annotated[State | None, Query(description="Only jobs in this state")] = None,
+) -> JobList:
+    """A page of jobs, newest first."""
+    return services.jobs.page(cursor=cursor, limit=limit, state=state)
+
+
+@router.get(
+    "/jobs/{job_id}",
+    summary="Look a job up",
+    responses={
+        200: {"headers": {"Retry-After": header("Seconds to wait, while it has not ended", "1")}},
+        **refusals("bad-value", "unknown-job"),
+    },
+)
+async def get_job(
+    job_id: str,
+    response: Response,
+    services: ServicesDep,
+    wait: Annotated[
+        float,
+        Query(
+            ge=0,
+            allow_inf_nan=False,
+            description="Answer when it has ended, or after so many seconds (at most 60)",
+        ),
+    ] = 0,
+) -> Job:
+    """The job as it is now, or, with `wait`, when it has ended."""
+    job = await services.jobs.wait(job_id, min(wait, MAX_WAIT_SECONDS))
+    if not job.final:
+        response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return job
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Cancel a job", responses=refusals("unknown-job"))
+def cancel_job(job_id: str, services: ServicesDep) -> Job:
+    """Stop a job within two seconds. A job that has ended stays as it is."""
+    return services.jobs.cancel(job_id)
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=204,
+    summary="Delete a job",
+    responses=refusals("unknown-job"),
+)
+def delete_job(job_id: str, services: ServicesDep) -> None:
+    """Forget a job and free its storage; one that runs is stopped."""
+    services.jobs.delete(job_id)
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    summary="The report of a job",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The report: every weight, bytes by part, fidelity, time and memory by stage",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+        **refusals("unknown-job", "not-acceptable", "no-result", "cancelled"),
+    },
+)
+async def get_report(job_id: str, request: Request, services: ServicesDep) -> Response:
+    """What was done to each weight and what came of it."""
+    if not _accepts_json(request.headers.get("accept", "*/*")):
+        raise NotAcceptable("the report is JSON; ask for application/json")
+    await run_in_threadpool(services.jobs.made, job_id)
+    content = await services.storage.read(keys.artifact(job_id, keys.REPORT))
+    return Response(content, media_type="application/json")
+
+
+def _accepts_json(accept: str) -> bool:
+    kinds = {member.split(";", 1)[0].strip().lower() for member in accept.split(",")}
+    return bool(kinds & {"", "*/*", "application/*", "application/json"})
+
+
+_FILE_HEADERS = {
+    "ETag": header("The sha-256 of the whole file", f'"{EXAMPLE_SHA256}"'),
+    "Accept-Ranges": header("Ranges are served", "bytes"),
+    "Repr-Digest": header(
+        "Digest of the whole file (RFC 9530)",
+        "sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:",
+    ),
+    "Content-Digest": header(
+        "Digest of what is sent, where that is the whole file",
+        "sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:",
+    ),
+}
+
+
+def _file_responses(media_type: str) -> dict[int | str, dict[str, Any]]:
+    content = {media_type: {"schema": _BINARY}}
+    return {
+        200: {"description": "The file", "headers": _FILE_HEADERS, "content": content},
+        206: {"description": "The range that was asked for", "content": content},
+        304: {"description": "The file with this ETag is still the same"},
+        **refusals("unknown-job", "not-found", "no-result", "cancelled", "range-not-satisfiable"),
+    }
+
+
+@router.get(
+    "/jobs/{job_id}/artifact",
+    summary="Download the bundle",
+    response_class=Response,
+    responses=_file_responses("application/zip"),
+)
+def get_bundle(job_id: str, request: Request, services: ServicesDep) -> Response:
+    """All files of the artifact as one .zip. The same job gives the same bytes."""
+    bundle, _ = services.jobs.made(job_id)
+    return downloads.serve(
+        request,
+        partial(services.storage.stream, keys.bundle(job_id)),
+        size=bundle.bytes,
+        sha256=bundle.sha256,
+        name=f"sparsebook-{job_id}.zip",
+        media_type="application/zip",
+    )
+
+
+@router.get(
+    "/jobs/{job_id}/artifact/{file:path}",
+    summary="Download one file of the bundle",
+    response_class=Response,
+    responses=_file_responses("application/octet-stream"),
+)
+def get_artifact_file(job_id: str, file: str, request: Request, services: ServicesDep) -> Response:
+    """One of the job's `result.files`."""
+    _, files = services.jobs.made(job_id)
+    made = files.get(file)
+    if made is None:
+        raise NotFound(f"the artifact has no file {file[:200]!r}; it has {', '.join(files)}")
+    return downloads.serve(
+        request,
+        partial(services.storage.stream, keys.artifact(job_id, made.name)),
+        size=made.bytes,
+        sha256=made.sha256,
+        name=made.name.rsplit("/", 1)[-1],
+    )

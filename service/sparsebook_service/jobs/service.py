@@ -1,0 +1,218 @@
+"""What can be done with jobs, free of HTTP."""
+
+import asyncio
+import base64
+import binascii
+import time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from sparsebook_compressor.config import Config
+from sparsebook_compressor.errors import BadValue
+from sparsebook_service import problems
+from sparsebook_service.configs import as_given
+from sparsebook_service.errors import Cancelled, IdempotencyConflict, NoResult, UnknownJob
+from sparsebook_service.jobs import keys
+from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.protocol import MadeFile
+from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.schemas import Job, JobList, State
+from sparsebook_service.jobs.views import to_job
+from sparsebook_service.jobs.workflow import Queue
+from sparsebook_service.metrics import Metrics
+from sparsebook_service.storage import Storage
+from sparsebook_service.uploads import Upload
+
+# How often a waiting request looks at the table, beside listening to the bell.
+LOOK_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Jobs:
+    """Jobs from admission to deletion. Methods block unless they are `async`: call them in a thread."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        repository: Repository,
+        queue: Queue,
+        bell: Bell,
+        metrics: Metrics,
+    ) -> None:
+        self._storage = storage
+        self._repository = repository
+        self._queue = queue
+        self._bell = bell
+        self._metrics = metrics
+
+    @staticmethod
+    def new_id() -> str:
+        """An id that nobody can guess."""
+        return uuid4().hex
+
+    def admit(self, job_id: str, upload: Upload, config: Config, key: str | None) -> Job:
+        """Accept an upload as a job, or find the job that it repeats.
+
+        Args:
+            job_id: of the new job, whose input is in the storage.
+            upload: what was uploaded.
+            config: what is to be done.
+            key: the Idempotency-Key.
+
+        Returns:
+            The new job, or the one that was accepted under the same key.
+
+        The input's files are removed again unless they belong to a new job now.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
+        try:
+            job = self._admit(job_id, upload, config, key)
+        except BaseException:
+            self._storage.remove(keys.job(job_id))
+            raise
+        if job.id != job_id:
+            self._storage.remove(keys.job(job_id))
+        return job
+
+    def _admit(self, job_id: str, upload: Upload, config: Config, key: str | None) -> Job:
+        fingerprint = upload.fingerprint(config)
+        row = self._repository.add(
+            job_id,
+            config=as_given(config),
+            upload=upload.plain(),
+            fingerprint=fingerprint,
+            idempotency_key=key,
+        )
+        if row is None:
+            assert key is not None
+            return self._repeated(key, fingerprint)
+        try:
+            self._queue.submit(job_id)
+        except BaseException:
+            self._repository.delete(job_id)
+            raise
+        self._metrics.job_accepted(upload.input_bytes)
+        log.info("job accepted", job=job_id, model=upload.model.name, bytes=upload.input_bytes)
+        return to_job(row)
+
+    def _repeated(self, key: str, fingerprint: str) -> Job:
+        row = self._repository.by_idempotency_key(key)
+        if row is None or row.fingerprint != fingerprint:
+            raise IdempotencyConflict(
+                f"the Idempotency-Key {key!r} was used for another model, data or config"
+            )
+        return to_job(row)
+
+    def get(self, job_id: str) -> Job:
+        """Look a job up.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        return to_job(self._row(job_id))
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        """Look a job up when it has ended, or after some seconds, or when the service stops.
+
+        Raises:
+            UnknownJob: there is none, or it is deleted meanwhile.
+        """
+        deadline = time.monotonic() + seconds
+        with self._bell.listen(job_id) as heard:
+            while True:
+                job = await asyncio.to_thread(self.get, job_id)
+                left = deadline - time.monotonic()
+                if job.final or left <= 0 or self._bell.closed:
+                    return job
+                try:
+                    await asyncio.wait_for(heard.wait(), min(left, LOOK_SECONDS))
+                except TimeoutError:
+                    continue
+
+    def page(self, *, cursor: str | None, limit: int, state: State | None) -> JobList:
+        """A page of jobs, newest first.
+
+        Raises:
+            BadValue: a cursor that was not given out.
+        """
+        before = None if cursor is None else _number(cursor)
+        rows = self._repository.page(before=before, limit=limit + 1, state=state)
+        shown = rows[:limit]
+        return JobList(
+            jobs=[to_job(row) for row in shown],
+            next=_cursor(shown[-1].number) if len(rows) > limit else None,
+        )
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job; one that has ended stays as it is.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        problem = problems.describe(
+            "cancelled", "the job was cancelled on request", keys.address(job_id)
+        )
+        if self._repository.cancel(job_id, problem.model_dump()):
+            self._storage.remove(keys.job(job_id))
+            self._bell.ring(job_id)
+            log.info("job cancelled", job=job_id)
+        return self.get(job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job, running or not, and free its storage.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        if not self._repository.delete(job_id):
+            raise UnknownJob(job_id)
+        self._storage.remove(keys.job(job_id))
+        self._bell.ring(job_id)
+        log.info("job deleted", job=job_id)
+
+    def made(self, job_id: str) -> tuple[MadeFile, dict[str, MadeFile]]:
+        """What a job has made: the bundle as one file, and its files by name.
+
+        Raises:
+            UnknownJob: there is no such job.
+            NoResult: it has not ended, or failed.
+            Cancelled: it was cancelled.
+        """
+        row = self._row(job_id)
+        if row.state == "cancelled":
+            raise Cancelled("the job was cancelled: it has no artifact")
+        if row.result is None:
+            why = row.error["detail"] if row.error else f"it is {row.state}"
+            raise NoResult(f"the job has no artifact: {why}")
+        files = [MadeFile(**_made_fields(file)) for file in row.result["result"]["files"]]
+        return MadeFile(**row.result["bundle"]), {file.name: file for file in files}
+
+    def _row(self, job_id: str) -> JobRow:
+        row = self._repository.get(job_id)
+        if row is None:
+            raise UnknownJob(job_id)
+        return row
+
+
+def _made_fields(file: dict[str, Any]) -> dict[str, Any]:
+    return {name: file[name] for name in ("name", "bytes", "sha256")}
+
+
+def _cursor(number: int) -> str:
+    return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
+
+
+def _number(cursor: str) -> int:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        number = int(text) if text.isdigit() and len(text) < 19 else 0
+    except (binascii.Error, ValueError):
+        number = 0
+    if number <= 0:
+        raise BadValue(f"cursor {cursor[:40]!r} was not given out by this service")
+    return number

@@ -1,0 +1,63 @@
+"""Numbers for Prometheus."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from sparsebook_compressor.report import Report
+from sparsebook_service.jobs.schemas import State
+
+
+class _JobsByState(Collector):
+    """Counts the jobs of the table whenever somebody looks."""
+
+    def __init__(self, count: Callable[[], Mapping[State, int]]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily("sparsebook_jobs", "Jobs by state", labels=["state"])
+        counts = self._count()
+        for state in get_args(State):
+            family.add_metric([state], counts.get(state, 0))
+        yield family
+
+
+class Metrics:
+    """The metrics of one app, in a registry of its own."""
+
+    def __init__(self, count_by_state: Callable[[], Mapping[State, int]]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_JobsByState(count_by_state))
+        self._bytes_in = Counter(
+            "sparsebook_input_bytes", "Bytes of models accepted", registry=self.registry
+        )
+        self._bytes_out = Counter(
+            "sparsebook_artifact_bytes", "Bytes of artifacts made", registry=self.registry
+        )
+        self._stage_seconds = Histogram(
+            "sparsebook_stage_seconds",
+            "Seconds that a stage of a job took",
+            ["stage"],
+            buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800),
+            registry=self.registry,
+        )
+        self._ratio = Histogram(
+            "sparsebook_ratio",
+            "Bytes of the input / bytes of the artifact",
+            buckets=(1, 2, 4, 6, 8, 10, 15, 20, 30, 40, 50, 75, 100),
+            registry=self.registry,
+        )
+
+    def job_accepted(self, input_bytes: int) -> None:
+        """Count a new job."""
+        self._bytes_in.inc(input_bytes)
+
+    def job_succeeded(self, report: Report) -> None:
+        """Count what a job has made."""
+        self._bytes_out.inc(report.artifact.bytes)
+        self._ratio.observe(report.ratio)
+        for stage in report.stages:
+            self._stage_seconds.labels(stage.stage).observe(stage.seconds)

@@ -1,0 +1,233 @@
+"""The problem types: what a `type` of an error answer means, and what to do about it.
+
+One table feeds the answers (RFC 9457), the pages under `/problems/`, the OpenAPI document and docs/http.md.
+"""
+
+from dataclasses import dataclass
+
+from sparsebook_compressor.errors import SparsebookError
+from sparsebook_service.schemas import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A row of the table.
+
+    Attributes:
+        slug: the last part of `type`; never changes once released.
+        status: the HTTP status it is answered with.
+        title: the same for every occurrence.
+        meaning: what has happened, in general.
+        remedy: what the caller can do.
+    """
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        """The `type` of an answer: a path below this service."""
+        return f"/problems/{self.slug}"
+
+
+CATALOGUE: tuple[ProblemType, ...] = (
+    ProblemType(
+        "not-onnx",
+        422,
+        "Not an ONNX file",
+        "The bytes are not an ONNX model: empty, truncated, or something else.",
+        "Send the .onnx file itself (or a .zip of it and its external data) and check that it was copied whole.",
+    ),
+    ProblemType(
+        "invalid-graph",
+        422,
+        "The graph is not valid ONNX",
+        "The file is ONNX, but its graph breaks the standard, or an encoded weight in it is damaged.",
+        "Check the model with onnx.checker.check_model and export it again.",
+    ),
+    ProblemType(
+        "external-data-missing",
+        422,
+        "External data is missing",
+        "A weight's bytes live in a file that did not come with the model, or that is too short.",
+        "Send the files beside the model as `external` parts or in one .zip, under the names the model uses.",
+    ),
+    ProblemType(
+        "external-data-outside",
+        422,
+        "External data lies outside the model's folder",
+        "A file name is absolute, leads out of the model's folder, is a link, or is given twice.",
+        "Save the model again with its external data beside it, under plain relative names.",
+    ),
+    ProblemType(
+        "not-finite",
+        422,
+        "A weight is not finite",
+        "A weight holds NaN or infinity, which no codebook can share.",
+        "Find out in training where the value comes from; the detail names the weight.",
+    ),
+    ProblemType(
+        "nothing-to-compress",
+        422,
+        "Nothing to compress",
+        "No weight of the model is left to work on: all are tiny, integers, computed, or skipped.",
+        "Check that the model was exported with its weights; relax `skip` under `weights` in the config.",
+    ),
+    ProblemType(
+        "unknown-option",
+        400,
+        "Unknown option",
+        "The config has a key that does not exist or whose part is not built yet.",
+        "Remove the key that the detail names, or correct its spelling.",
+    ),
+    ProblemType(
+        "bad-value",
+        400,
+        "A value is not allowed",
+        "A value of the config, a parameter, a header or a form part is malformed or out of its range.",
+        "Correct the value that the detail names.",
+    ),
+    ProblemType(
+        "bad-data",
+        422,
+        "The data does not fit the model",
+        "The .npz file cannot be read, or its arrays do not match the model's inputs.",
+        "Give one array a graph input, samples on the first axis, without pickled objects.",
+    ),
+    ProblemType(
+        "too-large",
+        413,
+        "Too large",
+        "The upload, or what it unpacks to, is larger than this service accepts.",
+        "Send a smaller model, or raise SPARSEBOOK_MAX_UPLOAD_BYTES where the service runs.",
+    ),
+    ProblemType(
+        "malformed-request",
+        400,
+        "The request cannot be read",
+        "The body is not what its Content-Type says, or ended before it was complete.",
+        "Send it again; let the HTTP client build the multipart body.",
+    ),
+    ProblemType(
+        "unsupported-media-type",
+        415,
+        "This kind of body is not accepted",
+        "A model comes as multipart/form-data or as a raw body, and the Content-Type says something else.",
+        "Use multipart/form-data, application/octet-stream or application/zip.",
+    ),
+    ProblemType(
+        "digest-mismatch",
+        400,
+        "The digest does not match",
+        "The bytes that arrived do not have the Content-Digest that was announced.",
+        "Send the request again; if it persists, check how the digest is computed (sha-256 over the body as sent).",
+    ),
+    ProblemType(
+        "idempotency-conflict",
+        409,
+        "The Idempotency-Key belongs to another request",
+        "The key was used before with another model, data or config.",
+        "Use a new key for a new request; the same key only for a repetition of the same one.",
+    ),
+    ProblemType(
+        "unknown-job",
+        404,
+        "There is no such job",
+        "No job has this id: it never existed here, or it was deleted.",
+        "Check the id against the Location of the answer that accepted the job, or list the jobs.",
+    ),
+    ProblemType(
+        "no-result",
+        409,
+        "The job has no result",
+        "An artifact or a report exists only for a job that has succeeded.",
+        "Wait for the job (`GET /jobs/{id}?wait=30`); if it failed, its `error` says why.",
+    ),
+    ProblemType(
+        "cancelled",
+        409,
+        "The job was cancelled",
+        "The job was cancelled before it was done.",
+        "Submit it again if it is still wanted.",
+    ),
+    ProblemType(
+        "limit-exceeded",
+        422,
+        "A limit of the job's process was exceeded",
+        "Reading or compressing this file needs more memory, time or file size than a job may use.",
+        "Send a smaller model, or raise the limits where the service runs (SPARSEBOOK_JOB_…).",
+    ),
+    ProblemType(
+        "storage-full",
+        507,
+        "The storage is full",
+        "The service has no room left for the upload or for the result; nothing half-written was kept.",
+        "Delete jobs that are no longer needed, or give the service more room.",
+    ),
+    ProblemType(
+        "not-found",
+        404,
+        "There is nothing at this address",
+        "The path, the file of an artifact or the platform does not exist.",
+        "See /docs for the addresses and the job's `result.files` for its files.",
+    ),
+    ProblemType(
+        "method-not-allowed",
+        405,
+        "This method is not allowed here",
+        "The address exists, but not for this method.",
+        "Use one of the methods that the Allow header names.",
+    ),
+    ProblemType(
+        "not-acceptable",
+        406,
+        "No representation is acceptable",
+        "The Accept header leaves nothing that this address can answer with.",
+        "Ask for application/json.",
+    ),
+    ProblemType(
+        "range-not-satisfiable",
+        416,
+        "The range lies outside the file",
+        "The Range header starts at or after the end of the file.",
+        "Ask for a range within the length that Content-Range gives.",
+    ),
+    ProblemType(
+        "not-ready",
+        503,
+        "The service is not ready",
+        "The service is starting, stopping, or short of something it needs; the detail says what.",
+        "Try again in a moment.",
+    ),
+    ProblemType(
+        "internal",
+        500,
+        "Something went wrong inside Sparsebook",
+        "A fault of Sparsebook's own.",
+        "Try again; if it persists, report it with the job's id and the service's log.",
+    ),
+)
+
+BY_SLUG = {problem_type.slug: problem_type for problem_type in CATALOGUE}
+
+
+def describe(slug: str, detail: str, instance: str | None = None) -> Problem:
+    """Build the problem of one occurrence.
+
+    Args:
+        slug: of the catalogue.
+        detail: what is wrong here and now, for a person.
+        instance: the address where it happened.
+    """
+    kind = BY_SLUG[slug]
+    return Problem(
+        type=kind.uri, title=kind.title, status=kind.status, detail=detail, instance=instance
+    )
+
+
+def of_error(error: SparsebookError, instance: str | None = None) -> Problem:
+    """The problem that an error stands for."""
+    return describe(error.problem, str(error), instance)

@@ -1,0 +1,54 @@
+"""What is not about jobs alone in the answers of the service."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str = Field(
+        description="Address of the problem's description; its last part never changes",
+        examples=["/problems/not-onnx"],
+    )
+    title: str = Field(examples=["Not an ONNX file"])
+    status: int = Field(examples=[422])
+    detail: str = Field(
+        description="What is wrong here, and where",
+        examples=["model.onnx: the file is empty"],
+    )
+    instance: str | None = Field(
+        default=None,
+        description="The address where it happened",
+        examples=["/jobs/5f0c2e63d6a94d0f8a55c2ad6a7a5c50"],
+    )
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class Ready(BaseModel):
+    """New jobs are accepted."""
+
+    status: Literal["ready"] = "ready"
+
+
+class OperatorLibrary(BaseModel):
+    """An operator library that can be downloaded."""
+
+    platform: str = Field(examples=["linux-x86_64"])
+    name: str = Field(examples=["libsparsebook.so"])
+    bytes: int
+    sha256: str
+    href: str = Field(examples=["/runtime/linux-x86_64"])
+
+
+class OperatorLibraries(BaseModel):
+    """All operator libraries there are."""
+
+    libraries: list[OperatorLibrary]

@@ -1,0 +1,89 @@
+"""The settings of the service, from the environment (`SPARSEBOOK_…`) and the command line."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sparsebook_compressor.errors import BadValue, UnknownOption
+
+PREFIX = "SPARSEBOOK_"
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+LATER = {
+    "DATABASE_URL": "Postgres is not built yet: jobs live in SQLite below SPARSEBOOK_DATA_DIR",
+    "STORAGE": "S3 is not built yet: files live below SPARSEBOOK_DATA_DIR",
+}
+
+
+class Settings(BaseSettings):
+    """All that an operator decides. Sizes are in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, validate_default=True)
+
+    data_dir: Annotated[
+        Path, AfterValidator(Path.absolute), Field(description="where jobs and files are kept")
+    ] = Path("sparsebook-data")
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="port; 0 takes a free one")] = 8080
+    workers: Annotated[int, Field(ge=1, le=256, description="jobs that run at once")] = 2
+    max_upload_bytes: Annotated[
+        int, Field(ge=1, description="largest request body, and largest content of a .zip")
+    ] = 4 * GIB
+    min_free_bytes: Annotated[
+        int, Field(ge=0, description="below this much free disk new jobs are refused")
+    ] = 512 * MIB
+    zip_max_ratio: Annotated[
+        int, Field(ge=1, description="largest content : size of a .zip of more than 16 MiB content")
+    ] = 200
+    job_address_space_bytes: Annotated[
+        int, Field(ge=GIB, description="address space of a job's process (RLIMIT_AS)")
+    ] = 64 * GIB
+    job_cpu_seconds: Annotated[
+        int | None, Field(ge=1, description="processor time of a job (RLIMIT_CPU); none by default")
+    ] = None
+    job_file_bytes: Annotated[
+        int | None,
+        Field(ge=MIB, description="largest file a job may write (RLIMIT_FSIZE); none by default"),
+    ] = None
+    log_format: Annotated[
+        Literal["auto", "console", "json"],
+        Field(description="auto: console on a terminal, json elsewhere"),
+    ] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file with the jobs and the state of the queue."""
+        return self.data_dir / "sparsebook.sqlite"
+
+    @property
+    def store_dir(self) -> Path:
+        """The root of the file storage."""
+        return self.data_dir / "files"
+
+    @property
+    def work_dir(self) -> Path:
+        """Where running jobs write; emptied at every start."""
+        return self.data_dir / "work"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` that are not None win.
+
+    Raises:
+        BadValue: a setting of the wrong type or out of range.
+        UnknownOption: a setting of a part that is not built yet.
+    """
+    for name, reason in LATER.items():
+        if PREFIX + name in os.environ:
+            raise UnknownOption(f"{PREFIX}{name}: {reason}; unset it")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise BadValue(f"{PREFIX}{name}: {first['msg']}, found {first['input']!r}") from error

@@ -1,0 +1,112 @@
+"""Files of jobs: what was uploaded and what came of it, through obstore."""
+
+import errno
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
+
+from sparsebook_compressor.errors import StorageFull
+
+CHUNK_BYTES = 1 << 20
+# What a writer holds in memory before it hands a part over, and how many parts may be under way.
+PART_BYTES = 8 << 20
+PARTS_UNDER_WAY = 2
+
+_FULL = re.compile(rf"os error ({errno.ENOSPC}|{errno.EDQUOT})\b")
+
+
+@contextmanager
+def full_disk_named(what: str) -> Iterator[None]:
+    """Turn "no space left on device", however it is reported, into StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFull(f"no room left on the disk while writing {what}") from error
+        raise
+    except BaseError as error:  # obstore reports any fault of the file system as GenericError
+        if _FULL.search(str(error)):
+            raise StorageFull(f"no room left on the disk while writing {what}") from error
+        raise
+
+
+class Writer:
+    """One file on its way into the storage; it appears whole at the end of the `async with`, or never."""
+
+    def __init__(self, storage: "Storage", key: str) -> None:
+        self._key = key
+        self._file = obstore.open_writer_async(
+            storage.store, key, buffer_size=PART_BYTES, max_concurrency=PARTS_UNDER_WAY
+        )
+
+    async def __aenter__(self) -> "Writer":
+        await self._file.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        with full_disk_named(self._key.rsplit("/", 1)[-1]):
+            await self._file.__aexit__(*raised)
+
+    async def write(self, chunk: bytes) -> None:
+        """Append.
+
+        Raises:
+            StorageFull: the disk has no room.
+        """
+        with full_disk_named(self._key.rsplit("/", 1)[-1]):
+            await self._file.write(chunk)
+
+
+class Storage:
+    """A tree of immutable files under `jobs/<id>/`, in a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self.store = LocalStore(self._root, mkdir=True, automatic_cleanup=True)
+
+    def writer(self, key: str) -> Writer:
+        """Open a new file for writing."""
+        return Writer(self, key)
+
+    def put(self, key: str, path: Path) -> None:
+        """Copy a local file in; it appears under its key when it is whole.
+
+        Raises:
+            StorageFull: the disk has no room.
+        """
+        with full_disk_named(path.name):
+            obstore.put(self.store, key, path, chunk_size=PART_BYTES, max_concurrency=2)
+
+    async def read(self, key: str) -> bytes:
+        """The whole of a small file."""
+        answer = await obstore.get_async(self.store, key)
+        return bytes(await answer.bytes_async())
+
+    async def stream(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes [start, end) of a file, a chunk at a time."""
+        answer = await obstore.get_async(self.store, key, options={"range": (start, end)})
+        async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+            yield bytes(chunk)
+
+    def local(self, key: str) -> Path:
+        """Where a file or a folder lies for a process that needs a path."""
+        return self._root / key
+
+    def remove(self, prefix: str) -> None:
+        """Remove everything below `prefix`, files that are still being written among it; nothing there is no error."""
+        shutil.rmtree(self._root / prefix, ignore_errors=True)
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names of the folders directly below `prefix`."""
+        folder = self._root / prefix
+        return sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+
+    def free_bytes(self) -> int:
+        """Room left for new files."""
+        return shutil.disk_usage(self._root).free
