@@ -1,0 +1,181 @@
+"""The HTTP routes beside jobs: health, metrics, operator libraries, descriptions of problems."""
+
+import hashlib
+import html
+from collections.abc import AsyncIterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from sparsebook_runtime import library_path, platform_tag
+from sparsebook_service import downloads
+from sparsebook_service.contract import refusals
+from sparsebook_service.errors import NotFound, NotReady
+from sparsebook_service.problems import BY_SLUG, CATALOGUE, ProblemType
+from sparsebook_service.schemas import Health, OperatorLibraries, OperatorLibrary, Ready
+from sparsebook_service.services import ServicesDep
+from sparsebook_service.storage import CHUNK_BYTES
+from sparsebook_service.version import VERSION
+
+router = APIRouter()
+
+
+@router.get("/healthz", tags=["operation"], summary="Is the process alive?")
+async def health() -> Health:
+    """The process answers."""
+    return Health(version=VERSION)
+
+
+@router.get(
+    "/readyz",
+    tags=["operation"],
+    summary="Are new jobs accepted?",
+    responses=refusals("not-ready", "storage-full"),
+)
+def ready(services: ServicesDep) -> Ready:
+    """The database answers, there is room for uploads, and the service is not stopping."""
+    if services.bell.closed:
+        raise NotReady("the service is stopping")
+    services.repository.count_by_state()
+    if services.storage.free_bytes() < services.settings.min_free_bytes:
+        raise NotReady("less free disk than SPARSEBOOK_MIN_FREE_BYTES: uploads are refused")
+    return Ready()
+
+
+@router.get(
+    "/metrics",
+    tags=["operation"],
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Metrics in Prometheus' text format",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
+    },
+)
+def metrics(services: ServicesDep) -> Response:
+    """Jobs by state, stage seconds, bytes in and out, ratios."""
+    return Response(
+        generate_latest(services.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> dict[str, tuple[Path, OperatorLibrary]]:
+    """The operator libraries that are installed here, by platform: the host's own."""
+    path, platform = library_path(), platform_tag()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    library = OperatorLibrary(
+        platform=platform,
+        name=path.name,
+        bytes=path.stat().st_size,
+        sha256=digest,
+        href=f"/runtime/{platform}",
+    )
+    return {platform: (path, library)}
+
+
+@router.get("/runtime", tags=["runtime"], summary="List the operator libraries")
+def list_libraries() -> OperatorLibraries:
+    """The operator libraries that can be downloaded, by platform."""
+    return OperatorLibraries(libraries=[library for _, library in _libraries().values()])
+
+
+@router.get(
+    "/runtime/{platform}",
+    tags=["runtime"],
+    summary="Download an operator library",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The library",
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+            },
+        },
+        206: {"description": "The range that was asked for"},
+        304: {"description": "The library with this ETag is still the same"},
+        **refusals("not-found", "range-not-satisfiable"),
+    },
+)
+def get_library(platform: str, request: Request) -> Response:
+    """The library that runs artifacts on a platform."""
+    found = _libraries().get(platform)
+    if found is None:
+        known = ", ".join(_libraries())
+        raise NotFound(
+            f"no operator library for {platform[:80]!r}; there are libraries for {known}"
+        )
+    path, library = found
+    return downloads.serve(
+        request,
+        partial(_stream, path),
+        size=library.bytes,
+        sha256=library.sha256,
+        name=library.name,
+    )
+
+
+async def _stream(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        await file.seek(start)
+        left = end - start
+        while left and (chunk := await file.read(min(left, CHUNK_BYTES))):
+            left -= len(chunk)
+            yield chunk
+
+
+@router.get(
+    "/problems",
+    tags=["problems"],
+    summary="List the problem types",
+    response_class=JSONResponse,
+)
+async def list_problems() -> JSONResponse:
+    """Every `type` that an error can have."""
+    return JSONResponse({"problems": [_plain(kind) for kind in CATALOGUE]})
+
+
+@router.get(
+    "/problems/{slug}",
+    tags=["problems"],
+    summary="Describe a problem type",
+    response_class=JSONResponse,
+    responses={
+        200: {"content": {"text/html": {"schema": {"type": "string"}}}},
+        **refusals("not-found"),
+    },
+)
+async def describe_problem(slug: str, request: Request) -> Response:
+    """What a `type` means and what to do about it; a page for browsers."""
+    kind = BY_SLUG.get(slug)
+    if kind is None:
+        raise NotFound(f"no problem type {slug[:80]!r}; /problems lists them")
+    if "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(_page(kind))
+    return JSONResponse(_plain(kind))
+
+
+def _plain(kind: ProblemType) -> dict[str, str | int]:
+    return {
+        "type": kind.uri,
+        "title": kind.title,
+        "status": kind.status,
+        "meaning": kind.meaning,
+        "remedy": kind.remedy,
+    }
+
+
+def _page(kind: ProblemType) -> str:
+    title, meaning, remedy = (html.escape(text) for text in (kind.title, kind.meaning, kind.remedy))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        f"<h1>{title}</h1><p><code>{kind.uri}</code>, HTTP status {kind.status}</p>"
+        f"<p>{meaning}</p><p><strong>What to do:</strong> {remedy}</p></html>\n"
+    )
