@@ -1,0 +1,5 @@
+"""The `sparsebook` command."""
+
+from sparsebook_service.cli.command import main
+
+__all__ = ["main"]

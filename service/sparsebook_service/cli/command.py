@@ -1,0 +1,290 @@
+"""The commands, their options and their exit status.
+
+Exit status: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from sparsebook_compressor import decompress, estimate, inspect
+from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
+from sparsebook_service.cli import console, later, tables, work
+from sparsebook_service.client import ServiceProblem, Unreachable
+from sparsebook_service.problems import BY_SLUG
+from sparsebook_service.version import VERSION
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DEBUG_VARIABLE = "SPARSEBOOK_DEBUG"
+
+app = typer.Typer(
+    name="sparsebook",
+    help="Deep compression for ONNX models: 10 to 50 times smaller, still an .onnx file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model: TypeAlias = Annotated[
+    Path, typer.Argument(help="An .onnx file, its external data beside it.", metavar="MODEL")
+]
+ConfigFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", help="A JSON file with the whole config; options win over it."),
+]
+Preset: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="safe|paper",
+        help="**safe** (default) keeps outputs close without retraining; **paper** uses the densities and bits of "
+        "Deep Compression, which want retraining.",
+    ),
+]
+Seed: TypeAlias = Annotated[
+    int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default 0.")
+]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
+]
+
+
+def _refuse_option(name: str) -> Callable[[Any], None]:
+    def refuse(value: Any) -> None:
+        if value is not None:
+            later.refuse(name, later.OPTIONS[name])
+
+    return refuse
+
+
+MaxDrop: TypeAlias = Annotated[
+    str | None, typer.Option("--max-drop", hidden=True, callback=_refuse_option("--max-drop"))
+]
+MinRatio: TypeAlias = Annotated[
+    str | None, typer.Option("--min-ratio", hidden=True, callback=_refuse_option("--min-ratio"))
+]
+MaxLatency: TypeAlias = Annotated[
+    str | None, typer.Option("--max-latency", hidden=True, callback=_refuse_option("--max-latency"))
+]
+
+
+@app.command("compress")
+def compress_command(
+    model: Model,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="An .npz with one array a graph input: fidelity is measured on it."
+        ),
+    ] = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            metavar="operator|portable|dense",
+            help="**operator** (default) is smallest and runs with our operator library; **portable** needs no "
+            "library; **dense** is plain floats.",
+        ),
+    ] = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Folder for the bundle. Default: MODEL's name with -sparsebook."
+        ),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server", help="Compress on a Sparsebook service instead of here.", metavar="URL"
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    max_drop: MaxDrop = None,
+    min_ratio: MinRatio = None,
+    max_latency: MaxLatency = None,
+) -> None:
+    """Compress a model into a folder with the artifact, its report and the operator library.
+
+    Examples:
+    * `sparsebook compress model.onnx`
+    * `sparsebook compress model.onnx --preset paper -o small/`
+    * `sparsebook compress model.onnx --output portable --data samples.npz`
+    * `sparsebook compress model.onnx --server http://127.0.0.1:8080 --json`
+    """
+    chosen = work.read_config(config, preset=preset, output=output, seed=seed)
+    work.check_input(model, "the model")
+    if data is not None:
+        work.check_input(data, "the data file")
+    folder = out or Path(f"{model.stem}-sparsebook")
+    work.check_output(folder)
+    if server is None:
+        report = work.compress_here(model, folder, chosen, data, quiet=as_json)
+    else:
+        report = work.compress_there(server, model, folder, chosen, data, quiet=as_json)
+    if as_json:
+        sys.stdout.write(report.to_json())
+    else:
+        tables.report(report)
+        console.out.print(f"bundle: {folder}", markup=False)
+
+
+@app.command("estimate")
+def estimate_command(
+    model: Model,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    max_drop: MaxDrop = None,
+) -> None:
+    """Say in seconds what ratio to expect and how risky it is; nothing is written.
+
+    Example: `sparsebook estimate model.onnx --preset paper`
+    """
+    chosen = work.read_config(config, preset=preset, output=None, seed=None)
+    work.check_input(model, "the model")
+    found = estimate(model, chosen)
+    if as_json:
+        _print_json(found)
+    else:
+        tables.estimate(found)
+
+
+@app.command("inspect")
+def inspect_command(
+    file: Annotated[Path, typer.Argument(help="An artifact or a plain model.", metavar="FILE")],
+    as_json: AsJson = False,
+) -> None:
+    """List the weights of an artifact, or of a plain model.
+
+    Example: `sparsebook inspect model-sparsebook/model.onnx`
+    """
+    work.check_input(file, "the file")
+    found = inspect(file)
+    if as_json:
+        _print_json(found)
+    else:
+        tables.inspection(found)
+
+
+@app.command("decompress")
+def decompress_command(
+    artifact: Annotated[Path, typer.Argument(help="A compressed .onnx file.", metavar="ARTIFACT")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The .onnx file to write.", metavar="FILE")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write an artifact's weights back as plain floats, for tools that know no other.
+
+    Example: `sparsebook decompress model-sparsebook/model.onnx -o plain.onnx`
+    """
+    work.check_input(artifact, "the artifact")
+    if out.is_dir():
+        raise BadValue(f"{out} is a folder; name the file to write, such as {out / 'model.onnx'}")
+    facts = decompress(artifact, out)
+    if as_json:
+        _print_json(facts)
+    else:
+        console.out.print(f"{out}: {tables.size(facts.bytes)}, plain floats", markup=False)
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on. Default 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port; 0 takes a free one. Default 8080.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="Where jobs and files are kept. Default sparsebook-data."),
+    ] = None,
+) -> None:
+    """Run the HTTP service. Settings come from SPARSEBOOK_… variables too; docs/http.md lists them.
+
+    Example: `sparsebook serve --port 8080 --data-dir /var/lib/sparsebook`
+    """
+    # Three seconds of imports that no other command needs.
+    from sparsebook_service import server, settings  # noqa: PLC0415
+
+    server.run(settings.load(host=host, port=port, data_dir=data_dir))
+
+
+@app.command("version")
+def version_command() -> None:
+    """Print the version."""
+    console.out.print(f"sparsebook {VERSION}", markup=False)
+
+
+def _add_later_command(name: str, comes_with: str) -> None:
+    def refused(_context: typer.Context) -> None:
+        later.refuse(name, comes_with)
+
+    app.command(
+        name,
+        hidden=True,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(refused)
+
+
+for _name, _comes_with in later.COMMANDS.items():
+    _add_later_command(_name, _comes_with)
+
+
+def _print_json(found: Any) -> None:
+    sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    """Run the command line; leaves with its exit status."""
+    console.widen()
+    try:
+        app()
+    except later.NotBuiltYet as error:
+        sys.stderr.write(f"sparsebook: {error}\n")
+        sys.exit(BAD_INPUT)
+    except SparsebookError as error:
+        console.error(str(error), _advice(error))
+        sys.exit(_status(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing was written\n")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        console.error(
+            f"a fault of Sparsebook's own: {type(error).__name__}: {error}; "
+            f"set {DEBUG_VARIABLE}=1 for the traceback and report it"
+        )
+        sys.exit(FAILED)
+
+
+def _advice(error: SparsebookError) -> str | None:
+    slug = error.problem
+    if isinstance(error, ServiceProblem):
+        slug = error.found.type.rsplit("/", 1)[-1]
+    # A refused value or option says itself what would be right.
+    if slug in {"bad-value", "unknown-option"} or slug not in BY_SLUG or type(error) is Unreachable:
+        return None
+    return BY_SLUG[slug].remedy
+
+
+def _status(error: SparsebookError) -> int:
+    if isinstance(error, InputError):
+        return BAD_INPUT
+    if isinstance(error, ServiceProblem) and error.callers_fault:
+        return BAD_INPUT
+    return FAILED

@@ -1,0 +1,37 @@
+"""What the command line will have one day: refused by name, so that nobody believes it was honoured."""
+
+from typing import NoReturn
+
+from sparsebook_compressor.errors import UnknownOption
+
+FAST_KERNELS = "the fast kernels"
+FINE_TUNING = "fine-tuning"
+TRUST = "the service for pipelines"
+
+COMMANDS = {
+    "bench": FAST_KERNELS,
+    "tune": FINE_TUNING,
+    "report": "the web page",
+    "worker": TRUST,
+    "doctor": TRUST,
+    "verify": TRUST,
+}
+OPTIONS = {
+    "--max-drop": FINE_TUNING,
+    "--min-ratio": TRUST,
+    "--max-latency": TRUST,
+}
+PRESETS = {"small": FINE_TUNING}
+
+
+class NotBuiltYet(UnknownOption):
+    """A command, an option or a preset of a later version."""
+
+
+def refuse(what: str, comes_with: str) -> NoReturn:
+    """Refuse it.
+
+    Raises:
+        NotBuiltYet: always.
+    """
+    raise NotBuiltYet(f"{what!r} is not built yet (it comes with {comes_with})")

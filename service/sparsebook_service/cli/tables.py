@@ -1,0 +1,187 @@
+"""Reports, estimates and inspections as tables for people."""
+
+from rich.table import Table
+
+from sparsebook_compressor import Estimate, Inspection
+from sparsebook_compressor.report import Report
+from sparsebook_service.cli.console import out
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, three figures.
+
+    >>> size(999), size(3_195_614), size(138_000_000)
+    ('999 B', '3.20 MB', '138 MB')
+    """
+    value = float(count)
+    for unit in _UNITS:
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    digits = 0 if unit == "B" or value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(str(length) for length in shape) or "scalar"
+
+
+def _table(title: str, *columns: str, numbers_from: int) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for position, column in enumerate(columns):
+        table.add_column(
+            column,
+            justify="left" if position < numbers_from else "right",
+            overflow="fold",
+            no_wrap=position >= numbers_from,
+        )
+    return table
+
+
+def report(found: Report) -> None:
+    """The paper's table of layers, then fidelity, then where the bytes went."""
+    table = _table(
+        "Weights",
+        "weight",
+        "role",
+        "shape",
+        "density",
+        "code bits",
+        "gap bits",
+        "prune+share",
+        "+Huffman",
+        "rel. error",
+        "bytes",
+        numbers_from=2,
+    )
+    for row in found.weights:
+        table.add_row(
+            row.name,
+            row.role,
+            _shape(row.shape),
+            _percent(row.density),
+            f"{row.code_bits} → {row.code_bits_huffman:.1f}",
+            f"{row.gap_bits} → {row.gap_bits_huffman:.1f}",
+            _percent(row.rate_shared),
+            _percent(row.rate_huffman),
+            _percent(row.relative_error),
+            f"{size(row.bytes_before)} → {size(row.bytes_after)}",
+        )
+    out.print(table)
+    _fidelity(found)
+    _bytes(found)
+    for note in found.notes:
+        out.print(f"note: {note}", markup=False)
+    before, after = size(found.input.bytes), size(found.artifact.bytes)
+    out.print(f"\n[bold]{before} → {after}, {found.ratio:.1f} times smaller[/]")
+
+
+def _fidelity(found: Report) -> None:
+    fidelity = found.fidelity
+    if not fidelity.outputs:
+        return
+    table = _table(
+        f"Fidelity to the original, {fidelity.inputs} inputs, {fidelity.samples} samples",
+        "output",
+        "max error",
+        "rel. error",
+        "cosine",
+        "same argmax",
+        numbers_from=1,
+    )
+    for output in fidelity.outputs:
+        table.add_row(
+            output.name,
+            f"{output.max_error:.3g}",
+            f"{output.relative_error:.3g}",
+            f"{output.cosine:.6f}",
+            "" if output.agreement is None else _percent(output.agreement),
+        )
+    out.print(table)
+
+
+def _bytes(found: Report) -> None:
+    table = _table("Where the bytes went", "part", "bytes", "share", numbers_from=1)
+    parts = {
+        "codes": found.bytes.codes,
+        "gaps": found.bytes.gaps,
+        "codebooks": found.bytes.codebooks,
+        "tables": found.bytes.tables,
+        "rest of the file": found.bytes.rest,
+    }
+    for name, count in parts.items():
+        table.add_row(name, size(count), _percent(count / max(1, found.artifact.bytes)))
+    out.print(table)
+
+
+def estimate(found: Estimate) -> None:
+    """What to expect, weight by weight, and the risk."""
+    table = _table(
+        f"{found.input.name}: what to expect",
+        "weight",
+        "role",
+        "shape",
+        "density",
+        "bits",
+        "rel. error",
+        "bytes",
+        numbers_from=2,
+    )
+    for row in found.rows:
+        table.add_row(
+            row.name,
+            row.role,
+            _shape(row.shape),
+            _percent(row.density),
+            str(row.bits),
+            _percent(row.relative_error),
+            f"{size(row.bytes_before)} → {size(row.bytes_expected)}",
+        )
+    out.print(table)
+    kept = sum(row.bytes for row in found.kept)
+    if kept:
+        out.print(f"{len(found.kept)} tensors stay as they are ({size(kept)})")
+    before, after = size(found.bytes_before), size(found.bytes_expected)
+    out.print(f"\n[bold]{before} → about {after}, about {found.ratio:.1f} times smaller[/]")
+    colour = {"low": "green", "medium": "yellow", "high": "red"}[found.risk]
+    out.print(f"risk to accuracy: [{colour}]{found.risk}[/]", end=": ")
+    out.print(found.why, markup=False)
+
+
+def inspection(found: Inspection) -> None:
+    """The weights that are in a file."""
+    table = _table(
+        f"{found.file.name}: {size(found.file.bytes)}",
+        "weight",
+        "role",
+        "shape",
+        "type",
+        "density",
+        "layout",
+        "bits",
+        "centroids",
+        "bytes",
+        numbers_from=2,
+    )
+    for row in found.rows:
+        table.add_row(
+            row.name,
+            row.role,
+            _shape(row.shape),
+            row.dtype,
+            _percent(row.density),
+            row.layout,
+            str(row.bits),
+            str(row.centroids) if row.centroids else "",
+            size(row.bytes_now)
+            if row.bytes_now == row.bytes_before
+            else f"{size(row.bytes_before)} → {size(row.bytes_now)}",
+        )
+    out.print(table)
+    out.print(found.note, markup=False)
