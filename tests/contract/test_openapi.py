@@ -1,0 +1,51 @@
+"""openapi.yaml and docs/http.md say what the service does."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from sparsebook_service import openapi
+from sparsebook_service.problems import CATALOGUE
+from sparsebook_service.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+HTTP = (ROOT / "docs/http.md").read_text()
+
+
+def test_the_document_is_the_apps() -> None:
+    """After a change of the app: `python -m sparsebook_service.openapi openapi.yaml`, and look at the difference."""
+    assert (ROOT / "openapi.yaml").read_text() == openapi.document()
+
+
+def test_every_refusal_is_a_problem() -> None:
+    document = yaml.safe_load((ROOT / "openapi.yaml").read_text())
+    slugs = {kind.slug: kind.status for kind in CATALOGUE}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                if int(status) < 400:
+                    continue
+                content = response["content"]
+                assert list(content) == ["application/problem+json"], (method, path)
+                for slug in content["application/problem+json"]["examples"]:
+                    assert slugs[slug] == int(status)
+
+
+def test_routes_are_documented() -> None:
+    document = yaml.safe_load((ROOT / "openapi.yaml").read_text())
+    for path, operations in document["paths"].items():
+        for method in operations:
+            assert f"`{method.upper()} {path.replace('{job_id}', '{id}')}" in HTTP
+
+
+def test_problems_are_documented() -> None:
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", HTTP, re.MULTILINE))
+    assert rows == {kind.slug: str(kind.status) for kind in CATALOGUE}
+    for kind in CATALOGUE:
+        assert f"| {kind.meaning} | {kind.remedy} |" in HTTP
+
+
+def test_settings_are_documented() -> None:
+    named = set(re.findall(rf"^\| `{PREFIX}([A-Z_]+)` \|", HTTP, re.MULTILINE))
+    assert named == {name.upper() for name in Settings.model_fields}

@@ -1,0 +1,88 @@
+"""A real server in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+COMMAND = str(Path(sys.executable).with_name("sparsebook"))
+START_SECONDS = 60
+
+
+class Server:
+    """`sparsebook serve` on a free port of the loopback."""
+
+    def __init__(self, folder: Path, **settings: int) -> None:
+        self.data_dir = folder / "data"
+        self._log = folder / "log"
+        self._environment = {
+            **os.environ,
+            "SPARSEBOOK_MIN_FREE_BYTES": "1000000",
+            **{f"SPARSEBOOK_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.url = ""
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Server":
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [COMMAND, "serve", "--port", "0", "--data-dir", str(self.data_dir)],
+                stderr=log,
+                env=self._environment,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not (started := [line for line in self.log() if line["event"] == "listening"]):
+            assert self.process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
+        self.url = started[0]["url"]
+        return self
+
+    def log(self) -> list[dict[str, Any]]:
+        """What it has logged since it was started."""
+        lines = self._log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=90)
+
+    def job_processes(self) -> list[psutil.Process]:
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill(self) -> None:
+        """As a crash: no chance to clean up."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """As an operator does; the exit status."""
+        assert self.process is not None
+        self.terminate()
+        return self.process.wait(timeout=60)
+
+    def terminate(self) -> None:
+        """The first half of a stop."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def files(self) -> set[str]:
+        """The files of jobs that are in the data folder, half-written ones too."""
+        roots = [self.data_dir / "files", self.data_dir / "work"]
+        return {
+            str(path.relative_to(self.data_dir))
+            for root in roots
+            for path in root.rglob("*")
+            if path.is_file()
+        }
+
+    def files_of(self, job_id: str) -> set[str]:
+        return {name for name in self.files() if job_id in name}

@@ -1,0 +1,328 @@
+"""The `sparsebook` command: what it prints, what it writes, how it ends."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from sparsebook_compressor.report import Report
+from sparsebook_runtime import register
+from sparsebook_service.cli import main
+from tests.e2e import models
+from tests.e2e.servers import COMMAND, Server
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+class Cli:
+    """Runs the command in this process, in a folder of its own."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
+    ) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.folder = folder
+
+    def __call__(self, *arguments: object) -> Ended:
+        self._monkeypatch.setattr(sys, "argv", ["sparsebook", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = self._capsys.readouterr()
+        status = ended.value.code
+        assert status is None or isinstance(status, int)
+        return Ended(status or 0, captured.out, captured.err)
+
+    def left(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.onnx").write_bytes(models.small())
+    return Cli(monkeypatch, capsys, tmp_path)
+
+
+def run(path: Path) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    register(options)
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(None, models.samples())[0]
+
+
+# ---------------------------------------------------------------------------------------------- commands
+
+
+def test_compress_inspect_decompress(cli: Cli) -> None:
+    done = cli("compress", "tiny.onnx")
+    assert done.status == 0, done.err
+    for expected in (
+        "w0",
+        "code bits",
+        "Fidelity",
+        "codebooks",
+        "times smaller",
+        "tiny-sparsebook",
+    ):
+        assert expected in done.out
+    bundle = cli.folder / "tiny-sparsebook"
+    assert {path.name for path in bundle.iterdir()} == {
+        "model.onnx",
+        "manifest.json",
+        "report.json",
+        "lib",
+    }
+    original = run(cli.folder / "tiny.onnx")
+    compressed = run(bundle / "model.onnx")
+    assert np.linalg.norm(compressed - original) < 0.1 * np.linalg.norm(original)
+
+    listed = cli("inspect", bundle / "model.onnx")
+    assert (listed.status, "centroids" in listed.out) == (0, True)
+    facts = json.loads(cli("inspect", bundle / "model.onnx", "--json").out)
+    assert facts["kind"] == "artifact"
+    assert {row["name"] for row in facts["rows"]} == {"w0", "w1"}
+    assert json.loads(cli("inspect", "tiny.onnx", "--json").out)["kind"] == "model"
+
+    back = cli("decompress", bundle / "model.onnx", "-o", "plain.onnx")
+    assert (back.status, "plain floats" in back.out) == (0, True)
+    onnx.checker.check_model("plain.onnx")
+    np.testing.assert_allclose(run(Path("plain.onnx")), compressed, rtol=1e-3, atol=1e-4)
+    refused = cli("decompress", bundle / "model.onnx", "-o", cli.folder)
+    assert (refused.status, "is a folder" in refused.err) == (2, True)
+
+
+def test_compress_with_data_and_config(cli: Cli) -> None:
+    np.savez(cli.folder / "samples.npz", **models.samples())
+    config = {"preset": "paper", "weights": {"w1": {"bits": 3, "density": 0.5}}}
+    (cli.folder / "config.json").write_text(json.dumps(config))
+    done = cli(
+        *("compress", "tiny.onnx", "--data", "samples.npz", "--config", "config.json"),
+        *("--output", "portable", "--seed", "7", "-o", "here/out", "--json"),
+    )
+    assert done.status == 0, done.err
+    report = Report.from_json(done.out)
+    assert (report.seed, report.output, report.config["preset"]) == (7, "portable", "paper")
+    assert report.fidelity.inputs == "given"
+    row = next(row for row in report.weights if row.name == "w1")
+    assert row.centroids <= 8
+    assert row.density == pytest.approx(0.5, abs=0.01)
+    assert report == Report.from_json((cli.folder / "here/out/report.json").read_text())
+    assert not (cli.folder / "here/out/lib").exists()
+    assert done.err == ""
+
+
+def test_the_output_folder_is_never_overwritten(cli: Cli) -> None:
+    (cli.folder / "out").mkdir()
+    (cli.folder / "out/mine").write_text("mine")
+    refused = cli("compress", "tiny.onnx", "-o", "out")
+    assert refused.status == 2
+    assert "not empty" in refused.err
+    assert [path.name for path in (cli.folder / "out").iterdir()] == ["mine"]
+
+
+def test_estimate_writes_nothing(cli: Cli) -> None:
+    table = cli("estimate", "tiny.onnx", "--preset", "paper")
+    assert table.status == 0, table.err
+    assert "times smaller" in table.out
+    assert "risk to accuracy: high" in table.out
+    facts = json.loads(cli("estimate", "tiny.onnx", "--json").out)
+    assert facts["ratio"] > 2
+    assert facts["risk"] in {"low", "medium", "high"}
+    assert cli.left() == {"tiny.onnx"}
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert cli("version").out == "sparsebook 0.1.0\n"
+    for command in ("compress", "estimate", "inspect", "decompress", "serve"):
+        shown = cli(command, "--help")
+        assert (shown.status, "Example" in shown.out) == (0, True)
+    shown = cli("--help").out
+    assert "compress" in shown
+    assert "bench" not in shown
+
+
+# ------------------------------------------------------------------------------------------- exit status
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["bench", "a.onnx", "--against", "b.onnx"], "bench"),
+        (["tune", "--help"], "tune"),
+        (["report"], "report"),
+        (["worker"], "worker"),
+        (["doctor"], "doctor"),
+        (["verify", "x"], "verify"),
+        (["compress", "tiny.onnx", "--max-drop", "0.01"], "--max-drop"),
+        (["compress", "tiny.onnx", "--min-ratio", "9"], "--min-ratio"),
+        (["compress", "tiny.onnx", "--max-latency", "9"], "--max-latency"),
+        (["estimate", "tiny.onnx", "--max-drop", "0.01"], "--max-drop"),
+        (["compress", "tiny.onnx", "--preset", "small"], "small"),
+        (["estimate", "tiny.onnx", "--preset", "small"], "small"),
+    ],
+)
+def test_what_comes_later_is_refused_by_name(cli: Cli, arguments: list[str], what: str) -> None:
+    refused = cli(*arguments)
+    assert refused.status == 2
+    assert refused.err.startswith(f"sparsebook: '{what}' is not built yet (it comes with ")
+    assert cli.left() == {"tiny.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mentions"),
+    [
+        (["compress"], "MODEL"),
+        (["compres", "tiny.onnx"], "No such command"),
+        (["compress", "tiny.onnx", "--colour", "red"], "No such option"),
+        (["compress", "tiny.onnx", "--seed", "red"], "seed"),
+        (["compress", "tiny.onnx", "--preset", "huge"], "preset"),
+        (["compress", "tiny.onnx", "--output", "zip"], "output"),
+        (["compress", "tiny.onnx", "--seed", "-1"], "seed"),
+        (["compress", "none.onnx"], "does not exist"),
+        (["compress", "."], "is not a file"),
+        (["compress", "tiny.onnx", "--data", "none.npz"], "does not exist"),
+        (["compress", "tiny.onnx", "--config", "none.json"], "none.json"),
+        (["compress", "tiny.onnx", "--config", "tiny.onnx"], "not JSON"),
+        (["compress", "tiny.onnx", "--server", "ftp://x"], "http://"),
+        (["inspect", "none.onnx"], "does not exist"),
+        (["decompress", "tiny.onnx"], "--out"),
+        (["serve", "--port", "70000"], "SPARSEBOOK_PORT"),
+    ],
+)
+def test_bad_usage(cli: Cli, arguments: list[str], mentions: str) -> None:
+    refused = cli(*arguments)
+    assert refused.status == 2
+    assert mentions in refused.err
+    assert "Traceback" not in refused.err
+    assert cli.left() == {"tiny.onnx"}
+
+
+BAD = {
+    "empty": (b"", "empty"),
+    "garbage": (b"\xffnot a protobuf" * 50, "not an ONNX file"),
+    "truncated": (models.small()[:-1000], "cut short"),
+    "invalid graph": (models.invalid_graph(), "nowhere"),
+    "external data missing": (models.pointing_at("gone.bin"), "gone.bin"),
+    "external data outside": (models.pointing_at("../../etc/passwd"), "../../etc/passwd"),
+    "NaN": (models.with_nan(), "w0"),
+    "no weights": (models.without_weights(), "no weight"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_models(cli: Cli, case: str) -> None:
+    content, mentions = BAD[case]
+    (cli.folder / "tiny.onnx").write_bytes(content)
+    refused = cli("compress", "tiny.onnx")
+    assert refused.status == 2, refused.err
+    first, advice = refused.err.splitlines()
+    assert first.startswith("error: ")
+    assert mentions in first
+    assert advice
+    assert cli.left() == {"tiny.onnx"}
+
+
+def test_bad_data(cli: Cli) -> None:
+    np.savez(cli.folder / "samples.npz", wrong=np.zeros(3))
+    refused = cli("compress", "tiny.onnx", "--data", "samples.npz")
+    assert refused.status == 2
+    assert cli.left() == {"tiny.onnx", "samples.npz"}
+
+
+def test_bad_config(cli: Cli) -> None:
+    for config, mentions in (
+        ({"colour": 1}, "colour"),
+        ({"budget": {}}, "not built yet"),
+        ({"weights": {"*": {"density": 1.5}}}, "density"),
+        ([], "object"),
+    ):
+        (cli.folder / "config.json").write_text(json.dumps(config))
+        refused = cli("compress", "tiny.onnx", "--config", "config.json")
+        assert (refused.status, mentions in refused.err) == (2, True), refused.err
+        assert cli.left() == {"tiny.onnx", "config.json"}
+
+
+def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "slow.onnx").write_bytes(models.slow())
+    process = subprocess.Popen(
+        [COMMAND, "compress", "slow.onnx"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["slow.onnx"]
+
+
+# ------------------------------------------------------------------------------------------- with a server
+
+
+def test_compress_on_a_server(cli: Cli, server: Server) -> None:
+    done = cli("compress", "tiny.onnx", "--server", server.url, "--json")
+    assert done.status == 0, done.err
+    bundle = cli.folder / "tiny-sparsebook"
+    report = Report.from_json(done.out)
+    assert report.input.name == "tiny.onnx"
+    local = cli("compress", "tiny.onnx", "-o", "local", "--json")
+    assert Report.from_json(local.out).artifact == report.artifact
+    assert (bundle / "model.onnx").read_bytes() == (cli.folder / "local/model.onnx").read_bytes()
+    assert list((bundle / "lib").rglob("libsparsebook*"))
+
+
+def test_external_data_goes_to_the_server_too(cli: Cli, server: Server) -> None:
+    path = models.with_external(cli.folder)
+    done = cli("compress", path.name, "--server", server.url)
+    assert done.status == 0, done.err
+    assert "times smaller" in done.out
+    (cli.folder / "weights.bin").unlink()
+    refused = cli("compress", path.name, "--server", server.url, "-o", "again")
+    assert (refused.status, "weights.bin" in refused.err) == (2, True)
+    packed = cli.folder / "packed.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(path, "model.onnx")
+    refused = cli("compress", "packed.zip", "--server", server.url, "-o", "again")
+    assert refused.status == 2
+    assert "weights.bin" in refused.err
+    assert not (cli.folder / "again").exists()
+
+
+def test_the_servers_problems_end_the_command(cli: Cli, server: Server) -> None:
+    (cli.folder / "tiny.onnx").write_bytes(models.with_nan())
+    failed = cli("compress", "tiny.onnx", "--server", server.url)
+    assert failed.status == 2
+    assert "w0" in failed.err
+    assert "Traceback" not in failed.err
+    (cli.folder / "tiny.onnx").write_bytes(models.small())
+    unreachable = cli("compress", "tiny.onnx", "--server", "http://127.0.0.1:9")
+    assert unreachable.status == 1
+    assert "sparsebook serve" in unreachable.err
+    assert cli.left() == {"tiny.onnx"}
+
+
+def test_two_servers_share_neither_folder_nor_port(cli: Cli, server: Server) -> None:
+    second = cli("serve", "--port", "0", "--data-dir", server.data_dir)
+    assert second.status == 2
+    assert "another server works in the data folder" in second.err
+    port = server.url.rsplit(":", 1)[1]
+    taken = cli("serve", "--port", port, "--data-dir", "other")
+    assert taken.status == 2
+    assert "cannot listen" in taken.err
+    assert cli.left() == {"tiny.onnx"}

@@ -1,0 +1,686 @@
+"""The HTTP contract against a real server, with real models."""
+
+import base64
+import hashlib
+import io
+import json
+import socket
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnxruntime
+import pytest
+
+from sparsebook_runtime import register
+from tests.e2e import models
+from tests.e2e.servers import Server
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+PAPER = {"config": '{"preset": "paper"}'}
+BYTES = models.small()
+
+
+def digest_field(content: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+def submit(http: httpx.Client, content: bytes, **options: Any) -> dict[str, Any]:
+    headers = {**OCTETS, **options.pop("headers", {})}
+    answer = http.post("/compress", content=content, headers=headers, **options)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def wait(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    for _ in range(3):
+        job = http.get(f"/jobs/{job_id}", params={"wait": 30}).json()
+        if job["times"]["finished"]:
+            return job
+    raise AssertionError(f"the job did not end: {job}")
+
+
+def wait_until_busy(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    """Until the job works on a weight."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        job = http.get(f"/jobs/{job_id}").json()
+        if job["weight"]:
+            return job
+        assert job["state"] in {"queued", "running"}, job
+        time.sleep(0.05)
+    raise AssertionError("the job did not start")
+
+
+def assert_problem(answer: httpx.Response, status: int, slug: str) -> str:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem = answer.json()
+    assert (answer.status_code, problem["status"]) == (status, status), problem
+    assert problem["type"] == f"/problems/{slug}"
+    assert problem["title"]
+    return str(problem["detail"])
+
+
+def run(model: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    register(options)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)[0]
+
+
+@pytest.fixture(scope="module")
+def done(server: Server) -> Iterator[dict[str, Any]]:
+    """A job that has succeeded."""
+    with server.client() as http:
+        yield wait(http, submit(http, BYTES, params={"name": "tiny.onnx"})["id"])
+
+
+# ----------------------------------------------------------------------------------------- the whole road
+
+
+def test_form_with_data_gives_an_artifact_that_runs(http: httpx.Client, server: Server) -> None:
+    data = io.BytesIO()
+    np.savez(data, **models.samples())
+    answer = http.post(
+        "/compress",
+        files={
+            "data": ("samples.npz", data.getvalue()),
+            "config": (None, json.dumps({"preset": "safe", "seed": 3}), "application/json"),
+            "model": ("folder/tiny.onnx", BYTES),
+        },
+    )
+    assert answer.status_code == 202
+    accepted = answer.json()
+    assert answer.headers["location"] == f"/jobs/{accepted['id']}"
+    assert int(answer.headers["retry-after"]) > 0
+    assert accepted["state"] == "queued"
+    assert accepted["input"] == {
+        "name": "tiny.onnx",
+        "bytes": len(BYTES),
+        "sha256": hashlib.sha256(BYTES).hexdigest(),
+    }
+    job = wait(http, accepted["id"])
+    assert job["state"] == "succeeded", job["error"]
+    assert (job["progress"], job["weight"], job["error"]) == (1.0, None, None)
+    assert job["times"]["created"] <= job["times"]["started"] <= job["times"]["finished"]
+    assert job["config"]["seed"] == 3
+    result = job["result"]
+    assert result["metrics"]["inputs"] == "given"
+    assert result["ratio"] == pytest.approx(len(BYTES) / result["bytes"])
+    artifact = http.get(f"/jobs/{job['id']}/artifact/model.onnx").content
+    assert len(artifact) == result["bytes"] < len(BYTES) / 3
+    inputs = models.samples()
+    original = run(BYTES, inputs)
+    assert np.linalg.norm(run(artifact, inputs) - original) < 0.1 * np.linalg.norm(original)
+    assert not [name for name in server.files_of(job["id"]) if "input" in name or "work" in name]
+
+
+def test_raw_body_gives_the_bundle(http: httpx.Client, done: dict[str, Any]) -> None:
+    assert done["state"] == "succeeded", done["error"]
+    assert done["input"]["name"] == "tiny.onnx"
+    answer = http.get(f"/jobs/{done['id']}/artifact")
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-digest"] == digest_field(answer.content)
+    bundle = zipfile.ZipFile(io.BytesIO(answer.content))
+    files = {file["name"]: file for file in done["result"]["files"]}
+    assert set(bundle.namelist()) == set(files) > {"model.onnx", "manifest.json", "report.json"}
+    for name, file in files.items():
+        single = http.get(file["href"])
+        assert single.content == bundle.read(name)
+        assert hashlib.sha256(single.content).hexdigest() == file["sha256"]
+        assert len(single.content) == file["bytes"]
+        assert single.headers["content-disposition"].startswith("attachment;")
+
+
+def test_the_same_request_gives_the_same_artifact(http: httpx.Client, done: dict[str, Any]) -> None:
+    again = wait(http, submit(http, BYTES, params={"name": "tiny.onnx"})["id"])
+
+    def digest(job: dict[str, Any]) -> str:
+        return next(
+            file["sha256"] for file in job["result"]["files"] if file["name"] == "model.onnx"
+        )
+
+    assert digest(again) == digest(done)
+
+
+def test_portable_output_needs_no_library(http: httpx.Client) -> None:
+    job = wait(http, submit(http, BYTES, params={"config": '{"output": "portable"}'})["id"])
+    assert [file["name"] for file in job["result"]["files"] if "lib" in file["name"]] == []
+    artifact = http.get(f"/jobs/{job['id']}/artifact/model.onnx").content
+    session = onnxruntime.InferenceSession(artifact, providers=["CPUExecutionProvider"])
+    assert session.run(None, models.samples())[0].shape == (12, 32)
+
+
+def test_external_data_as_parts(http: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "nested").mkdir()
+    path = models.with_external(tmp_path, "nested/onnx::MatMul_1 é")
+    external = (tmp_path / "nested/onnx::MatMul_1 é").read_bytes()
+    answer = http.post(
+        "/compress",
+        files=[
+            ("external", ("nested/onnx::MatMul_1 é", external)),
+            ("model", ("model.onnx", path.read_bytes())),
+        ],
+    )
+    assert answer.json()["input"]["bytes"] == len(external) + path.stat().st_size
+    job = wait(http, answer.json()["id"])
+    assert job["state"] == "succeeded", job["error"]
+
+
+def test_zip_of_model_and_external_data(http: httpx.Client, tmp_path: Path) -> None:
+    path = models.with_external(tmp_path)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, "export/model.onnx")
+        archive.write(tmp_path / "weights.bin", "export/weights.bin")
+    answer = http.post(
+        "/compress", content=packed.getvalue(), headers={"Content-Type": "application/zip"}
+    )
+    assert answer.json()["input"]["name"] == "model.zip"
+    job = wait(http, answer.json()["id"])
+    assert job["state"] == "succeeded", job["error"]
+
+
+def test_report(http: httpx.Client, done: dict[str, Any]) -> None:
+    report = http.get(f"/jobs/{done['id']}/report").json()
+    assert {row["name"] for row in report["weights"]} == {"w0", "w1"}
+    assert report["ratio"] == done["result"]["ratio"]
+    refused = http.get(f"/jobs/{done['id']}/report", headers={"Accept": "text/html"})
+    assert_problem(refused, 406, "not-acceptable")
+
+
+# ---------------------------------------------------------------------------------------------- downloads
+
+
+def test_ranges(http: httpx.Client, done: dict[str, Any]) -> None:
+    address = f"/jobs/{done['id']}/artifact/model.onnx"
+    whole = http.get(address)
+    size, etag = len(whole.content), whole.headers["etag"]
+    assert whole.headers["accept-ranges"] == "bytes"
+
+    def ranged(value: str, **headers: str) -> httpx.Response:
+        return http.get(address, headers={"Range": value, **headers})
+
+    part = ranged("bytes=10-29")
+    assert (part.status_code, part.content) == (206, whole.content[10:30])
+    assert part.headers["content-range"] == f"bytes 10-29/{size}"
+    assert "content-digest" not in part.headers
+    assert part.headers["repr-digest"] == digest_field(whole.content)
+    assert ranged("bytes=-7").content == whole.content[-7:]
+    assert ranged(f"bytes={size - 3}-").content == whole.content[-3:]
+    assert ranged("bytes=0-999999999").content == whole.content
+    assert ranged("bytes=0-1,4-5").status_code == 200
+    assert ranged("bytes=0-9", **{"If-Range": etag}).status_code == 206
+    assert ranged("bytes=0-9", **{"If-Range": '"other"'}).content == whole.content
+    beyond = ranged(f"bytes={size}-")
+    assert_problem(beyond, 416, "range-not-satisfiable")
+    assert beyond.headers["content-range"] == f"bytes */{size}"
+
+
+def test_etag(http: httpx.Client, done: dict[str, Any]) -> None:
+    for address in (f"/jobs/{done['id']}/artifact", f"/jobs/{done['id']}/artifact/model.onnx"):
+        whole = http.get(address)
+        etag = whole.headers["etag"]
+        assert etag == f'"{hashlib.sha256(whole.content).hexdigest()}"'
+        for value in (etag, f'"x", W/{etag}', "*"):
+            same = http.get(address, headers={"If-None-Match": value})
+            assert (same.status_code, same.content) == (304, b"")
+            assert same.headers["etag"] == etag
+        assert http.get(address, headers={"If-None-Match": '"x"'}).status_code == 200
+
+
+def test_operator_library(http: httpx.Client) -> None:
+    (library,) = http.get("/runtime").json()["libraries"]
+    content = http.get(library["href"]).content
+    assert hashlib.sha256(content).hexdigest() == library["sha256"]
+    assert content.startswith(b"\x7fELF")
+    assert_problem(http.get("/runtime/amiga"), 404, "not-found")
+
+
+# ------------------------------------------------------------------------------------------ repetition
+
+
+def test_idempotency_key(http: httpx.Client, server: Server) -> None:
+    key = {"Idempotency-Key": '"export-17"'}
+    first = submit(http, models.small(17), headers=key)
+    again = http.post(
+        "/compress", files={"model": ("model.onnx", models.small(17))}, headers=key
+    ).json()
+    assert again["id"] == first["id"]
+    other = http.post("/compress", content=models.small(18), headers={**OCTETS, **key})
+    assert_problem(other, 409, "idempotency-conflict")
+    other = http.post(
+        "/compress?config=%7B%22seed%22:1%7D", content=models.small(17), headers={**OCTETS, **key}
+    )
+    assert_problem(other, 409, "idempotency-conflict")
+    wait(http, first["id"])
+    assert not [name for name in server.files() if "input" in name]
+    assert http.delete(f"/jobs/{first['id']}").status_code == 204
+    assert submit(http, models.small(17), headers=key)["id"] != first["id"]
+
+
+def test_content_digest(http: httpx.Client, server: Server) -> None:
+    before = server.files()
+    good = {"Content-Digest": f"md5=:AAAA:, {digest_field(BYTES)}"}
+    submit(http, BYTES, headers=good)
+    wrong = http.post(
+        "/compress", content=BYTES, headers={**OCTETS, "Content-Digest": digest_field(b"other")}
+    )
+    assert_problem(wrong, 400, "digest-mismatch")
+    unreadable = http.post(
+        "/compress", content=BYTES, headers={**OCTETS, "Content-Digest": "sha-256=nonsense"}
+    )
+    assert_problem(unreadable, 400, "bad-value")
+    assert len(server.files() - before) <= 5  # those of the one good job
+
+
+# ------------------------------------------------------------------------------- list, cancel, delete
+
+
+def test_pages_of_jobs_are_newest_first(http: httpx.Client, done: dict[str, Any]) -> None:
+    ids = [submit(http, BYTES)["id"] for _ in range(3)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = http.get(
+            "/jobs", params={"limit": 2, **({"cursor": cursor} if cursor else {})}
+        ).json()
+        assert len(page["jobs"]) <= 2
+        seen += [job["id"] for job in page["jobs"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen[:3] == ids[::-1]
+    assert len(seen) == len(set(seen))
+    assert done["id"] in seen
+    states = {
+        job["state"] for job in http.get("/jobs", params={"state": "succeeded"}).json()["jobs"]
+    }
+    assert states == {"succeeded"}
+    for job_id in ids:
+        http.delete(f"/jobs/{job_id}")
+
+
+def test_cancel_stops_a_running_job(http: httpx.Client, server: Server) -> None:
+    job_id = submit(http, models.slow())["id"]
+    busy = wait_until_busy(http, job_id)
+    assert busy["state"] == "running"
+    assert 0 < busy["progress"] < 1
+    assert_problem(http.get(f"/jobs/{job_id}/artifact"), 409, "no-result")
+    processes = server.job_processes()
+    assert processes
+    cancelled = http.post(f"/jobs/{job_id}/cancel").json()
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["error"]["type"] == "/problems/cancelled"
+    for process in processes:
+        process.wait(timeout=2)
+    assert http.post(f"/jobs/{job_id}/cancel").json() == cancelled
+    assert_problem(http.get(f"/jobs/{job_id}/artifact"), 409, "cancelled")
+    wait_until_gone(server, job_id)
+
+
+def wait_until_gone(server: Server, job_id: str) -> None:
+    deadline = time.monotonic() + 5
+    while server.files_of(job_id) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert server.files_of(job_id) == set()
+
+
+def test_delete_stops_a_running_job(http: httpx.Client, server: Server) -> None:
+    job_id = submit(http, models.slow())["id"]
+    wait_until_busy(http, job_id)
+    assert http.delete(f"/jobs/{job_id}").status_code == 204
+    assert_problem(http.get(f"/jobs/{job_id}"), 404, "unknown-job")
+    wait_until_gone(server, job_id)
+
+
+def test_delete_frees_the_storage(http: httpx.Client, server: Server) -> None:
+    job_id = wait(http, submit(http, BYTES)["id"])["id"]
+    assert server.files_of(job_id)
+    assert http.delete(f"/jobs/{job_id}").status_code == 204
+    assert server.files_of(job_id) == set()
+
+
+# ------------------------------------------------------------------------------- refused at once (4xx)
+
+
+def form(*parts: tuple[str, Any]) -> dict[str, Any]:
+    return {"files": list(parts)}
+
+
+MODEL_PART = ("model", ("model.onnx", BYTES))
+REFUSED = {
+    "empty body": ({"content": b"", "headers": OCTETS}, 422, "not-onnx", "empty"),
+    "empty part": (form(("model", ("m.onnx", b""))), 422, "not-onnx", "m.onnx"),
+    "config not JSON": (
+        {"content": BYTES, "headers": OCTETS, "params": {"config": "{"}},
+        400,
+        "bad-value",
+        "not JSON",
+    ),
+    "config unknown key": (
+        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"colour": 1}'}},
+        400,
+        "unknown-option",
+        "colour",
+    ),
+    "config of a later part": (
+        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"budget": {}}'}},
+        400,
+        "unknown-option",
+        "not built yet",
+    ),
+    "density over 1": (
+        form(MODEL_PART, ("config", (None, '{"weights": {"*": {"density": 1.5}}}'))),
+        400,
+        "bad-value",
+        "density",
+    ),
+    "config twice": (
+        {**form(MODEL_PART, ("config", (None, "{}"))), "params": {"config": "{}"}},
+        400,
+        "bad-value",
+        "twice",
+    ),
+    "no model": (form(("config", (None, "{}"))), 400, "bad-value", "missing"),
+    "two models": (form(MODEL_PART, MODEL_PART), 400, "bad-value", "twice"),
+    "unknown part": (form(MODEL_PART, ("weights", ("w", b"1"))), 400, "bad-value", "weights"),
+    "external ..": (
+        form(MODEL_PART, ("external", ("a/../../w", b"1"))),
+        422,
+        "external-data-outside",
+        "leads out",
+    ),
+    "external absolute": (
+        form(MODEL_PART, ("external", ("/etc/passwd", b"1"))),
+        422,
+        "external-data-outside",
+        "absolute",
+    ),
+    "external backslash": (
+        form(MODEL_PART, ("external", ("a\\b", b"1"))),
+        422,
+        "external-data-outside",
+        "backslash",
+    ),
+    "external twice": (
+        form(MODEL_PART, ("external", ("w", b"1")), ("external", ("w", b"2"))),
+        422,
+        "external-data-outside",
+        "twice",
+    ),
+    "external over the model": (
+        form(("external", ("model.onnx", b"1")), MODEL_PART),
+        422,
+        "external-data-outside",
+        "twice",
+    ),
+    "form of curl -d": (
+        {"content": BYTES, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        415,
+        "unsupported-media-type",
+        "curl",
+    ),
+    "no boundary": (
+        {"content": BYTES, "headers": {"Content-Type": "multipart/form-data"}},
+        400,
+        "malformed-request",
+        "boundary",
+    ),
+    "cut form": (
+        {
+            "content": b'--b\r\nContent-Disposition: form-data; name="model"; filename="m"\r\n\r\nab',
+            "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+        },
+        400,
+        "malformed-request",
+        "ends before",
+    ),
+    "name with control characters": (
+        {"content": BYTES, "headers": OCTETS, "params": {"name": "a\x07.onnx"}},
+        400,
+        "bad-value",
+        "control characters",
+    ),
+    "key too long": (
+        {"content": BYTES, "headers": {**OCTETS, "Idempotency-Key": "k" * 256}},
+        400,
+        "bad-value",
+        "Idempotency-Key",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_at_once(http: httpx.Client, server: Server, case: str) -> None:
+    request, status, slug, mentions = REFUSED[case]
+    before = {job["id"] for job in http.get("/jobs").json()["jobs"]}
+    detail = assert_problem(http.post("/compress", **request), status, slug)
+    assert mentions in detail
+    assert {job["id"] for job in http.get("/jobs").json()["jobs"]} == before
+    assert not [name for name in server.files() if "input" in name]
+
+
+@pytest.mark.parametrize(
+    ("query", "mentions"),
+    [("limit=0", "limit"), ("limit=x", "limit"), ("state=lost", "state"), ("cursor=@@", "cursor")],
+)
+def test_bad_query(http: httpx.Client, query: str, mentions: str) -> None:
+    assert mentions in assert_problem(http.get(f"/jobs?{query}"), 400, "bad-value")
+
+
+def test_bad_wait(http: httpx.Client, done: dict[str, Any]) -> None:
+    for value in ("-1", "nan", "inf", "soon"):
+        answer = http.get(f"/jobs/{done['id']}", params={"wait": value})
+        assert_problem(answer, 400, "bad-value")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/jobs/none"),
+        ("DELETE", "/jobs/none"),
+        ("POST", "/jobs/none/cancel"),
+        ("GET", "/jobs/none/report"),
+        ("GET", "/jobs/none/artifact"),
+        ("GET", "/jobs/none/artifact/model.onnx"),
+    ],
+)
+def test_unknown_job(http: httpx.Client, method: str, path: str) -> None:
+    assert "none" in assert_problem(http.request(method, path), 404, "unknown-job")
+
+
+def test_unknown_addresses(http: httpx.Client, done: dict[str, Any]) -> None:
+    artifact = f"/jobs/{done['id']}/artifact"
+    for path in ("/", "/nope", f"/jobs/{done['id']}/events", f"{artifact}/nope", "/jobs/"):
+        assert_problem(http.get(path), 404, "not-found")
+    assert_problem(http.get(f"{artifact}/..%2f..%2f..%2fsparsebook.sqlite"), 404, "not-found")
+    for path, allowed in (("/jobs", "GET"), ("/jobs/x", "DELETE, GET"), ("/compress", "POST")):
+        refused = http.put(path)
+        assert_problem(refused, 405, "method-not-allowed")
+        assert refused.headers["allow"] == allowed
+
+
+# ----------------------------------------------------------------------------- jobs that fail with a problem
+
+
+def zip_of(**members: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+FAILING = {
+    "garbage": ({"model": b"\xffnot a protobuf" * 50}, "not-onnx"),
+    "truncated": ({"model": BYTES[:-1000]}, "not-onnx"),
+    "invalid graph": ({"model": models.invalid_graph()}, "invalid-graph"),
+    "external data missing": ({"model": models.pointing_at("gone.bin")}, "external-data-missing"),
+    "external data outside": (
+        {"model": models.pointing_at("../../../../etc/passwd")},
+        "external-data-outside",
+    ),
+    "NaN": ({"model": models.with_nan()}, "not-finite"),
+    "no weights": ({"model": models.without_weights()}, "nothing-to-compress"),
+    "bad data": ({"model": BYTES, "data": b"no npz"}, "bad-data"),
+    "zip without a model": ({"model": zip_of(**{"readme.txt": b"hello"})}, "not-onnx"),
+    "zip that leads out": (
+        {"model": zip_of(**{"../model.onnx": BYTES})},
+        "external-data-outside",
+    ),
+    "zip bomb": (
+        {"model": zip_of(**{"model.onnx": BYTES, "weights.bin": bytes(50_000_000)})},
+        "too-large",
+    ),
+}
+
+
+def test_what_needs_parsing_is_a_job_that_fails(http: httpx.Client, server: Server) -> None:
+    accepted = {}
+    for case, (parts, _) in FAILING.items():
+        files = {name: (f"{name}.onnx", content) for name, content in parts.items()}
+        answer = http.post("/compress", files=files)
+        assert answer.status_code == 202, case
+        accepted[case] = answer.json()["id"]
+    for case, job_id in accepted.items():
+        job = wait(http, job_id)
+        assert job["state"] == "failed", case
+        assert job["result"] is None
+        error = job["error"]
+        slug = FAILING[case][1]
+        assert error["type"] == f"/problems/{slug}", (case, error)
+        assert error["instance"] == f"/jobs/{job_id}"
+        assert error["detail"], case
+        assert server.files_of(job_id) == set(), case
+        refused = http.get(f"/jobs/{job_id}/artifact")
+        assert error["detail"] in assert_problem(refused, 409, "no-result")
+
+
+# ------------------------------------------------------------------------------------------------- limits
+
+
+def test_upload_over_the_limit(make_server: Any) -> None:
+    server: Server = make_server(max_upload_bytes=200_000)
+    too_much = models.mlp(512, 512).SerializeToString()
+    with server.client() as http:
+        requests: list[dict[str, Any]] = [
+            {"content": too_much, "headers": OCTETS},
+            {"content": iter([too_much[:150_000], too_much[150_000:]]), "headers": OCTETS},
+            {"files": {"model": ("model.onnx", too_much)}},
+        ]
+        for request in requests:
+            answer = http.post("/compress", **request)
+            assert "200000" in assert_problem(answer, 413, "too-large")
+            assert server.files() == set()
+        bomb = zip_of(**{"model.onnx": BYTES, "weights.bin": bytes(200_000)})
+        job = wait(http, submit(http, bomb)["id"])
+        assert job["error"]["type"] == "/problems/too-large"
+        assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
+
+
+def test_full_disk_refuses_new_jobs(make_server: Any) -> None:
+    server: Server = make_server(min_free_bytes=1 << 60)
+    with server.client() as http:
+        for request in ({"content": BYTES, "headers": OCTETS}, {"files": {"model": BYTES}}):
+            assert_problem(http.post("/compress", **request), 507, "storage-full")
+        assert server.files() == set()
+        assert_problem(http.get("/readyz"), 503, "not-ready")
+        assert http.get("/healthz").status_code == 200
+
+
+def connect(server: Server) -> socket.socket:
+    address = httpx.URL(server.url)
+    return socket.create_connection((address.host, address.port or 80))
+
+
+def test_a_client_that_goes_away_leaves_nothing(server: Server) -> None:
+    before = server.files()
+    with connect(server) as connection:
+        connection.sendall(
+            b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            b"Content-Length: 50000000\r\n\r\n" + bytes(30_000_000)
+        )
+        deadline = time.monotonic() + 10
+        while server.files() == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.files() != before
+    deadline = time.monotonic() + 10
+    while server.files() != before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert server.files() == before
+
+
+# ------------------------------------------------------------------------------------- nothing is lost
+
+
+def test_jobs_survive_a_crash_and_a_stop(make_server: Any) -> None:
+    server: Server = make_server()
+    content = models.slow()
+    with server.client() as http:
+        running = submit(http, content, params=PAPER)["id"]
+        queued = [submit(http, BYTES)["id"] for _ in range(2)]
+        wait_until_busy(http, running)
+    orphans = server.job_processes()
+    assert orphans
+    server.kill()
+    for orphan in orphans:
+        orphan.wait(timeout=10)
+    server.start()
+    with server.client() as http, connect(server) as waiting:
+        waiting.sendall(f"GET /jobs/{running}?wait=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wait_until_busy(http, running)
+        assert server.stop() == 0
+        assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+    assert not list((server.data_dir / "work").iterdir())
+    server.start()
+    with server.client() as http:
+        jobs = [wait(http, job_id) for job_id in (running, *queued)]
+        assert [job["state"] for job in jobs] == ["succeeded"] * 3
+        undisturbed = wait(http, submit(http, content, params=PAPER)["id"])
+        files = [
+            {file["name"]: file["sha256"] for file in job["result"]["files"]}
+            for job in (jobs[0], undisturbed)
+        ]
+        assert files[0]["model.onnx"] == files[1]["model.onnx"]
+        assert not [name for name in server.files() if "input" in name or "work" in name]
+
+
+# ---------------------------------------------------------------------------------------------- operation
+
+
+def test_operation(http: httpx.Client, done: dict[str, Any]) -> None:
+    assert http.get("/healthz").json()["status"] == "ok"
+    assert http.get("/readyz").json() == {"status": "ready"}
+    lines = http.get("/metrics").text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(values['sparsebook_jobs{state="succeeded"}']) >= 1
+    assert float(values["sparsebook_input_bytes_total"]) >= len(BYTES)
+    assert float(values["sparsebook_artifact_bytes_total"]) >= done["result"]["bytes"]
+    assert float(values['sparsebook_stage_seconds_count{stage="encode"}']) >= 1
+    assert float(values["sparsebook_ratio_count"]) >= 1
+
+
+def test_problems_are_documented(http: httpx.Client) -> None:
+    kinds = http.get("/problems").json()["problems"]
+    assert len(kinds) > 20
+    for kind in kinds:
+        assert http.get(kind["type"]).json() == kind
+    page = http.get("/problems/not-onnx", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "What to do" in page.text
+    assert_problem(http.get("/problems/none"), 404, "not-found")
+
+
+def test_documentation_and_headers(http: httpx.Client) -> None:
+    assert http.get("/openapi.json").json()["info"]["title"] == "Sparsebook"
+    assert "/openapi.json" in http.get("/docs").text
+    for path in ("/healthz", "/nope", "/docs"):
+        headers = http.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "server" not in headers

@@ -1,0 +1,37 @@
+import base64
+import hashlib
+
+import pytest
+
+from sparsebook_compressor.errors import BadValue
+from sparsebook_service.uploads import announced_digest, idempotency_key
+
+DIGEST = hashlib.sha256(b"x").digest()
+TEXT = base64.b64encode(DIGEST).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, None),
+        (f"sha-256=:{TEXT}:", DIGEST),
+        (f"md5=:AAAA:, sha-256=:{TEXT}:", DIGEST),
+        ("sha-512=:AAAA:", None),
+    ],
+)
+def test_content_digest(header: str | None, expected: bytes | None) -> None:
+    assert announced_digest(header) == expected
+
+
+@pytest.mark.parametrize("header", ["", "sha-256", f"sha-256={TEXT}", "sha-256=:A:", "sha-256=:é:"])
+def test_bad_content_digest(header: str) -> None:
+    with pytest.raises(BadValue, match="Content-Digest"):
+        announced_digest(header)
+
+
+def test_idempotency_key() -> None:
+    assert idempotency_key(None) is None
+    assert idempotency_key('"a-b"') == idempotency_key("a-b") == "a-b"
+    for header in ("", '""', "a b", "é", "k" * 256, "a\tb"):
+        with pytest.raises(BadValue, match="Idempotency-Key"):
+            idempotency_key(header)

@@ -1,0 +1,134 @@
+import asyncio
+import threading
+from pathlib import Path
+
+from sparsebook_compressor.config import Config
+from sparsebook_compressor.report import (
+    BytesByPart,
+    Fidelity,
+    FileFacts,
+    OutputFidelity,
+    Report,
+)
+from sparsebook_service.configs import as_given
+from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.process import JobProcess
+from sparsebook_service.jobs.protocol import Limits, MadeFile, Order, Stopped
+from sparsebook_service.jobs.results import summarise
+from sparsebook_service.uploads import Part, Upload
+
+
+def test_bell_wakes_who_waits() -> None:
+    async def wait() -> tuple[bool, bool]:
+        bell = Bell(asyncio.get_running_loop())
+        with bell.listen("a") as heard, bell.listen("b") as not_heard:
+            threading.Thread(target=bell.ring, args=("a",)).start()
+            await asyncio.wait_for(heard.wait(), 10)
+            return heard.is_set(), not_heard.is_set()
+
+    assert asyncio.run(wait()) == (True, False)
+
+
+def test_a_closed_bell_lets_nobody_wait() -> None:
+    async def wait() -> bool:
+        bell = Bell(asyncio.get_running_loop())
+        with bell.listen("a") as heard:
+            bell.close()
+            await asyncio.wait_for(heard.wait(), 10)
+        with bell.listen("a") as late:
+            return late.is_set()
+
+    assert asyncio.run(wait())
+
+
+def report(*outputs: OutputFidelity) -> Report:
+    return Report(
+        input=FileFacts("m.onnx", 1000, "in"),
+        artifact=FileFacts("model.onnx", 100, "out"),
+        ratio=10.0,
+        output="operator",
+        config={},
+        seed=0,
+        weights=(),
+        kept=(),
+        bytes=BytesByPart(1, 2, 3, 4, 90),
+        fidelity=Fidelity("synthetic", 8, "operator", outputs),
+        stages=(),
+        versions={},
+    )
+
+
+def test_metrics_are_those_of_the_worst_output() -> None:
+    result = summarise(
+        "7",
+        report(OutputFidelity("a", 0.5, 0.1, 0.9, None), OutputFidelity("b", 0.1, 0.2, 0.8, 0.75)),
+        [MadeFile(name="lib/x y.so", bytes=3, sha256="d")],
+    )
+    assert result.metrics.model_dump() == {
+        "inputs": "synthetic",
+        "samples": 8,
+        "max_error": 0.5,
+        "relative_error": 0.2,
+        "cosine": 0.8,
+        "agreement": 0.75,
+    }
+    assert result.files[0].href == "/jobs/7/artifact/lib/x%20y.so"
+    assert (result.bytes, result.ratio) == (100, 10.0)
+    assert set(summarise("7", report(), []).metrics.model_dump().values()) == {None}
+
+
+def test_fingerprints() -> None:
+    def upload(name: str = "m", *, key: str = "k1", data: Part | None = None) -> Upload:
+        return Upload(Part(name, key, 5, "digest"), data)
+
+    config = Config.parse({"preset": "paper"})
+    same = upload().fingerprint(config)
+    assert upload(key="k2").fingerprint(config) == same
+    assert upload(data=Part("d", "k", 1, "digest")).fingerprint(config) != same
+    assert upload("n").fingerprint(config) != same
+    assert upload().fingerprint(Config()) != same
+    assert upload().fingerprint(Config.parse({"preset": "paper", "seed": 0})) == same
+
+
+def test_a_config_keeps_what_was_given() -> None:
+    given = {"share": {"init": "linear"}, "weights": {"w*": {"bits": 4}}}
+    kept = as_given(Config.parse(given))
+    assert kept == {"preset": "safe", "output": "operator", "seed": 0, **given}
+    assert Config.parse(kept).share.model_fields_set == {"init"}
+
+
+def order(out: Path, model: Path, **limits: int) -> Order:
+    return Order(
+        model=model,
+        external=0,
+        data=None,
+        config={},
+        out=out,
+        limits=Limits(
+            address_space_bytes=64 << 30,
+            cpu_seconds=limits.get("cpu_seconds"),
+            file_bytes=None,
+            unpacked_bytes=1 << 30,
+            zip_ratio=100,
+        ),
+    )
+
+
+def test_a_process_says_why_it_stops(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"no model")
+    (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the working folder')")
+    with JobProcess(order(tmp_path, model)) as process:
+        said = [message for message in process.messages(0.5) if message is not None]
+        assert process.exit_status() == 0, process.last_words()
+    last = said[-1]
+    assert isinstance(last, Stopped)
+    assert (last.problem, "m.onnx" in last.detail) == ("not-onnx", True)
+
+
+def test_a_process_that_is_left_is_killed(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"no model")
+    with JobProcess(order(tmp_path, model)) as process:
+        pass
+    assert process.exit_status() == -9

@@ -1,0 +1,90 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsebook_service.database import open_sqlite
+from sparsebook_service.jobs.repository import Repository
+
+UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": None, "external": []}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(open_sqlite(tmp_path / "jobs.sqlite"))
+
+
+def add(repository: Repository, job_id: str, key: str | None = None) -> Any:
+    return repository.add(job_id, config={}, upload=UPLOAD, fingerprint=job_id, idempotency_key=key)
+
+
+def test_the_life_of_a_job(repository: Repository) -> None:
+    row = add(repository, "a")
+    assert (row.state, row.progress, row.started, row.final) == ("queued", 0.0, None, False)
+    assert not repository.is_running("a")
+    assert not repository.advance("a", "prune", "w", 0.5)
+    first = repository.begin("a")
+    assert first is not None
+    assert repository.is_running("a")
+    assert repository.advance("a", "prune", "w", 0.5)
+    again = repository.begin("a")  # after a crash
+    assert again is not None
+    assert (again.started, again.progress, again.weight) == (first.started, 0.0, None)
+    assert repository.succeed("a", {"x": 1})
+    done = repository.get("a")
+    assert done is not None
+    assert (done.state, done.progress, done.result, done.final) == (
+        "succeeded",
+        1.0,
+        {"x": 1},
+        True,
+    )
+    assert done.finished is not None
+    assert done.started is not None
+    assert done.created <= done.started <= done.finished
+
+
+def test_who_comes_second_changes_nothing(repository: Repository) -> None:
+    for job_id, end in (("s", "succeeded"), ("f", "failed"), ("c", "cancelled")):
+        add(repository, job_id)
+        repository.begin(job_id)
+        ends = {
+            "succeeded": lambda job_id=job_id: repository.succeed(job_id, {}),
+            "failed": lambda job_id=job_id: repository.fail(job_id, {"why": "it"}),
+            "cancelled": lambda job_id=job_id: repository.cancel(job_id, {"why": "me"}),
+        }
+        assert ends[end]()
+        before = repository.get(job_id)
+        assert not any(change() for change in ends.values())
+        assert repository.begin(job_id) is None
+        assert not repository.advance(job_id, "pack", None, 0.1)
+        assert repository.get(job_id) == before
+
+
+def test_idempotency_keys_are_unique(repository: Repository) -> None:
+    assert add(repository, "a", "key").idempotency_key == "key"
+    assert add(repository, "b", "key") is None
+    assert add(repository, "c") is not None
+    assert add(repository, "d") is not None
+    found = repository.by_idempotency_key("key")
+    assert found is not None
+    assert found.id == "a"
+    assert repository.delete("a")
+    assert not repository.delete("a")
+    assert repository.by_idempotency_key("key") is None
+    assert add(repository, "b", "key") is not None
+
+
+def test_pages_and_counts(repository: Repository) -> None:
+    rows = [add(repository, name) for name in "abcd"]
+    repository.begin("b")
+    repository.cancel("c", {})
+    assert [row.id for row in repository.page(before=None, limit=3, state=None)] == ["d", "c", "b"]
+    before = rows[1].number
+    assert [row.id for row in repository.page(before=before, limit=3, state=None)] == ["a"]
+    assert [row.id for row in repository.page(before=None, limit=9, state="queued")] == ["d", "a"]
+    assert [row.id for row in repository.live()] == ["a", "b", "d"]
+    assert repository.count_by_state() == {"queued": 2, "running": 1, "cancelled": 1}
+    assert repository.states() == {"a": "queued", "b": "running", "c": "cancelled", "d": "queued"}
+    repository.delete("d")
+    assert add(repository, "e").number > rows[3].number  # numbers are never used again

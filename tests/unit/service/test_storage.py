@@ -1,0 +1,72 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+from obstore.exceptions import GenericError
+
+from sparsebook_compressor.errors import StorageFull
+from sparsebook_service.storage import PART_BYTES, Storage, full_disk_named
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "files")
+
+
+def files(storage: Storage) -> list[Path]:
+    return [path for path in storage.local("").rglob("*") if path.is_file()]
+
+
+async def write(storage: Storage, key: str, chunks: list[bytes]) -> None:
+    async with storage.writer(key) as writer:
+        for chunk in chunks:
+            await writer.write(chunk)
+
+
+def test_writes_and_reads(storage: Storage, tmp_path: Path) -> None:
+    big = bytes(range(256)) * 80_000
+    asyncio.run(write(storage, "jobs/a/x", [big[:5], big[5:]]))
+    (tmp_path / "y").write_bytes(b"hello")
+    storage.put("jobs/a/deep/y", tmp_path / "y")
+
+    async def read(start: int, end: int) -> bytes:
+        return b"".join([chunk async for chunk in storage.stream("jobs/a/x", start, end)])
+
+    assert asyncio.run(read(0, len(big))) == big
+    assert asyncio.run(read(1_000_000, 9_000_001)) == big[1_000_000:9_000_001]
+    assert asyncio.run(storage.read("jobs/a/deep/y")) == b"hello"
+    assert storage.local("jobs/a/deep/y").read_bytes() == b"hello"
+    assert storage.folders("jobs") == ["a"]
+    storage.remove("jobs/a")
+    storage.remove("jobs/a")
+    assert (files(storage), storage.folders("jobs"), storage.folders("none")) == ([], [], [])
+
+
+def test_an_interrupted_file_never_appears(storage: Storage) -> None:
+    async def fail() -> None:
+        async with storage.writer("jobs/a/x") as writer:
+            await writer.write(bytes(2 * PART_BYTES))
+            assert [path.name for path in files(storage)] == ["x#1"]
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        asyncio.run(fail())
+    assert files(storage) == []
+
+
+def test_a_full_disk_is_named() -> None:
+    with (
+        pytest.raises(StorageFull, match="while writing the thing"),
+        full_disk_named("the thing"),
+        Path("/dev/full").open("wb") as file,
+    ):
+        file.write(b"x" * 100_000)
+    with pytest.raises(StorageFull), full_disk_named("x"):
+        raise GenericError("Unable to copy data to file: No space left on device (os error 28)")
+
+
+def test_other_faults_are_left_alone() -> None:
+    with pytest.raises(FileNotFoundError), full_disk_named("x"):
+        Path("/none").read_bytes()
+    with pytest.raises(GenericError), full_disk_named("x"):
+        raise GenericError("Input/output error (os error 5)")
