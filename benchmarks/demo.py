@@ -84,7 +84,8 @@ def main() -> None:
                             "artifact": artifact.facts(),
                         }
                     )
-    show("Two real models through Sparsebook, preset safe, no data given", COLUMNS, rows)
+    title = "Two real models through Sparsebook: preset safe, no data given"
+    show(title, COLUMNS, rows, picture="demo.svg")
     print(
         "agreement: share of positions with the original's answer, on files of this folder and on printed text;"
     )

@@ -3,10 +3,12 @@
 import json
 import os
 import platform
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.table import Table
 
@@ -15,14 +17,23 @@ from sparsebook_compressor.summary import versions
 FOLDER = Path("build/benchmarks")
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print one table."""
+def show(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], picture: str | None = None
+) -> None:
+    """Print one table, and keep it as an SVG picture where it has a name."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(width=max(120, Console().width)).print(table)
+    console = Console(width=max(110, Console().width), record=picture is not None)
+    console.print(table)
+    if picture is not None:
+        # The stock template names fonts on another host; a picture of ours asks nobody for anything.
+        template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        template = re.sub(r"<!--.*?-->\s*", "", template)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        console.save_svg(str(FOLDER / picture), title="Sparsebook", code_format=template)
 
 
 def write(name: str, results: Any, **facts: Any) -> Path:

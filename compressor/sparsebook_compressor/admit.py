@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, helper
+from onnx import FunctionProto, ModelProto, TensorProto, helper
 
 from sparsebook_compressor.errors import InvalidGraph, NotOnnx, TooLarge
 from sparsebook_compressor.graph.scopes import scopes
@@ -43,8 +43,8 @@ def load(path: Path) -> ModelProto:
     return model
 
 
-def opset(model: ModelProto) -> int:
-    """Version of the standard operator set that the model imports; 0 where it imports none."""
+def opset(model: ModelProto | FunctionProto) -> int:
+    """Version of the standard operator set that a model or function imports; 0 where it imports none."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     return max(versions, default=0)
 

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from onnx import AttributeProto, FunctionProto, ModelProto, helper
+from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
 from sparsebook_compressor import admit, pack
 from sparsebook_compressor.artifact import Stored, Use, payloads
@@ -52,7 +52,7 @@ def _restore(surgeon: Surgeon, payload: Stored) -> None:
         name = surgeon.fresh(name)
     weight = payload.decode()
     for use in decodes:
-        name = _cut_out(surgeon, use)
+        name = _cut_out(surgeon, use, weight.dtype)
     fill(payload.tensor, name, stored(weight))
     if payload.node is not None:
         payload.node.output[0] = name
@@ -61,19 +61,27 @@ def _restore(surgeon: Surgeon, payload: Stored) -> None:
             _standard(surgeon, use, name)
 
 
-def _cut_out(surgeon: Surgeon, use: Use) -> str:
-    """Drop a Decode, and the Cast behind it that made a narrow dtype; the name under which the weight was known."""
+def _cut_out(surgeon: Surgeon, use: Use, dtype: int) -> str:
+    """Drop a Decode, and the Cast behind it that makes its float32 the weight's dtype; the name of the weight."""
     name = use.node.output[0]
+    surgeon.drop(use.scope, use.node)
+    if dtype == TensorProto.FLOAT:
+        return name
     casts = [
         node
         for node in use.scope.body.node
-        if node.op_type == "Cast" and name in node.input and name.endswith(".float32")
+        if node.op_type == "Cast" and name in node.input and _int(node, "to") == dtype
     ]
-    surgeon.drop(use.scope, use.node)
-    for cast in casts:
-        surgeon.drop(use.scope, cast)
-        name = cast.output[0]
-    return name
+    if (
+        len(casts) != 1
+    ):  # not of this writer's making: a Cast to the dtype that the weight has by then is sound
+        return name
+    surgeon.drop(use.scope, casts[0])
+    return casts[0].output[0]
+
+
+def _int(node: NodeProto, name: str) -> int | None:
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), None)
 
 
 def _standard(surgeon: Surgeon, use: Use, name: str) -> None:
@@ -87,7 +95,7 @@ def _standard(surgeon: Surgeon, use: Use, name: str) -> None:
         )
     node.domain = ""
     node.input[use.index] = name
-    transposed = node.op_type == "MatMul" and "transB" in settings and settings["transB"].i == 1
+    transposed = node.op_type == "MatMul" and _int(node, "transB") == 1
     extra = {"activation", "low", "high"} | ({"transB"} if node.op_type == "MatMul" else set())
     kept = [
         AttributeProto.FromString(a.SerializeToString())

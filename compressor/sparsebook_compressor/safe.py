@@ -28,9 +28,9 @@ ERROR_BY_ROLE: dict[Role, float] = {"depthwise-conv": 0.01}
 DENSITIES = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 # Numbers of centroids to try: four a doubling, so that the error comes within a tenth of what is allowed.
 CENTROIDS = (15, 19, 23, 27, 31, 39, 47, 55, 63, 79, 95, 111, 127, 159, 191, 223, 255)
-# At a fixed width whole bits count: 7 bits instead of 8 may cost this much more error, or the portable output would stay
-# above a quarter of the model's bytes.
-FLAT_SLACK = 2.0
+# What the widest codebook may miss the error by before the weight is left alone. At a fixed width, where whole bits count,
+# 7 bits may miss it by as much: with 8 the portable output would stay above a quarter of the model's bytes.
+SLACK = 2.0
 FLAT_CENTROIDS = 127
 # One Lloyd step centres the levels in what falls to them; more would undo their placement.
 ITERATIONS = 1
@@ -58,8 +58,10 @@ def safe(
     tries = _Tries(whole, starts, iterations)
     best = tries.cheapest(CENTROIDS, limit, flat=flat)
     if flat and (best is None or best.centroids > FLAT_CENTROIDS):
-        best = tries.cheapest((FLAT_CENTROIDS,), FLAT_SLACK * limit, flat=True) or best
-    return best or f"no codebook of 8 bits keeps its error within {limit:.1%} (safe)"
+        best = tries.cheapest((FLAT_CENTROIDS,), SLACK * limit, flat=True) or best
+    if best is None:
+        best = tries.cheapest(CENTROIDS[-1:], SLACK * limit, flat=flat)
+    return best or f"no codebook of 8 bits keeps its error within {SLACK * limit:.1%} (safe)"
 
 
 @dataclass(frozen=True, slots=True)

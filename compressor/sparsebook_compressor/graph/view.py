@@ -35,6 +35,14 @@ _LONGEST_CHAIN = 8
 
 
 @dataclass(frozen=True, eq=False)
+class Step:
+    """A node that hands a weight on, and the scope in which it lives."""
+
+    node: NodeProto
+    scope: Scope
+
+
+@dataclass(frozen=True, eq=False)
 class Use:
     """A node that consumes a weight.
 
@@ -48,12 +56,12 @@ class Use:
     node: NodeProto
     index: int
     scope: Scope
-    via: tuple[NodeProto, ...] = ()
+    via: tuple[Step, ...] = ()
 
     @property
     def transposed(self) -> bool:
         """Whether the weight, a matrix, reaches the consumer through nothing but one Transpose."""
-        return len(self.via) == 1 and self.via[0].op_type == "Transpose"
+        return len(self.via) == 1 and self.via[0].node.op_type == "Transpose"
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +270,7 @@ def _uses_by_value(found: list[Scope]) -> _Uses:
 
 
 def _consumers(uses: _Uses, home: Scope, name: str) -> Iterator[Use]:
-    pending: list[tuple[Scope, str, tuple[NodeProto, ...]]] = [(home, name, ())]
+    pending: list[tuple[Scope, str, tuple[Step, ...]]] = [(home, name, ())]
     seen = {(id(home), name)}
     while pending:
         where, value, via = pending.pop()
@@ -275,4 +283,4 @@ def _consumers(uses: _Uses, home: Scope, name: str) -> Iterator[Use]:
             for output in node.output:
                 if output and (id(scope), output) not in seen:
                     seen.add((id(scope), output))
-                    pending.append((scope, output, (*via, node)))
+                    pending.append((scope, output, (*via, Step(node, scope))))

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper
 
-from sparsebook_compressor.admit import opset
 from sparsebook_compressor.codecs import gaps
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight
@@ -33,7 +32,7 @@ _NODE_BYTES = 70
 
 def replace(surgeon: Surgeon, weight: Weight, coded: CodedWeight) -> int:
     """Put standard nodes in the place of a weight; the bytes of their constants are returned."""
-    return _Builder(surgeon, weight, coded, opset(surgeon.model)).build()
+    return _Builder(surgeon, weight, coded, surgeon.opset(weight)).build()
 
 
 def expected_bytes(elements: int, nonzeros: int, centroids: int) -> int:
@@ -155,7 +154,7 @@ class _Builder:
         """Shape, dtype and the weight's own name."""
         if self.weight.dtype != TensorProto.FLOAT:
             values = self._cast(values, self.weight.dtype)
-        self._reshape(values, np.array(self.weight.shape), self.weight.value)
+        self._reshape(values, np.array(self.weight.shape), self.surgeon.stand_in(self.weight))
         self.surgeon.insert(self.weight, self.nodes)
 
     def _store(self, name: str, data: U8, holds: bool) -> str:

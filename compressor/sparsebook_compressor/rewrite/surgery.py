@@ -1,5 +1,6 @@
 """The few cuts that every rewrite is made of: replace a weight's tensor, add constants, insert nodes, fresh names."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from onnx import (
     helper,
 )
 
+from sparsebook_compressor.admit import opset
 from sparsebook_compressor.graph.scopes import Scope, scopes
 from sparsebook_compressor.graph.view import Weight
 
@@ -47,7 +49,7 @@ class Surgeon:
     def __init__(self, model: ModelProto) -> None:
         """Take the model; it is changed in place."""
         self.model = model
-        self._names = {name for scope in scopes(model) for name in scope.defined}
+        self._names = Counter(name for scope in scopes(model) for name in scope.defined)
         self._cuts: dict[int, _Cut] = {}
 
     def fresh(self, wish: str) -> str:
@@ -55,7 +57,29 @@ class Surgeon:
         name, number = wish, 2
         while name in self._names:
             name, number = f"{wish}_{number}", number + 1
-        self._names.add(name)
+        self._names[name] += 1
+        return name
+
+    def opset(self, weight: Weight) -> int:
+        """Version of the standard operator set where the weight lives: a local function imports its own."""
+        scope = weight.scope
+        while scope.parent is not None:
+            scope = scope.parent
+        return opset(scope.body if isinstance(scope.body, FunctionProto) else self.model)
+
+    def stand_in(self, weight: Weight) -> str:
+        """The name for a node's output that consumers will take for the weight: its own, wherever that may be.
+
+        An initializer may have a name of an outer scope, a node's output may not: then the consumers are told another name.
+        """
+        if self._names[weight.value] == 1:
+            return weight.value
+        name = self.fresh(weight.value)
+        for use in weight.uses:
+            node, index = (use.via[0].node, None) if use.via else (use.node, use.index)
+            for at, wanted in enumerate(node.input):
+                if wanted == weight.value and index in (None, at):
+                    node.input[at] = name
         return name
 
     def replace_tensor(
@@ -80,7 +104,7 @@ class Surgeon:
             fill(graph.initializer.add(), name, data)
         else:
             fill(weight.holder, name, data)
-        self._drop_input(graph, weight.value)
+        self._make_own(graph, weight.value)
 
     def add_constant(self, weight: Weight, name: str, data: npt.NDArray[np.generic]) -> str:
         """Another constant in the weight's scope, before the nodes that `insert` puts there; its name is returned."""
@@ -89,6 +113,7 @@ class Surgeon:
         fill(tensor, name, data)
         if weight.scope.graph is not None:
             weight.scope.graph.initializer.append(tensor)
+            self._make_own(weight.scope.graph, name)
         else:
             self.insert(weight, [helper.make_node("Constant", [], [name], value=tensor)])
         return name
@@ -128,16 +153,19 @@ class Surgeon:
     def _cut(self, scope: Scope) -> _Cut:
         return self._cuts.setdefault(id(scope), _Cut(scope))
 
-    def _drop_input(self, graph: GraphProto, name: str) -> None:
-        """A weight listed among the inputs (as IR 3 demands, or as an overridable default) is none any more."""
+    def _make_own(self, graph: GraphProto, name: str) -> None:
+        """An initializer listed among the inputs (as IR 3 demands, or as an overridable default) is none of them any more."""
+        _drop_inputs(graph, {name})
         if self.model.ir_version < _IR_WITH_OWN_INITIALIZERS:
-            constants = {tensor.name for tensor in graph.initializer} | {name}
             self.model.ir_version = _IR_WITH_OWN_INITIALIZERS
-        else:
-            constants = {name}
-        for index in reversed(range(len(graph.input))):
-            if graph.input[index].name in constants:
-                del graph.input[index]
+            main = self.model.graph
+            _drop_inputs(main, {tensor.name for tensor in main.initializer})
+
+
+def _drop_inputs(graph: GraphProto, names: set[str]) -> None:
+    for index in reversed(range(len(graph.input))):
+        if graph.input[index].name in names:
+            del graph.input[index]
 
 
 def _depth(scope: Scope) -> int:
