@@ -157,7 +157,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "limit-exceeded",
         422,
         "A limit of the job's process was exceeded",
-        "Reading or compressing this file needs more memory, time or file size than a job may use.",
+        "Reading or compressing this file needs more memory or time than a job may use.",
         "Send a smaller model, or raise the limits where the service runs (SPARSEBOOK_JOB_…).",
     ),
     ProblemType(

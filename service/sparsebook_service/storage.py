@@ -18,7 +18,9 @@ CHUNK_BYTES = 1 << 20
 PART_BYTES = 8 << 20
 PARTS_UNDER_WAY = 2
 
-_FULL = re.compile(rf"os error ({errno.ENOSPC}|{errno.EDQUOT})\b")
+# No space, a quota reached, a file larger than the process may write: in each case there is no room for it.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REPORTED = re.compile(rf"os error ({'|'.join(map(str, _NO_ROOM))})\b")
 
 
 @contextmanager
@@ -27,11 +29,11 @@ def full_disk_named(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in _NO_ROOM:
             raise StorageFull(f"no room left on the disk while writing {what}") from error
         raise
     except BaseError as error:  # obstore reports any fault of the file system as GenericError
-        if _FULL.search(str(error)):
+        if _REPORTED.search(str(error)):
             raise StorageFull(f"no room left on the disk while writing {what}") from error
         raise
 

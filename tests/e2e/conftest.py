@@ -1,9 +1,11 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.e2e.calls import BYTES, submit, wait
 from tests.e2e.servers import Server
 
 MakeServer = Callable[..., Server]
@@ -14,9 +16,9 @@ def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer
     """Starts servers with settings; all are stopped at the end."""
     started: list[Server] = []
 
-    def make(**settings: int) -> Server:
+    def make(*, largest_file: int | None = None, **settings: int) -> Server:
         folder: Path = tmp_path_factory.mktemp("server")
-        server = Server(folder, **settings)
+        server = Server(folder, largest_file=largest_file, **settings)
         started.append(server)
         return server.start()
 
@@ -37,3 +39,10 @@ def server(make_server: MakeServer) -> Server:
 def http(server: Server) -> Iterator[httpx.Client]:
     with server.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def done(server: Server) -> Iterator[dict[str, Any]]:
+    """A job that has succeeded."""
+    with server.client() as http:
+        yield wait(http, submit(http, BYTES, params={"name": "tiny.onnx"})["id"])

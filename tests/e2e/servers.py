@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ START_SECONDS = 60
 class Server:
     """`sparsebook serve` on a free port of the loopback."""
 
-    def __init__(self, folder: Path, **settings: int) -> None:
+    def __init__(self, folder: Path, *, largest_file: int | None = None, **settings: int) -> None:
+        self._largest_file = largest_file
         self.data_dir = folder / "data"
         self._log = folder / "log"
         self._environment = {
@@ -37,6 +39,10 @@ class Server:
                 stderr=log,
                 env=self._environment,
             )
+        if self._largest_file is not None:
+            # Larger writes of the server and of its jobs fail, as on a disk without room.
+            limits = (self._largest_file, self._largest_file)
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
         deadline = time.monotonic() + START_SECONDS
         while not (started := [line for line in self.log() if line["event"] == "listening"]):
             assert self.process.poll() is None, self._log.read_text()
@@ -76,12 +82,12 @@ class Server:
 
     def files(self) -> set[str]:
         """The files of jobs that are in the data folder, half-written ones too."""
-        roots = [self.data_dir / "files", self.data_dir / "work"]
+        # os.walk, because folders may vanish while it walks.
         return {
-            str(path.relative_to(self.data_dir))
-            for root in roots
-            for path in root.rglob("*")
-            if path.is_file()
+            str((Path(folder) / name).relative_to(self.data_dir))
+            for root in ("files", "work")
+            for folder, _, names in os.walk(self.data_dir / root)
+            for name in names
         }
 
     def files_of(self, job_id: str) -> set[str]:

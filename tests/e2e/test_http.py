@@ -1,13 +1,9 @@
 """The HTTP contract against a real server, with real models."""
 
-import base64
 import hashlib
 import io
 import json
-import socket
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +14,17 @@ import pytest
 
 from sparsebook_runtime import register
 from tests.e2e import models
+from tests.e2e.calls import (
+    BYTES,
+    OCTETS,
+    assert_problem,
+    digest_field,
+    submit,
+    wait,
+    wait_until_busy,
+    wait_until_gone,
+)
 from tests.e2e.servers import Server
-
-OCTETS = {"Content-Type": "application/octet-stream"}
-PAPER = {"config": '{"preset": "paper"}'}
-BYTES = models.small()
-
-
-def digest_field(content: bytes) -> str:
-    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
-
-
-def submit(http: httpx.Client, content: bytes, **options: Any) -> dict[str, Any]:
-    headers = {**OCTETS, **options.pop("headers", {})}
-    answer = http.post("/compress", content=content, headers=headers, **options)
-    assert answer.status_code == 202, answer.text
-    return answer.json()
-
-
-def wait(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    for _ in range(3):
-        job = http.get(f"/jobs/{job_id}", params={"wait": 30}).json()
-        if job["times"]["finished"]:
-            return job
-    raise AssertionError(f"the job did not end: {job}")
-
-
-def wait_until_busy(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    """Until the job works on a weight."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        job = http.get(f"/jobs/{job_id}").json()
-        if job["weight"]:
-            return job
-        assert job["state"] in {"queued", "running"}, job
-        time.sleep(0.05)
-    raise AssertionError("the job did not start")
-
-
-def assert_problem(answer: httpx.Response, status: int, slug: str) -> str:
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    problem = answer.json()
-    assert (answer.status_code, problem["status"]) == (status, status), problem
-    assert problem["type"] == f"/problems/{slug}"
-    assert problem["title"]
-    return str(problem["detail"])
 
 
 def run(model: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -70,13 +32,6 @@ def run(model: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
     register(options)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return session.run(None, inputs)[0]
-
-
-@pytest.fixture(scope="module")
-def done(server: Server) -> Iterator[dict[str, Any]]:
-    """A job that has succeeded."""
-    with server.client() as http:
-        yield wait(http, submit(http, BYTES, params={"name": "tiny.onnx"})["id"])
 
 
 # ----------------------------------------------------------------------------------------- the whole road
@@ -323,13 +278,6 @@ def test_cancel_stops_a_running_job(http: httpx.Client, server: Server) -> None:
     wait_until_gone(server, job_id)
 
 
-def wait_until_gone(server: Server, job_id: str) -> None:
-    deadline = time.monotonic() + 5
-    while server.files_of(job_id) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert server.files_of(job_id) == set()
-
-
 def test_delete_stops_a_running_job(http: httpx.Client, server: Server) -> None:
     job_id = submit(http, models.slow())["id"]
     wait_until_busy(http, job_id)
@@ -343,311 +291,6 @@ def test_delete_frees_the_storage(http: httpx.Client, server: Server) -> None:
     assert server.files_of(job_id)
     assert http.delete(f"/jobs/{job_id}").status_code == 204
     assert server.files_of(job_id) == set()
-
-
-# ------------------------------------------------------------------------------- refused at once (4xx)
-
-
-def form(*parts: tuple[str, Any]) -> dict[str, Any]:
-    return {"files": list(parts)}
-
-
-MODEL_PART = ("model", ("model.onnx", BYTES))
-REFUSED = {
-    "empty body": ({"content": b"", "headers": OCTETS}, 422, "not-onnx", "empty"),
-    "empty part": (form(("model", ("m.onnx", b""))), 422, "not-onnx", "m.onnx"),
-    "config not JSON": (
-        {"content": BYTES, "headers": OCTETS, "params": {"config": "{"}},
-        400,
-        "bad-value",
-        "not JSON",
-    ),
-    "config unknown key": (
-        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"colour": 1}'}},
-        400,
-        "unknown-option",
-        "colour",
-    ),
-    "config of a later part": (
-        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"budget": {}}'}},
-        400,
-        "unknown-option",
-        "not built yet",
-    ),
-    "density over 1": (
-        form(MODEL_PART, ("config", (None, '{"weights": {"*": {"density": 1.5}}}'))),
-        400,
-        "bad-value",
-        "density",
-    ),
-    "config twice": (
-        {**form(MODEL_PART, ("config", (None, "{}"))), "params": {"config": "{}"}},
-        400,
-        "bad-value",
-        "twice",
-    ),
-    "no model": (form(("config", (None, "{}"))), 400, "bad-value", "missing"),
-    "two models": (form(MODEL_PART, MODEL_PART), 400, "bad-value", "twice"),
-    "unknown part": (form(MODEL_PART, ("weights", ("w", b"1"))), 400, "bad-value", "weights"),
-    "external ..": (
-        form(MODEL_PART, ("external", ("a/../../w", b"1"))),
-        422,
-        "external-data-outside",
-        "leads out",
-    ),
-    "external absolute": (
-        form(MODEL_PART, ("external", ("/etc/passwd", b"1"))),
-        422,
-        "external-data-outside",
-        "absolute",
-    ),
-    "external backslash": (
-        form(MODEL_PART, ("external", ("a\\b", b"1"))),
-        422,
-        "external-data-outside",
-        "backslash",
-    ),
-    "external twice": (
-        form(MODEL_PART, ("external", ("w", b"1")), ("external", ("w", b"2"))),
-        422,
-        "external-data-outside",
-        "twice",
-    ),
-    "external over the model": (
-        form(("external", ("model.onnx", b"1")), MODEL_PART),
-        422,
-        "external-data-outside",
-        "twice",
-    ),
-    "form of curl -d": (
-        {"content": BYTES, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
-        415,
-        "unsupported-media-type",
-        "curl",
-    ),
-    "no boundary": (
-        {"content": BYTES, "headers": {"Content-Type": "multipart/form-data"}},
-        400,
-        "malformed-request",
-        "boundary",
-    ),
-    "cut form": (
-        {
-            "content": b'--b\r\nContent-Disposition: form-data; name="model"; filename="m"\r\n\r\nab',
-            "headers": {"Content-Type": "multipart/form-data; boundary=b"},
-        },
-        400,
-        "malformed-request",
-        "ends before",
-    ),
-    "name with control characters": (
-        {"content": BYTES, "headers": OCTETS, "params": {"name": "a\x07.onnx"}},
-        400,
-        "bad-value",
-        "control characters",
-    ),
-    "key too long": (
-        {"content": BYTES, "headers": {**OCTETS, "Idempotency-Key": "k" * 256}},
-        400,
-        "bad-value",
-        "Idempotency-Key",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_refused_at_once(http: httpx.Client, server: Server, case: str) -> None:
-    request, status, slug, mentions = REFUSED[case]
-    before = {job["id"] for job in http.get("/jobs").json()["jobs"]}
-    detail = assert_problem(http.post("/compress", **request), status, slug)
-    assert mentions in detail
-    assert {job["id"] for job in http.get("/jobs").json()["jobs"]} == before
-    assert not [name for name in server.files() if "input" in name]
-
-
-@pytest.mark.parametrize(
-    ("query", "mentions"),
-    [("limit=0", "limit"), ("limit=x", "limit"), ("state=lost", "state"), ("cursor=@@", "cursor")],
-)
-def test_bad_query(http: httpx.Client, query: str, mentions: str) -> None:
-    assert mentions in assert_problem(http.get(f"/jobs?{query}"), 400, "bad-value")
-
-
-def test_bad_wait(http: httpx.Client, done: dict[str, Any]) -> None:
-    for value in ("-1", "nan", "inf", "soon"):
-        answer = http.get(f"/jobs/{done['id']}", params={"wait": value})
-        assert_problem(answer, 400, "bad-value")
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/jobs/none"),
-        ("DELETE", "/jobs/none"),
-        ("POST", "/jobs/none/cancel"),
-        ("GET", "/jobs/none/report"),
-        ("GET", "/jobs/none/artifact"),
-        ("GET", "/jobs/none/artifact/model.onnx"),
-    ],
-)
-def test_unknown_job(http: httpx.Client, method: str, path: str) -> None:
-    assert "none" in assert_problem(http.request(method, path), 404, "unknown-job")
-
-
-def test_unknown_addresses(http: httpx.Client, done: dict[str, Any]) -> None:
-    artifact = f"/jobs/{done['id']}/artifact"
-    for path in ("/", "/nope", f"/jobs/{done['id']}/events", f"{artifact}/nope", "/jobs/"):
-        assert_problem(http.get(path), 404, "not-found")
-    assert_problem(http.get(f"{artifact}/..%2f..%2f..%2fsparsebook.sqlite"), 404, "not-found")
-    for path, allowed in (("/jobs", "GET"), ("/jobs/x", "DELETE, GET"), ("/compress", "POST")):
-        refused = http.put(path)
-        assert_problem(refused, 405, "method-not-allowed")
-        assert refused.headers["allow"] == allowed
-
-
-# ----------------------------------------------------------------------------- jobs that fail with a problem
-
-
-def zip_of(**members: bytes) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return packed.getvalue()
-
-
-FAILING = {
-    "garbage": ({"model": b"\xffnot a protobuf" * 50}, "not-onnx"),
-    "truncated": ({"model": BYTES[:-1000]}, "not-onnx"),
-    "invalid graph": ({"model": models.invalid_graph()}, "invalid-graph"),
-    "external data missing": ({"model": models.pointing_at("gone.bin")}, "external-data-missing"),
-    "external data outside": (
-        {"model": models.pointing_at("../../../../etc/passwd")},
-        "external-data-outside",
-    ),
-    "NaN": ({"model": models.with_nan()}, "not-finite"),
-    "no weights": ({"model": models.without_weights()}, "nothing-to-compress"),
-    "bad data": ({"model": BYTES, "data": b"no npz"}, "bad-data"),
-    "zip without a model": ({"model": zip_of(**{"readme.txt": b"hello"})}, "not-onnx"),
-    "zip that leads out": (
-        {"model": zip_of(**{"../model.onnx": BYTES})},
-        "external-data-outside",
-    ),
-    "zip bomb": (
-        {"model": zip_of(**{"model.onnx": BYTES, "weights.bin": bytes(50_000_000)})},
-        "too-large",
-    ),
-}
-
-
-def test_what_needs_parsing_is_a_job_that_fails(http: httpx.Client, server: Server) -> None:
-    accepted = {}
-    for case, (parts, _) in FAILING.items():
-        files = {name: (f"{name}.onnx", content) for name, content in parts.items()}
-        answer = http.post("/compress", files=files)
-        assert answer.status_code == 202, case
-        accepted[case] = answer.json()["id"]
-    for case, job_id in accepted.items():
-        job = wait(http, job_id)
-        assert job["state"] == "failed", case
-        assert job["result"] is None
-        error = job["error"]
-        slug = FAILING[case][1]
-        assert error["type"] == f"/problems/{slug}", (case, error)
-        assert error["instance"] == f"/jobs/{job_id}"
-        assert error["detail"], case
-        assert server.files_of(job_id) == set(), case
-        refused = http.get(f"/jobs/{job_id}/artifact")
-        assert error["detail"] in assert_problem(refused, 409, "no-result")
-
-
-# ------------------------------------------------------------------------------------------------- limits
-
-
-def test_upload_over_the_limit(make_server: Any) -> None:
-    server: Server = make_server(max_upload_bytes=200_000)
-    too_much = models.mlp(512, 512).SerializeToString()
-    with server.client() as http:
-        requests: list[dict[str, Any]] = [
-            {"content": too_much, "headers": OCTETS},
-            {"content": iter([too_much[:150_000], too_much[150_000:]]), "headers": OCTETS},
-            {"files": {"model": ("model.onnx", too_much)}},
-        ]
-        for request in requests:
-            answer = http.post("/compress", **request)
-            assert "200000" in assert_problem(answer, 413, "too-large")
-            assert server.files() == set()
-        bomb = zip_of(**{"model.onnx": BYTES, "weights.bin": bytes(200_000)})
-        job = wait(http, submit(http, bomb)["id"])
-        assert job["error"]["type"] == "/problems/too-large"
-        assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
-
-
-def test_full_disk_refuses_new_jobs(make_server: Any) -> None:
-    server: Server = make_server(min_free_bytes=1 << 60)
-    with server.client() as http:
-        for request in ({"content": BYTES, "headers": OCTETS}, {"files": {"model": BYTES}}):
-            assert_problem(http.post("/compress", **request), 507, "storage-full")
-        assert server.files() == set()
-        assert_problem(http.get("/readyz"), 503, "not-ready")
-        assert http.get("/healthz").status_code == 200
-
-
-def connect(server: Server) -> socket.socket:
-    address = httpx.URL(server.url)
-    return socket.create_connection((address.host, address.port or 80))
-
-
-def test_a_client_that_goes_away_leaves_nothing(server: Server) -> None:
-    before = server.files()
-    with connect(server) as connection:
-        connection.sendall(
-            b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
-            b"Content-Length: 50000000\r\n\r\n" + bytes(30_000_000)
-        )
-        deadline = time.monotonic() + 10
-        while server.files() == before and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert server.files() != before
-    deadline = time.monotonic() + 10
-    while server.files() != before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert server.files() == before
-
-
-# ------------------------------------------------------------------------------------- nothing is lost
-
-
-def test_jobs_survive_a_crash_and_a_stop(make_server: Any) -> None:
-    server: Server = make_server()
-    content = models.slow()
-    with server.client() as http:
-        running = submit(http, content, params=PAPER)["id"]
-        queued = [submit(http, BYTES)["id"] for _ in range(2)]
-        wait_until_busy(http, running)
-    orphans = server.job_processes()
-    assert orphans
-    server.kill()
-    for orphan in orphans:
-        orphan.wait(timeout=10)
-    server.start()
-    with server.client() as http, connect(server) as waiting:
-        waiting.sendall(f"GET /jobs/{running}?wait=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        wait_until_busy(http, running)
-        assert server.stop() == 0
-        assert waiting.recv(100).startswith(b"HTTP/1.1 200")
-    assert not list((server.data_dir / "work").iterdir())
-    server.start()
-    with server.client() as http:
-        jobs = [wait(http, job_id) for job_id in (running, *queued)]
-        assert [job["state"] for job in jobs] == ["succeeded"] * 3
-        undisturbed = wait(http, submit(http, content, params=PAPER)["id"])
-        files = [
-            {file["name"]: file["sha256"] for file in job["result"]["files"]}
-            for job in (jobs[0], undisturbed)
-        ]
-        assert files[0]["model.onnx"] == files[1]["model.onnx"]
-        assert not [name for name in server.files() if "input" in name or "work" in name]
 
 
 # ---------------------------------------------------------------------------------------------- operation

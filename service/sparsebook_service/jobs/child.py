@@ -88,15 +88,10 @@ def _carry_out(order: Order, report: Report) -> Done | Stopped:
             detail=f"{order.model.name}: needs more than {limit} bytes of memory",
         )
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        # The same three that the storage takes for a full disk.
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             return Stopped(
                 problem="storage-full", detail="no room left on the disk for the job's files"
-            )
-        if error.errno == errno.EFBIG:
-            limit = order.limits.file_bytes or 0
-            return Stopped(
-                problem="limit-exceeded",
-                detail=f"a file of the job would be larger than {limit} bytes",
             )
         raise
 

@@ -1,0 +1,296 @@
+"""What the service refuses, at once or by a job that fails, and what it leaves behind: nothing."""
+
+import io
+import time
+import zipfile
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e import models
+from tests.e2e.calls import BYTES, OCTETS, assert_problem, connect, submit, wait
+from tests.e2e.servers import Server
+
+# ------------------------------------------------------------------------------- refused at once (4xx)
+
+
+def form(*parts: tuple[str, Any]) -> dict[str, Any]:
+    return {"files": list(parts)}
+
+
+MODEL_PART = ("model", ("model.onnx", BYTES))
+REFUSED = {
+    "empty body": ({"content": b"", "headers": OCTETS}, 422, "not-onnx", "empty"),
+    "empty part": (form(("model", ("m.onnx", b""))), 422, "not-onnx", "m.onnx"),
+    "config not JSON": (
+        {"content": BYTES, "headers": OCTETS, "params": {"config": "{"}},
+        400,
+        "bad-value",
+        "not JSON",
+    ),
+    "config unknown key": (
+        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"colour": 1}'}},
+        400,
+        "unknown-option",
+        "colour",
+    ),
+    "config of a later part": (
+        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"budget": {}}'}},
+        400,
+        "unknown-option",
+        "not built yet",
+    ),
+    "density over 1": (
+        form(MODEL_PART, ("config", (None, '{"weights": {"*": {"density": 1.5}}}'))),
+        400,
+        "bad-value",
+        "density",
+    ),
+    "config twice": (
+        {**form(MODEL_PART, ("config", (None, "{}"))), "params": {"config": "{}"}},
+        400,
+        "bad-value",
+        "twice",
+    ),
+    "no model": (form(("config", (None, "{}"))), 400, "bad-value", "missing"),
+    "two models": (form(MODEL_PART, MODEL_PART), 400, "bad-value", "twice"),
+    "unknown part": (form(MODEL_PART, ("weights", ("w", b"1"))), 400, "bad-value", "weights"),
+    "external ..": (
+        form(MODEL_PART, ("external", ("a/../../w", b"1"))),
+        422,
+        "external-data-outside",
+        "leads out",
+    ),
+    "external absolute": (
+        form(MODEL_PART, ("external", ("/etc/passwd", b"1"))),
+        422,
+        "external-data-outside",
+        "absolute",
+    ),
+    "external backslash": (
+        form(MODEL_PART, ("external", ("a\\b", b"1"))),
+        422,
+        "external-data-outside",
+        "backslash",
+    ),
+    "external twice": (
+        form(MODEL_PART, ("external", ("w", b"1")), ("external", ("w", b"2"))),
+        422,
+        "external-data-outside",
+        "twice",
+    ),
+    "external over the model": (
+        form(("external", ("model.onnx", b"1")), MODEL_PART),
+        422,
+        "external-data-outside",
+        "twice",
+    ),
+    "form of curl -d": (
+        {"content": BYTES, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        415,
+        "unsupported-media-type",
+        "curl",
+    ),
+    "no boundary": (
+        {"content": BYTES, "headers": {"Content-Type": "multipart/form-data"}},
+        400,
+        "malformed-request",
+        "boundary",
+    ),
+    "cut form": (
+        {
+            "content": b'--b\r\nContent-Disposition: form-data; name="model"; filename="m"\r\n\r\nab',
+            "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+        },
+        400,
+        "malformed-request",
+        "ends before",
+    ),
+    "name with control characters": (
+        {"content": BYTES, "headers": OCTETS, "params": {"name": "a\x07.onnx"}},
+        400,
+        "bad-value",
+        "control characters",
+    ),
+    "key too long": (
+        {"content": BYTES, "headers": {**OCTETS, "Idempotency-Key": "k" * 256}},
+        400,
+        "bad-value",
+        "Idempotency-Key",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_at_once(http: httpx.Client, server: Server, case: str) -> None:
+    request, status, slug, mentions = REFUSED[case]
+    before = {job["id"] for job in http.get("/jobs").json()["jobs"]}
+    detail = assert_problem(http.post("/compress", **request), status, slug)
+    assert mentions in detail
+    assert {job["id"] for job in http.get("/jobs").json()["jobs"]} == before
+    assert not [name for name in server.files() if "input" in name]
+
+
+@pytest.mark.parametrize(
+    ("query", "mentions"),
+    [("limit=0", "limit"), ("limit=x", "limit"), ("state=lost", "state"), ("cursor=@@", "cursor")],
+)
+def test_bad_query(http: httpx.Client, query: str, mentions: str) -> None:
+    assert mentions in assert_problem(http.get(f"/jobs?{query}"), 400, "bad-value")
+
+
+def test_bad_wait(http: httpx.Client, done: dict[str, Any]) -> None:
+    for value in ("-1", "nan", "inf", "soon"):
+        answer = http.get(f"/jobs/{done['id']}", params={"wait": value})
+        assert_problem(answer, 400, "bad-value")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/jobs/none"),
+        ("DELETE", "/jobs/none"),
+        ("POST", "/jobs/none/cancel"),
+        ("GET", "/jobs/none/report"),
+        ("GET", "/jobs/none/artifact"),
+        ("GET", "/jobs/none/artifact/model.onnx"),
+    ],
+)
+def test_unknown_job(http: httpx.Client, method: str, path: str) -> None:
+    assert "none" in assert_problem(http.request(method, path), 404, "unknown-job")
+
+
+def test_unknown_addresses(http: httpx.Client, done: dict[str, Any]) -> None:
+    artifact = f"/jobs/{done['id']}/artifact"
+    for path in ("/", "/nope", f"/jobs/{done['id']}/events", f"{artifact}/nope", "/jobs/"):
+        assert_problem(http.get(path), 404, "not-found")
+    assert_problem(http.get(f"{artifact}/..%2f..%2f..%2fsparsebook.sqlite"), 404, "not-found")
+    for path, allowed in (("/jobs", "GET"), ("/jobs/x", "DELETE, GET"), ("/compress", "POST")):
+        refused = http.put(path)
+        assert_problem(refused, 405, "method-not-allowed")
+        assert refused.headers["allow"] == allowed
+
+
+# ----------------------------------------------------------------------------- jobs that fail with a problem
+
+
+def zip_of(**members: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+FAILING = {
+    "garbage": ({"model": b"\xffnot a protobuf" * 50}, "not-onnx"),
+    "truncated": ({"model": BYTES[:-1000]}, "not-onnx"),
+    "invalid graph": ({"model": models.invalid_graph()}, "invalid-graph"),
+    "external data missing": ({"model": models.pointing_at("gone.bin")}, "external-data-missing"),
+    "external data outside": (
+        {"model": models.pointing_at("../../../../etc/passwd")},
+        "external-data-outside",
+    ),
+    "NaN": ({"model": models.with_nan()}, "not-finite"),
+    "no weights": ({"model": models.without_weights()}, "nothing-to-compress"),
+    "bad data": ({"model": BYTES, "data": b"no npz"}, "bad-data"),
+    "zip without a model": ({"model": zip_of(**{"readme.txt": b"hello"})}, "not-onnx"),
+    "zip that leads out": (
+        {"model": zip_of(**{"../model.onnx": BYTES})},
+        "external-data-outside",
+    ),
+    "zip bomb": (
+        {"model": zip_of(**{"model.onnx": BYTES, "weights.bin": bytes(50_000_000)})},
+        "too-large",
+    ),
+}
+
+
+def test_what_needs_parsing_is_a_job_that_fails(http: httpx.Client, server: Server) -> None:
+    accepted = {}
+    for case, (parts, _) in FAILING.items():
+        files = {name: (f"{name}.onnx", content) for name, content in parts.items()}
+        answer = http.post("/compress", files=files)
+        assert answer.status_code == 202, case
+        accepted[case] = answer.json()["id"]
+    for case, job_id in accepted.items():
+        job = wait(http, job_id)
+        assert job["state"] == "failed", case
+        assert job["result"] is None
+        error = job["error"]
+        slug = FAILING[case][1]
+        assert error["type"] == f"/problems/{slug}", (case, error)
+        assert error["instance"] == f"/jobs/{job_id}"
+        assert error["detail"], case
+        assert server.files_of(job_id) == set(), case
+        refused = http.get(f"/jobs/{job_id}/artifact")
+        assert error["detail"] in assert_problem(refused, 409, "no-result")
+
+
+# ------------------------------------------------------------------------------------------------- limits
+
+
+def test_upload_over_the_limit(make_server: Any) -> None:
+    server: Server = make_server(max_upload_bytes=200_000)
+    too_much = models.mlp(512, 512).SerializeToString()
+    with server.client() as http:
+        requests: list[dict[str, Any]] = [
+            {"content": too_much, "headers": OCTETS},
+            {"content": iter([too_much[:150_000], too_much[150_000:]]), "headers": OCTETS},
+            {"files": {"model": ("model.onnx", too_much)}},
+        ]
+        for request in requests:
+            answer = http.post("/compress", **request)
+            assert "200000" in assert_problem(answer, 413, "too-large")
+            assert server.files() == set()
+        bomb = zip_of(**{"model.onnx": BYTES, "weights.bin": bytes(200_000)})
+        job = wait(http, submit(http, bomb)["id"])
+        assert job["error"]["type"] == "/problems/too-large"
+        assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
+
+
+def test_full_disk_refuses_new_jobs(make_server: Any) -> None:
+    server: Server = make_server(min_free_bytes=1 << 60)
+    with server.client() as http:
+        for request in ({"content": BYTES, "headers": OCTETS}, {"files": {"model": BYTES}}):
+            assert_problem(http.post("/compress", **request), 507, "storage-full")
+        assert server.files() == set()
+        assert_problem(http.get("/readyz"), 503, "not-ready")
+        assert http.get("/healthz").status_code == 200
+
+
+def test_writes_that_fail_half_way(make_server: Any) -> None:
+    server: Server = make_server(largest_file=40_000_000, job_file_bytes=2 << 20)
+    beyond = bytes(60_000_000)
+    with server.client() as http:
+        requests: list[dict[str, Any]] = [
+            {"content": beyond, "headers": OCTETS},
+            {"files": {"model": ("model.onnx", beyond)}},
+        ]
+        for request in requests:
+            detail = assert_problem(http.post("/compress", **request), 507, "storage-full")
+            assert "model.onnx" in detail
+            assert server.files() == set()
+        dense = {"config": '{"preset": "paper", "output": "dense"}'}
+        job = wait(http, submit(http, models.slow(), params=dense)["id"])
+        assert job["error"]["type"] == "/problems/storage-full"
+        assert server.files() == set()
+        assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
+
+
+def test_a_client_that_goes_away_leaves_nothing(server: Server) -> None:
+    before = server.files()
+    with connect(server) as connection:
+        connection.sendall(
+            b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            b"Content-Length: 50000000\r\n\r\n" + bytes(30_000_000)
+        )
+        deadline = time.monotonic() + 10
+        while server.files() == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.files() != before
+    deadline = time.monotonic() + 10
+    while server.files() != before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert server.files() == before

@@ -1,0 +1,39 @@
+"""Nothing that was accepted is lost."""
+
+from typing import Any
+
+from tests.e2e import models
+from tests.e2e.calls import BYTES, PAPER, connect, submit, wait, wait_until_busy
+from tests.e2e.servers import Server
+
+
+def test_jobs_survive_a_crash_and_a_stop(make_server: Any) -> None:
+    server: Server = make_server()
+    content = models.slow()
+    with server.client() as http:
+        running = submit(http, content, params=PAPER)["id"]
+        queued = [submit(http, BYTES)["id"] for _ in range(2)]
+        wait_until_busy(http, running)
+    orphans = server.job_processes()
+    assert orphans
+    server.kill()
+    for orphan in orphans:
+        orphan.wait(timeout=10)
+    server.start()
+    with server.client() as http, connect(server) as waiting:
+        waiting.sendall(f"GET /jobs/{running}?wait=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wait_until_busy(http, running)
+        assert server.stop() == 0
+        assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+    assert not list((server.data_dir / "work").iterdir())
+    server.start()
+    with server.client() as http:
+        jobs = [wait(http, job_id) for job_id in (running, *queued)]
+        assert [job["state"] for job in jobs] == ["succeeded"] * 3
+        undisturbed = wait(http, submit(http, content, params=PAPER)["id"])
+        files = [
+            {file["name"]: file["sha256"] for file in job["result"]["files"]}
+            for job in (jobs[0], undisturbed)
+        ]
+        assert files[0]["model.onnx"] == files[1]["model.onnx"]
+        assert not [name for name in server.files() if "input" in name or "work" in name]
