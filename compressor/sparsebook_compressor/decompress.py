@@ -4,11 +4,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from sparsebook_compressor import admit, pack
 from sparsebook_compressor.artifact import Stored, Use, payloads
 from sparsebook_compressor.errors import BadValue, InvalidGraph
+from sparsebook_compressor.graph.scopes import Scope, scopes
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.rewrite.dense import stored
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
@@ -62,22 +63,28 @@ def _restore(surgeon: Surgeon, payload: Stored) -> None:
 
 
 def _cut_out(surgeon: Surgeon, use: Use, dtype: int) -> str:
-    """Drop a Decode, and the Cast behind it that makes its float32 the weight's dtype; the name of the weight."""
+    """Drop a Decode, and the Cast behind it that says the weight's dtype; the name under which consumers know the weight."""
     name = use.node.output[0]
     surgeon.drop(use.scope, use.node)
-    if dtype == TensorProto.FLOAT:
-        return name
-    casts = [
-        node
-        for node in use.scope.body.node
-        if node.op_type == "Cast" and name in node.input and _int(node, "to") == dtype
+    consumers = [
+        (scope, node)
+        for scope in scopes(surgeon.model)
+        for node in scope.body.node
+        if name in node.input and _home(scope, name) is use.scope.body
     ]
-    if (
-        len(casts) != 1
-    ):  # not of this writer's making: a Cast to the dtype that the weight has by then is sound
+    if len(consumers) != 1:
         return name
-    surgeon.drop(use.scope, casts[0])
-    return casts[0].output[0]
+    scope, node = consumers[0]
+    if scope.body is not use.scope.body or node.op_type != "Cast" or _int(node, "to") != dtype:
+        return name
+    surgeon.drop(use.scope, node)
+    return node.output[0]
+
+
+def _home(scope: Scope, name: str) -> GraphProto | FunctionProto | None:
+    """The body that defines a name as seen from a scope."""
+    home = scope.resolve(name)
+    return None if home is None else home.body
 
 
 def _int(node: NodeProto, name: str) -> int | None:

@@ -132,6 +132,8 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
             for attribute in node.attribute:
                 if attribute.type == AttributeProto.TENSOR:
                     yield attribute.t
+                elif attribute.type == AttributeProto.SPARSE_TENSOR:
+                    yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
                 yield from attribute.tensors
 
 

@@ -101,9 +101,12 @@ def _prune(whole: Sample, density: float) -> tuple[Sample, float]:
     magnitude = np.abs(whole.values)
     drop = whole.elements - int(density * whole.elements + 0.5)
     kept = whole.above(float(np.partition(magnitude, drop - 1)[drop - 1]) if drop > 0 else 0.0)
-    everything = np.square(whole.values, dtype=np.float64) @ whole.importance
-    survives = np.square(kept.values, dtype=np.float64) @ kept.importance
-    return kept, max(0.0, float(everything - survives))
+    return kept, max(0.0, _energy(whole) - _energy(kept))
+
+
+def _energy(values: Sample) -> float:
+    """Importance-weighted sum of squares; NumPy's own sum, since a BLAS product may depend on the number of threads."""
+    return float((np.square(values.values, dtype=np.float64) * values.importance).sum())
 
 
 def _fewest(

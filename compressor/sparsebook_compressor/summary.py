@@ -69,6 +69,7 @@ def versions() -> dict[str, str]:
         "onnx": onnx.__version__,
         "onnxruntime": ort.__version__,
         "machine": f"{platform.system()} {platform.machine()}".lower(),
+        "simd": " ".join(np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])),
     }
 
 

@@ -33,6 +33,14 @@ class Scope:
         return self.body if isinstance(self.body, GraphProto) else None
 
     @property
+    def function(self) -> FunctionProto | None:
+        """The local function in which this scope lies, if any."""
+        root = self
+        while root.parent is not None:
+            root = root.parent
+        return root.body if isinstance(root.body, FunctionProto) else None
+
+    @property
     def outputs(self) -> frozenset[str]:
         """Names that leave this scope."""
         if isinstance(self.body, GraphProto):

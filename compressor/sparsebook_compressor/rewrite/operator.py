@@ -30,6 +30,8 @@ def has_kernel(weight: Weight, use: Use) -> bool:
     node, rank = use.node, len(weight.shape)
     if weight.dtype != TensorProto.FLOAT or domain_of(node) != "":
         return False
+    if weight.scope.function is not None:  # see _decode
+        return False
     if use.via and not (use.transposed and rank == 2 and _swaps(use)):
         return False
     match node.op_type:
@@ -75,9 +77,13 @@ def _point(surgeon: Surgeon, use: Use, payload: str) -> None:
 
 
 def _decode(surgeon: Surgeon, weight: Weight, payload: str) -> None:
-    """A Decode node in the weight's stead; it gives float32, a Cast makes other dtypes."""
+    """A Decode node in the weight's stead; it gives float32, a Cast makes other dtypes.
+
+    ONNX Runtime infers the types of a local function's outputs from its body, where operators of a library have none: there a
+    Cast says the type in any case, and products keep their standard nodes.
+    """
     name = surgeon.stand_in(weight)
-    cast = weight.dtype != TensorProto.FLOAT
+    cast = weight.dtype != TensorProto.FLOAT or weight.scope.function is not None
     output = surgeon.fresh(f"{name}.float32") if cast else name
     nodes = [
         helper.make_node("Decode", [payload], [output], domain=DOMAIN, shape=list(weight.shape))

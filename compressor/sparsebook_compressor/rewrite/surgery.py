@@ -25,6 +25,8 @@ DOMAIN = "sparsebook"
 DOMAIN_VERSION = 1
 # Before IR 4 every initializer has to be listed among the graph's inputs too.
 _IR_WITH_OWN_INITIALIZERS = 4
+# Before opset 9 a Constant node holds floats only.
+_OPSET_CONSTANTS = 9
 
 
 @dataclass
@@ -62,10 +64,7 @@ class Surgeon:
 
     def opset(self, weight: Weight) -> int:
         """Version of the standard operator set where the weight lives: a local function imports its own."""
-        scope = weight.scope
-        while scope.parent is not None:
-            scope = scope.parent
-        return opset(scope.body if isinstance(scope.body, FunctionProto) else self.model)
+        return opset(weight.scope.function or self.model)
 
     def stand_in(self, weight: Weight) -> str:
         """The name for a node's output that consumers will take for the weight: its own, wherever that may be.
@@ -87,8 +86,15 @@ class Surgeon:
     ) -> None:
         """Put other data under another name in the weight's place; bytes become uint8[n].
 
-        An initializer stays an initializer, a Constant node a Constant node; a sparse tensor becomes a dense one.
+        An initializer stays an initializer, a Constant node a Constant node where it may hold the data's dtype; a sparse
+        tensor becomes a dense one.
         """
+        graph = weight.scope.graph
+        if weight.node is not None and graph is not None and self.opset(weight) < _OPSET_CONSTANTS:
+            self.drop(weight.scope, weight.node)
+            fill(graph.initializer.add(), name, data)
+            self._make_own(graph, name)
+            return
         if weight.node is not None:
             attribute = next(a for a in weight.node.attribute if a.type in _TENSORS)
             attribute.Clear()
@@ -96,7 +102,6 @@ class Surgeon:
             fill(attribute.t, name, data)
             weight.node.output[0] = name
             return
-        graph = weight.scope.graph
         if graph is None:
             raise ValueError(f"{weight.name!r}: a function has no initializers")
         if isinstance(weight.holder, SparseTensorProto):
@@ -183,8 +188,8 @@ def _apply(cut: _Cut) -> None:
     dead.update(id(node) for node in cut.dropped)
     nodes = list(cut.before)
     for node in body.node:
-        if id(node) not in dead:
-            nodes += [*cut.ahead_of.get(id(node), ()), node, *cut.behind.get(id(node), ())]
+        kept = () if id(node) in dead else (node,)
+        nodes += [*cut.ahead_of.get(id(node), ()), *kept, *cut.behind.get(id(node), ())]
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del body.node[:]
     body.node.extend(copies)
