@@ -90,7 +90,9 @@ class Surgeon:
         tensor becomes a dense one.
         """
         graph = weight.scope.graph
-        if weight.node is not None and graph is not None and self.opset(weight) < _OPSET_CONSTANTS:
+        floats = isinstance(data, np.ndarray) and data.dtype.kind == "f"
+        constants_hold_it = floats or self.opset(weight) >= _OPSET_CONSTANTS
+        if weight.node is not None and graph is not None and not constants_hold_it:
             self.drop(weight.scope, weight.node)
             fill(graph.initializer.add(), name, data)
             self._make_own(graph, name)

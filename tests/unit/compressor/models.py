@@ -40,6 +40,11 @@ def value(name: str, shape: list[Any], dtype: int = FLOAT) -> onnx.ValueInfoProt
     return helper.make_tensor_value_info(name, dtype, shape)
 
 
+def free(name: str, rank: int) -> onnx.ValueInfoProto:
+    """A float value whose dimensions are all free."""
+    return value(name, [f"{name}{axis}" for axis in range(rank)])
+
+
 def node(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> NodeProto:
     return helper.make_node(op, inputs, outputs, **attributes)
 
@@ -243,7 +248,7 @@ def conv() -> ModelProto:
     convolution = node(
         "Conv", ["x", "w", "b"], ["y"], pads=[1, 0, 2, 1], strides=[2, 1], dilations=[1, 2]
     )
-    x, y = value("x", ["n", 3, 11, 12]), value("y", None)
+    x, y = value("x", ["n", 3, 11, 12]), free("y", 4)
     return model_of(graph_of([convolution], [x], [y], {"w": values(16, 3, 3, 3), "b": values(16)}))
 
 
@@ -252,7 +257,7 @@ def conv_same() -> ModelProto:
     convolution = node(
         "Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER", strides=[2, 2], kernel_shape=[3, 3]
     )
-    x, y = value("x", ["n", 4, "h", "w_"]), value("y", None)
+    x, y = value("x", ["n", 4, "h", "w_"]), free("y", 4)
     return model_of(graph_of([convolution], [x], [y], {"w": values(8, 4, 3, 3)}))
 
 
@@ -273,21 +278,21 @@ def depthwise() -> ModelProto:
 @_list.add("Conv in one dimension", {"w": "conv"}, "Conv")
 def conv_1d() -> ModelProto:
     convolution = node("Conv", ["x", "w"], ["y"], strides=[2])
-    x, y = value("x", ["n", 8, "t"]), value("y", None)
+    x, y = value("x", ["n", 8, "t"]), free("y", 3)
     return model_of(graph_of([convolution], [x], [y], {"w": values(16, 8, 3)}), opset=11)
 
 
 @_list.add("Conv in three dimensions", {"w": "conv"}, "Conv")
 def conv_3d() -> ModelProto:
     convolution = node("Conv", ["x", "w"], ["y"])
-    x, y = value("x", ["n", 2, 5, 6, 7]), value("y", None)
+    x, y = value("x", ["n", 2, 5, 6, 7]), free("y", 5)
     return model_of(graph_of([convolution], [x], [y], {"w": values(8, 2, 3, 2, 3)}))
 
 
 @_list.add("ConvTranspose", {"w": "conv-transpose"}, "Decode")
 def conv_transpose() -> ModelProto:
     convolution = node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])
-    x, y = value("x", ["n", 8, 5, 5]), value("y", None)
+    x, y = value("x", ["n", 8, 5, 5]), free("y", 4)
     return model_of(graph_of([convolution], [x], [y], {"w": values(8, 6, 3, 3)}))
 
 
@@ -300,7 +305,7 @@ def recurrent(op: str, gates: int, outputs: int) -> ModelProto:
         "r": values(2, gates * hidden, hidden),
         "b": values(2, 2 * gates * hidden),
     }
-    declared = [value(name, None) for name in names]
+    declared = [free(name, 4 - (name != "all")) for name in names]
     return model_of(graph_of([cell], [value("x", ["t", "batch", 8])], declared, weights))
 
 
@@ -343,7 +348,7 @@ def constant_node_decoded() -> ModelProto:
         constant("w", values(8, 6, 3, 3)),
         node("ConvTranspose", ["r", "w"], ["y"]),
     ]
-    return model_of(graph_of(nodes, [value("x", ["n", 8, 5, 5])], [value("y", None)]))
+    return model_of(graph_of(nodes, [value("x", ["n", 8, 5, 5])], [free("y", 4)]))
 
 
 @_list.add("sparse initializer", {"w": "matmul"}, "MatMul")
@@ -505,11 +510,11 @@ def _function(nodes: list[NodeProto], opset: int = 17, name: str = "Block") -> A
 def with_functions(functions: list[Any], nodes: list[NodeProto], opset: int = 17) -> ModelProto:
     imports = [helper.make_opsetid("", opset), helper.make_opsetid("local", 1)]
     return model_of(
-        graph_of(nodes, [_X], [value("y", None)]), functions=functions, opset_imports=imports
+        graph_of(nodes, [_X], [free("y", 2)]), functions=functions, opset_imports=imports
     )
 
 
-@_list.add("local function", {"w": "matmul"}, "MatMul")
+@_list.add("local function", {"w": "matmul"}, "Decode")
 def local_function() -> ModelProto:
     block = _function(
         [constant("w", values(K, K)), node("MatMul", ["a", "w"], ["p"]), node("Tanh", ["p"], ["c"])]
@@ -532,8 +537,8 @@ def local_function_decoded() -> ModelProto:
 @_list.add(
     "two local functions",
     {"w": "matmul", "function local::Other/w": "matmul"},
-    "MatMul",
-    "MatMul",
+    "Decode",
+    "Decode",
 )
 def two_local_functions() -> ModelProto:
     first = _function([constant("w", values(K, K)), node("MatMul", ["a", "w"], ["c"])])
@@ -545,6 +550,39 @@ def two_local_functions() -> ModelProto:
         node("Other", ["h"], ["y"], domain="local"),
     ]
     return with_functions([first, second], calls)
+
+
+@_list.add("embedding in a function, its output inside the graph", {"w": "embedding"}, "Decode")
+def embedding_in_function() -> ModelProto:
+    look_up = _function([constant("w", values(40, K)), node("Gather", ["w", "a"], ["c"])])
+    calls = [
+        node("Cast", ["x"], ["i"], to=INT64),
+        node("Block", ["i"], ["h"], domain="local"),
+        node("Neg", ["h"], ["y"]),
+    ]
+    model = with_functions([look_up], calls)
+    model.graph.output[0].CopyFrom(free("y", 3))
+    return model
+
+
+@_list.add("function in a function", {"w": "matmul"}, "Decode")
+def nested_functions() -> ModelProto:
+    inner = _function([constant("w", values(K, K)), node("MatMul", ["a", "w"], ["c"])], name="In")
+    calls = [node("In", ["a"], ["m"], domain="local"), node("In", ["m"], ["c"], domain="local")]
+    outer = _function(calls, name="Out")
+    outer.opset_import.append(helper.make_opsetid("local", 1))
+    nodes = [
+        node("Out", ["x"], ["h"], domain="local"),
+        node("Out", ["h"], ["y"], domain="local"),
+    ]
+    return with_functions([inner, outer], nodes)
+
+
+@_list.add("function of an older opset than the model", {"w": "matmul"}, "Decode")
+def older_function() -> ModelProto:
+    block = _function([constant("w", values(K, K)), node("MatMul", ["a", "w"], ["c"])], opset=16)
+    calls = [node("Block", ["x"], ["h"], domain="local"), node("Relu", ["h"], ["y"])]
+    return with_functions([block], calls, opset=17)
 
 
 @_list.add("used by two nodes", {"w": "matmul"}, "Gemm", "MatMul")
@@ -732,7 +770,7 @@ def nested() -> ModelProto:
     return model_of(graph_of([choice], inputs, [value("y", ["batch", K])]))
 
 
-@_list.add("subgraph of a local function", {"w": "matmul"}, "MatMul")
+@_list.add("subgraph of a local function", {"w": "matmul"}, "Decode")
 def subgraph_of_function() -> ModelProto:
     then = graph_of(
         [constant("w", values(K, K)), node("MatMul", ["a", "w"], ["t"])], [], [value("t", None)]
@@ -745,6 +783,12 @@ def subgraph_of_function() -> ModelProto:
         ]
     )
     return with_functions([block], [node("Block", ["x"], ["y"], domain="local")])
+
+
+@_list.add("an output without a shape", {"w": "matmul"}, "MatMul")
+def shapeless() -> ModelProto:
+    nodes = [node("MatMul", ["x", "w"], ["y"])]
+    return model_of(graph_of(nodes, [_X], [value("y", None)], {"w": values(K, N)}))
 
 
 HIDING: tuple[Hiding, ...] = tuple(_list.rows)

@@ -140,7 +140,7 @@ def test_uses_say_how_the_weight_arrives(tmp_path: Path) -> None:
     assert (uses["MatMul"].index, uses["MatMul"].transposed) == (1, True)
     path = hiding["transposed twice"].write(tmp_path)
     (weight,) = survey(admit.load(path), path).weights
-    assert [step.op_type for step in weight.uses[0].via] == ["Transpose", "Transpose"]
+    assert [step.node.op_type for step in weight.uses[0].via] == ["Transpose", "Transpose"]
     assert not weight.uses[0].transposed
     path = hiding["outer weight used in If"].write(tmp_path)
     (weight,) = survey(admit.load(path), path).weights
