@@ -1,5 +1,6 @@
 """Looking inside a file: the payloads of an artifact, or the weights of a plain model."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
 from sparsebook_compressor import admit, pack
-from sparsebook_compressor.errors import InvalidGraph, PayloadError
+from sparsebook_compressor.errors import InvalidGraph, PayloadError, TooLarge
 from sparsebook_compressor.graph.scopes import Scope, scopes
 from sparsebook_compressor.graph.tensors import NAMES, STORED, external_bytes
 from sparsebook_compressor.graph.view import survey
-from sparsebook_compressor.payload import CodedWeight, decode
+from sparsebook_compressor.payload import CodedWeight, decode, describe
 from sparsebook_compressor.payload_header import read
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
 from sparsebook_compressor.report import FileFacts
@@ -75,9 +76,22 @@ class Stored:
 
         Raises:
             PayloadError: naming the payload and the rule that is broken.
+            TooLarge: the weight does not fit in memory.
         """
+        with self.named_errors():
+            try:
+                return decode(self.data)
+            except MemoryError as error:
+                shape = read(self.data).header.shape
+                raise TooLarge(
+                    f"{self.name!r}: a weight of shape {shape} does not fit in memory"
+                ) from error
+
+    @contextlib.contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Add the payload's name to what is wrong with it."""
         try:
-            return decode(self.data)
+            yield
         except PayloadError as error:
             detail = str(error).removeprefix(f"payload: {error.rule}: ")
             raise PayloadError(error.rule, f"{detail} (in {self.name!r})") from error
@@ -174,18 +188,19 @@ def _bytes(tensor: TensorProto, source: Path) -> bytes:
 
 
 def _coded_row(payload: Stored) -> InspectRow:
-    weight = payload.decode()
-    elements = len(weight.codes)
+    with payload.named_errors():
+        sections, nonzeros = describe(payload.data)
+    header = sections.header
     return InspectRow(
         name=payload.name.removesuffix(PAYLOAD_SUFFIX),
         role=", ".join(sorted({use.node.op_type for use in payload.uses})),
-        shape=weight.shape,
-        dtype=NAMES[weight.dtype],
-        elements=elements,
-        density=int(np.count_nonzero(weight.codes)) / max(1, elements),
-        layout="dense" if read(payload.data).header.layout == LAYOUT_DENSE else "gaps",
-        bits=weight.bits,
-        centroids=len(weight.codebook),
-        bytes_before=elements * STORED[weight.dtype].itemsize,
+        shape=header.shape,
+        dtype=NAMES[header.dtype],
+        elements=header.elements,
+        density=nonzeros / max(1, header.elements),
+        layout="dense" if header.layout == LAYOUT_DENSE else "gaps",
+        bits=header.bits,
+        centroids=header.centroids,
+        bytes_before=header.elements * STORED[header.dtype].itemsize,
         bytes_now=len(payload.data),
     )

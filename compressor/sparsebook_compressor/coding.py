@@ -12,7 +12,7 @@ from sparsebook_compressor.plan import PlanRow
 from sparsebook_compressor.stages.levels import Sample, sample, starting
 from sparsebook_compressor.stages.prune import Cut
 from sparsebook_compressor.stages.representable import representable
-from sparsebook_compressor.stages.share import Init, share
+from sparsebook_compressor.stages.share import Init, Shared, share
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -51,9 +51,7 @@ def code(
 ) -> tuple[Coded, CodedWeight, bytes]:
     """Prune by a cut, share and encode a weight: its statistics, its codes and its payload."""
     with clock.stage("share"):
-        values = weight.read()
-        start = start_of(values.reshape(weight.shape), weight.channel_axis, row, cut)
-        shared = share(values, cut, row.centroids, start, row.iterations, seed)
+        shared = _shared(weight, row, cut, seed)
         bits = max(1, len(shared.codebook).bit_length())
         codebook = representable(shared.codebook, weight.dtype)
         coded = CodedWeight(weight.shape, weight.dtype, bits, codebook, shared.codes)
@@ -73,11 +71,24 @@ def code(
 
 
 def start_of(weight: F32, channel_axis: int, row: PlanRow, cut: Cut) -> Init | F64:
-    """What the plan's row has k-means start from: one of the paper's ways by name, or centroids placed for the weight."""
-    whole = sample(weight, channel_axis)
-    kept = (
-        Sample(weight[:0].reshape(-1), np.zeros(0), 0)
-        if whole is None
-        else whole.above(cut.threshold)
-    )
-    return starting(kept, row.centroids, row.init)
+    """What the plan's row has k-means start from.
+
+    Args:
+        weight: float32 of the weight's shape.
+        channel_axis: the axis of its output channels.
+        row: the plan's decision.
+        cut: which elements survive.
+    """
+
+    def survivors() -> Sample | None:
+        whole = sample(weight, channel_axis)
+        return None if whole is None else whole.above(cut.threshold)
+
+    return starting(row.init, row.centroids, survivors)
+
+
+def _shared(weight: Weight, row: PlanRow, cut: Cut, seed: int) -> Shared:
+    """The weight's floats live in here alone: they are gone before its codes are encoded."""
+    values = weight.read()
+    start = start_of(values.reshape(weight.shape), weight.channel_axis, row, cut)
+    return share(values, cut, row.centroids, start, row.iterations, seed)

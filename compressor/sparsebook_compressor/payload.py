@@ -161,6 +161,22 @@ def decode(data: bytes) -> CodedWeight:
     return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
 
 
+def describe(data: bytes) -> tuple[Sections, int]:
+    """Validate a payload and count its non-zeros in memory bounded by its bytes, not by the weight it stands for.
+
+    Raises:
+        PayloadError: as `decode`, but for what only decoded gaps can show.
+    """
+    sections = read(data)
+    _check_constant(sections)
+    symbols = sections.header.symbols
+    if sections.codes.is_constant:
+        return sections, symbols if sections.codes.constant else 0
+    codes, wrong = _symbols(sections.codes, symbols)
+    bitstream.check(wrong, "codes")
+    return sections, int(np.count_nonzero(codes))
+
+
 def _check_constant(sections: Sections) -> None:
     """Settle `position` for two streams of one symbol each, whose length no byte of the payload bounds."""
     header, codes, pairs = sections.header, sections.codes, sections.gaps

@@ -129,7 +129,7 @@ def _fewest(
 def _quantise(
     kept: Sample, distribution: Distribution, k: int, start: Start, iterations: int | None
 ) -> _Trial:
-    codebook, _ = cluster(distribution, k, starting(kept, k, start), iterations, seed=0)
+    codebook, _ = cluster(distribution, k, starting(start, k, lambda: kept), iterations, seed=0)
     codes = np.searchsorted(boundaries(codebook), kept.values, side="left")
     squares = np.square(kept.values - codebook[codes], dtype=np.float64)
     counts = np.bincount(codes, minlength=len(codebook))
