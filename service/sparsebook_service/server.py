@@ -1,6 +1,5 @@
 """Runs the application on uvicorn."""
 
-import os
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from sparsebook_service.version import VERSION
 
 # Uploads and downloads that are under way at SIGTERM may go on for so long.
 GRACE_SECONDS = 10
+BACKLOG = 2048
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,6 @@ def run(settings: Settings) -> None:
 
     Raises:
         BadValue: the address cannot be listened on, or the data folder cannot be used.
-        KeyboardInterrupt: after SIGINT, when everything is closed.
     """
     with _listen(settings.host, settings.port) as listening, claim(settings.data_dir):
         logs.configure(settings.log_format, settings.log_level)
@@ -70,23 +69,31 @@ def run(settings: Settings) -> None:
             lifespan="on",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        # uvicorn raises the signal again when it is done: SIGTERM then means a clean end.
-        signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+        # uvicorn raises the signal again when it is done: a stop that was asked for is a clean end.
+        for asked in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(asked, lambda _signal, _frame: sys.exit(0))
         Server(config, app, settings).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listening: socket.socket | None = None
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        # The protocol must be spelt out: asyncio turns Nagle's algorithm off only on sockets that name it, and with it
+        # on every answer on a kept connection waits 40 ms for the client's acknowledgement.
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
     except OSError as error:
-        # create_server adds the address to `strerror`, which the message has already.
-        reason = error.strerror
-        if error.errno is not None and not isinstance(error, socket.gaierror):
-            reason = os.strerror(error.errno)
+        if listening is not None:
+            listening.close()
         raise BadValue(
-            f"cannot listen on {host}:{port}: {reason}; choose another --host or --port"
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"
         ) from error
+    return listening
 
 
 def _url(host: str, port: int) -> str:

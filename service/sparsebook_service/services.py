@@ -53,7 +53,9 @@ class Services:
         self.queue.close()
 
 
-def _of_request(request: Request) -> Services:
+async def _of_request(
+    request: Request,
+) -> Services:  # async, or every request would wait for a thread
     return cast("Services", request.app.state.services)
 
 

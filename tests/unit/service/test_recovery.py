@@ -1,0 +1,139 @@
+"""After a start, table, files and queue agree again, however the last run has ended."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sparsebook_service.database import open_sqlite
+from sparsebook_service.jobs import keys, recovery
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.runner import Interrupted
+from sparsebook_service.jobs.workflow import Queue
+from sparsebook_service.settings import Settings
+from sparsebook_service.storage import Storage
+
+UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": None, "external": []}
+OpenQueue = Callable[[Callable[[str], None]], Queue]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = open_sqlite(tmp_path / "sparsebook.sqlite")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def repository(engine: sa.Engine) -> Repository:
+    return Repository(engine)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "files")
+
+
+@pytest.fixture
+def open_queue(engine: sa.Engine) -> Iterator[OpenQueue]:
+    """Opens queues one after the other, as successive runs of the service do."""
+    opened: list[Queue] = []
+
+    def open_one(run: Callable[[str], None]) -> Queue:
+        if opened:
+            opened.pop().close()
+        opened.append(Queue(engine, run, workers=1))
+        return opened[0]
+
+    yield open_one
+    for queue in opened:
+        queue.close()
+
+
+def add(repository: Repository, *job_ids: str) -> None:
+    for job_id in job_ids:
+        repository.add(job_id, config={}, upload=UPLOAD, fingerprint="", idempotency_key=None)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_files_that_no_job_needs_are_removed(
+    tmp_path: Path, storage: Storage, repository: Repository
+) -> None:
+    add(repository, "queued", "running", "done", "failed", "cancelled")
+    for job_id in ("running", "done", "failed", "cancelled"):
+        repository.begin(job_id)
+    repository.succeed("done", {})
+    repository.fail("failed", {})
+    repository.cancel("cancelled", {})
+    for job_id in ("queued", "running", "done", "failed", "cancelled", "unknown"):
+        for key in (keys.model(job_id, "m"), keys.bundle(job_id), keys.model(job_id, "half#1")):
+            path = storage.local(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+    settings = Settings(data_dir=tmp_path)
+    (settings.work_dir / "old").mkdir(parents=True)
+    recovery.tidy(settings, storage, repository)
+    assert storage.folders(keys.JOBS) == ["done", "queued", "running"]
+    assert not storage.local(keys.inputs("done")).exists()
+    assert storage.local(keys.bundle("done")).exists()
+    assert storage.local(keys.model("queued", "m")).exists()
+    assert list(settings.work_dir.iterdir()) == []
+
+
+def test_a_job_that_the_queue_never_saw_is_run(
+    storage: Storage, repository: Repository, open_queue: OpenQueue
+) -> None:
+    add(repository, "a", "b")
+    repository.cancel("b", {})
+    ran: list[str] = []
+    queue = open_queue(ran.append)
+    recovery.requeue(storage, repository, queue)
+    recovery.requeue(storage, repository, queue)
+    until(lambda: ran == ["a"])
+    queue.submit("c")
+    until(lambda: "c" in ran)
+    assert ran == ["a", "c"]
+
+
+def test_an_interrupted_job_is_run_again(repository: Repository, open_queue: OpenQueue) -> None:
+    began: list[str] = []
+
+    def interrupted(job_id: str) -> None:
+        began.append(job_id)
+        raise Interrupted
+
+    queue = open_queue(interrupted)
+    queue.submit("a")
+    until(lambda: began == ["a"])
+    again: list[str] = []
+    queue = open_queue(again.append)
+    until(lambda: again == ["a"])
+    assert queue.given_up(["a"]) == set()
+
+
+def test_a_job_that_the_queue_gave_up_fails(
+    storage: Storage, repository: Repository, open_queue: OpenQueue
+) -> None:
+    add(repository, "a", "b")
+
+    def broken(job_id: str) -> None:
+        raise RuntimeError(job_id)
+
+    queue = open_queue(broken)
+    queue.submit("a")
+    until(lambda: queue.given_up(["a", "b"]) == {"a"})
+    recovery.requeue(storage, repository, queue)
+    row = repository.get("a")
+    assert row is not None
+    assert row.state == "failed"
+    assert row.error is not None
+    assert row.error["type"] == "/problems/internal"
+    assert [row.id for row in repository.live()] == ["b"]
