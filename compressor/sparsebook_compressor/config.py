@@ -33,8 +33,8 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-Density = Annotated[float, Field(ge=0.0, le=1.0, strict=False, allow_inf_nan=False)]
-Threshold = Annotated[float, Field(ge=0.0, strict=False, allow_inf_nan=False)]
+Density = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Threshold = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Bits = Annotated[int, Field(ge=1, le=8)]
 
 
