@@ -21,6 +21,8 @@ _BEGINS: dict[Stage, float] = {
     "verify": 0.9,
 }
 _WEIGHTS_BEGIN, _WEIGHTS_END = 0.2, 0.8
+# How far one weight is when a stage of it begins.
+_WITHIN_WEIGHT: dict[Stage, float] = {"prune": 0.0, "share": 0.25, "encode": 0.6, "pack": 0.95}
 
 
 class Clock:
@@ -32,13 +34,13 @@ class Clock:
         self._seconds: dict[Stage, float] = {}
         self._peaks: dict[Stage, int] = {}
         self._weight: str | None = None
+        self._begins = self._ends = 0.0
         self._fraction = 0.0
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
         """Time a stage; a stage may run several times."""
-        if self._weight is None:
-            self._fraction = max(self._fraction, _BEGINS[stage])
+        self._fraction = max(self._fraction, self._at(stage))
         self._tell(stage)
         began = time.perf_counter()
         try:
@@ -47,10 +49,14 @@ class Clock:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
             self._peaks[stage] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    def weight(self, name: str | None, share: float) -> None:
-        """Say which weight is worked on, and which share of all elements is done; None when all are."""
-        self._weight = name
-        self._fraction = _WEIGHTS_BEGIN + (_WEIGHTS_END - _WEIGHTS_BEGIN) * share
+    @contextmanager
+    def weight(self, name: str, begins: float, ends: float) -> Iterator[None]:
+        """Say which weight is worked on, and which shares of all elements are done before and after it."""
+        self._weight, self._begins, self._ends = name, begins, ends
+        try:
+            yield
+        finally:
+            self._weight = None
 
     def costs(self) -> tuple[StageCost, ...]:
         """Seconds and peak resident bytes of every stage that ran, in the order of the flow."""
@@ -59,6 +65,12 @@ class Clock:
             for stage in STAGES
             if stage in self._seconds
         )
+
+    def _at(self, stage: Stage) -> float:
+        if self._weight is None:
+            return _BEGINS[stage]
+        done = self._begins + (self._ends - self._begins) * _WITHIN_WEIGHT.get(stage, 0.0)
+        return _WEIGHTS_BEGIN + (_WEIGHTS_END - _WEIGHTS_BEGIN) * done
 
     def _tell(self, stage: Stage) -> None:
         if self._listener is not None:

@@ -107,6 +107,17 @@ class Config(_Section):
             raise BadValue(f"config: not JSON: {error}") from error
         return cls.parse(raw)
 
+    def as_given(self) -> dict[str, Any]:
+        """JSON data that gives the same result again: what was set, and the choices that everybody wants to see.
+
+        Not all defaults: a preset chooses what was not set, and would take a written-out default for the caller's wish.
+
+        >>> Config.parse({"seed": 7}).as_given()
+        {'preset': 'safe', 'output': 'operator', 'seed': 7}
+        """
+        always = {"preset": self.preset, "output": self.output, "seed": self.seed}
+        return {**always, **self.model_dump(mode="json", exclude_unset=True)}
+
 
 def _refuse_later(raw: dict[str, Any]) -> None:
     flat: dict[str, Any] = dict(raw)

@@ -13,6 +13,7 @@ from sparsebook_compressor.coding import Coded, code
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight, survey
+from sparsebook_compressor.payload import CodedWeight
 from sparsebook_compressor.plan import Plan, PlanRow, make_plan, require_work
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.report import Fidelity, Report
@@ -115,30 +116,40 @@ def _work(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: 
     finished = 0
     for row in plan.rows:
         weight = weights[row.name]
-        clock.weight(row.name, finished / total)
-        if shared_cut is None or row.threshold is not None:
-            cut = _cut(weight, row, clock)
-        else:
-            cut, shared_cut = shared_cut, behind(shared_cut, weight.read())
-        result, values, payload = code(weight, row, cut, plan.seed, clock)
+        with clock.weight(row.name, finished / total, (finished + row.elements) / total):
+            if shared_cut is None or row.threshold is not None:
+                cut = _cut(weight, row, clock)
+            else:
+                cut, shared_cut = shared_cut, behind(shared_cut, weight.read())
+            result, values, payload = code(weight, row, cut, plan.seed, clock)
+            if len(payload) < weight.stored_bytes:
+                with clock.stage("pack"):
+                    size = _replace(surgeon, weight, result, values, payload, config)
+                coded.append(result.stored_as(size))
+            else:
+                reason = f"its payload ({len(payload)} bytes) would not be smaller"
+                kept.append(Kept(weight.name, weight.shape, weight.stored_bytes, reason))
         finished += row.elements
-        if len(payload) >= weight.stored_bytes:
-            reason = f"its payload ({len(payload)} bytes) would not be smaller"
-            kept.append(Kept(weight.name, weight.shape, weight.stored_bytes, reason))
-            continue
-        with clock.stage("pack"):
-            match config.output:
-                case "operator":
-                    size = operator.replace(
-                        surgeon, weight, payload, result.facts.nonzeros / row.elements
-                    )
-                case "portable":
-                    size = portable.replace(surgeon, weight, values)
-                case "dense":
-                    size = dense.replace(surgeon, weight, values)
-        coded.append(result.stored_as(size))
-    clock.weight(None, 1.0)
     return Done(tuple(coded), tuple(kept))
+
+
+def _replace(
+    surgeon: Surgeon,
+    weight: Weight,
+    result: Coded,
+    values: CodedWeight,
+    payload: bytes,
+    config: Config,
+) -> int:
+    """Put what became of a weight in its place; the bytes that it takes."""
+    match config.output:
+        case "operator":
+            density = result.facts.nonzeros / result.row.elements
+            return operator.replace(surgeon, weight, payload, density)
+        case "portable":
+            return portable.replace(surgeon, weight, values)
+        case "dense":
+            return dense.replace(surgeon, weight, values)
 
 
 def _cut(weight: Weight, row: PlanRow, clock: Clock) -> Cut:

@@ -48,7 +48,7 @@ def summarise(
         artifact=artifact,
         ratio=source.bytes / artifact.bytes,
         output=config.output,
-        config=config.model_dump(mode="json"),
+        config=config.as_given(),
         seed=plan.seed,
         weights=tuple(_row(coded) for coded in done.coded),
         kept=tuple(KeptRow(kept.name, kept.shape, kept.bytes, kept.reason) for kept in done.kept),

@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from sparsebook_compressor import admit, pack
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, ExternalDataMissing, SparsebookError
-from sparsebook_service.configs import as_given
 from sparsebook_service.jobs.schemas import Job, ResultFile
 from sparsebook_service.names import Tree, fault
 from sparsebook_service.schemas import Problem
@@ -95,7 +94,7 @@ class Client:
             InputError: the model is not ONNX, or its external data is not beside it.
         """
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        text = json.dumps(as_given(config or Config()))
+        text = json.dumps((config or Config()).as_given())
         with contextlib.ExitStack() as stack:
             files: list[tuple[str, tuple[str | None, IO[bytes] | str, str]]] = [
                 ("config", (None, text, "application/json")),

@@ -17,7 +17,6 @@ from starlette.requests import Request
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, NotOnnx, StorageFull, TooLarge
 from sparsebook_service import multipart
-from sparsebook_service.configs import as_given
 from sparsebook_service.errors import DigestMismatch, UnsupportedMediaType
 from sparsebook_service.jobs import keys
 from sparsebook_service.names import Tree, model_name
@@ -60,7 +59,7 @@ class Upload:
     def fingerprint(self, config: Config) -> str:
         """A digest of what is asked for: the same for the same files and config, however they were sent."""
         content: dict[str, Any] = {
-            "config": as_given(config),
+            "config": config.as_given(),
             "model": [self.model.name, self.model.sha256],
             "data": self.data.sha256 if self.data else None,
             "external": sorted([part.name, part.sha256] for part in self.external),

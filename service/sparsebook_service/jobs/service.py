@@ -12,7 +12,6 @@ import structlog
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service import problems
-from sparsebook_service.configs import as_given
 from sparsebook_service.errors import Cancelled, IdempotencyConflict, NoResult, UnknownJob
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
@@ -83,7 +82,7 @@ class Jobs:
         fingerprint = upload.fingerprint(config)
         row = self._repository.add(
             job_id,
-            config=as_given(config),
+            config=config.as_given(),
             upload=upload.plain(),
             fingerprint=fingerprint,
             idempotency_key=key,

@@ -10,7 +10,6 @@ from sparsebook_compressor.report import (
     OutputFidelity,
     Report,
 )
-from sparsebook_service.configs import as_given
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Limits, MadeFile, Order, Stopped
@@ -92,7 +91,7 @@ def test_fingerprints() -> None:
 
 def test_a_config_keeps_what_was_given() -> None:
     given = {"share": {"init": "linear"}, "weights": {"w*": {"bits": 4}}}
-    kept = as_given(Config.parse(given))
+    kept = Config.parse(given).as_given()
     assert kept == {"preset": "safe", "output": "operator", "seed": 0, **given}
     assert Config.parse(kept).share.model_fields_set == {"init"}
 
