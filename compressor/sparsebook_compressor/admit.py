@@ -1,5 +1,6 @@
 """Admission: bytes of a file to a checked ModelProto. External data and large weights stay where they are."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -39,6 +40,7 @@ def load(path: Path) -> ModelProto:
         ) from error
     if not model.HasField("graph") or not model.ir_version or not model.opset_import:
         raise NotOnnx(f"{path.name}: no ONNX model in it (no graph, IR version or opset)")
+    _check_text(model, path.name)
     _check(model, path.name)
     return model
 
@@ -49,9 +51,43 @@ def opset(model: ModelProto | FunctionProto) -> int:
     return max(versions, default=0)
 
 
+def _check_text(model: ModelProto, name: str) -> None:
+    """Names are UTF-8; protobuf hands out bytes where they are not."""
+    for text in _texts(model):
+        if not isinstance(text, str):
+            raise InvalidGraph(f"{name}: a name in the graph is not UTF-8 text: {str(text)[:40]}")
+
+
+def _texts(model: ModelProto) -> Iterator[object]:
+    yield model.graph.name
+    holders: list[ModelProto | FunctionProto] = [model, *model.functions]
+    for holder in holders:
+        yield from (entry.domain for entry in holder.opset_import)
+    for scope in scopes(model):
+        yield from scope.outputs
+        yield from scope.defined
+        for node in scope.body.node:
+            yield from (node.name, node.op_type, node.domain)
+            yield from node.input
+            for attribute in node.attribute:
+                yield attribute.name
+                yield from _tensor_texts(attribute.t)
+        if scope.graph is not None:
+            for tensor in scope.graph.initializer:
+                yield from _tensor_texts(tensor)
+
+
+def _tensor_texts(tensor: TensorProto) -> Iterator[object]:
+    yield tensor.name
+    for entry in tensor.external_data:
+        yield from (entry.key, entry.value)
+
+
 def _check(model: ModelProto, name: str) -> None:
     try:
         onnx.checker.check_model(_without_large_tensors(model))
+    except UnicodeDecodeError as error:
+        raise InvalidGraph(f"{name}: a text in the graph is not UTF-8") from error
     except onnx.checker.ValidationError as error:
         reason = str(error).strip().splitlines()[0]
         raise InvalidGraph(f"{name}: {reason}; onnx.checker.check_model shows it too") from error

@@ -1,14 +1,17 @@
 """What a model is run on to measure it: samples that were given, or synthetic ones that its graph accepts."""
 
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
-from sparsebook_compressor.errors import BadData, InputError
+from sparsebook_compressor.errors import BadData
 
 Array = npt.NDArray[np.generic]
 Feed = dict[str, Array]
@@ -18,24 +21,38 @@ SYNTHETIC_SIZES = (32, 64, 224, 256, 512, 48, 16, 128, 8, 1)
 SYNTHETIC_SAMPLES = 8
 MOST_SAMPLES = 256
 _TEST_SHARE = 10
+# What NumPy, zipfile and zlib raise for files that are damaged, encrypted, pickled, of another kind or larger than memory.
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """An input of the graph; None stands for a free dimension, which may have a name in `symbols`."""
+    """An input of the graph.
+
+    Attributes:
+        name: of the input.
+        dtype: None where it is no tensor of numbers: a sequence, strings.
+        dims: None stands for a free dimension, which may have a name in `symbols`.
+    """
 
     name: str
-    dtype: np.dtype[np.generic]
+    dtype: np.dtype[np.generic] | None
     dims: tuple[int | None, ...]
     symbols: tuple[str, ...]
 
 
 def input_specs(model: ModelProto) -> tuple[InputSpec, ...]:
-    """The graph's inputs that are not initializers.
-
-    Raises:
-        InputError: an input that is no tensor of numbers (a sequence, strings).
-    """
+    """The graph's inputs that are not initializers."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return tuple(_spec(value) for value in model.graph.input if value.name not in constants)
 
@@ -72,11 +89,16 @@ def given(path: Path, specs: tuple[InputSpec, ...], seed: int) -> list[Feed]:
     Raises:
         BadData: not an .npz, an input missing, a wrong shape or dtype, NaN, or no samples.
     """
+    unfit = next((spec.name for spec in specs if spec.dtype is None), None)
+    if unfit is not None:
+        raise BadData(
+            f"{path.name}: the input {unfit!r} is no tensor of numbers; leave the data out"
+        )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, _archive(stream) as file:
             prefix = "test_" if any(f"test_{spec.name}" in file for spec in specs) else ""
             arrays = {spec.name: _array(file, prefix, spec, path.name) for spec in specs}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         raise BadData(f"{path.name}: not a readable .npz of plain arrays: {error}") from error
     counts = {len(array) for array in arrays.values()}
     if len(counts) != 1 or 0 in counts:
@@ -94,17 +116,24 @@ def given(path: Path, specs: tuple[InputSpec, ...], seed: int) -> list[Feed]:
     ]
 
 
+def _archive(stream: BinaryIO) -> "np.lib.npyio.NpzFile":
+    file = np.load(stream, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError("it is a single array: save it by name with numpy.savez")
+    return file
+
+
 def _spec(value: ValueInfoProto) -> InputSpec:
     kind = value.type.WhichOneof("value")
     element = value.type.tensor_type.elem_type
-    if kind != "tensor_type" or element in (TensorProto.STRING, TensorProto.UNDEFINED):
-        raise InputError(f"input {value.name!r} is no tensor of numbers")
+    numbers = kind == "tensor_type" and element not in (TensorProto.STRING, TensorProto.UNDEFINED)
     dims = tuple(
         dim.dim_value if dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0 else None
         for dim in value.type.tensor_type.shape.dim
     )
     symbols = tuple(dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    return InputSpec(value.name, helper.tensor_dtype_to_np_dtype(element), dims, symbols)
+    dtype = helper.tensor_dtype_to_np_dtype(element) if numbers else None
+    return InputSpec(value.name, dtype, dims, symbols)
 
 
 def _shape(spec: InputSpec, batch: set[str], size: int) -> tuple[int, ...]:
@@ -116,6 +145,7 @@ def _shape(spec: InputSpec, batch: set[str], size: int) -> tuple[int, ...]:
 
 
 def _values(spec: InputSpec, shape: tuple[int, ...], rows: int, rng: np.random.Generator) -> Array:
+    assert spec.dtype is not None
     if spec.dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(spec.dtype)
     if spec.dtype.kind in "iu":
@@ -130,7 +160,10 @@ def _array(file: "np.lib.npyio.NpzFile", prefix: str, spec: InputSpec, name: str
     if key not in file:
         found = ", ".join(sorted(file.files)) or "nothing"
         raise BadData(f"{name}: no array {key!r} for the input {spec.name!r}; found {found}")
-    array: Array = file[key]
+    array: Array | bytes = file[key]
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{key!r} is no array")
+    assert spec.dtype is not None
     if array.dtype.kind != spec.dtype.kind and not {array.dtype.kind, spec.dtype.kind} <= {
         "i",
         "u",
@@ -139,19 +172,27 @@ def _array(file: "np.lib.npyio.NpzFile", prefix: str, spec: InputSpec, name: str
             f"{name}: array {key!r} is {array.dtype}, the input takes {spec.dtype}; convert it before"
         )
     fixed = spec.dims if array.ndim == len(spec.dims) + 1 else spec.dims[1:]
-    shape = array.shape[1:] if array.ndim else ()
+    shape = array.shape[1:]
     head = spec.dims[0] if spec.dims and array.ndim == len(spec.dims) else None
     fits = len(shape) == len(fixed) and all(
         dim is None or dim == found for dim, found in zip(fixed, shape, strict=True)
     )
-    if not fits or head not in (None, 1):
+    if not array.ndim or not fits or head not in (None, 1):
         wants = "x".join("?" if dim is None else str(dim) for dim in spec.dims)
         raise BadData(
             f"{name}: array {key!r} has shape {array.shape}, the input takes {wants} a sample"
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadData(f"{name}: array {key!r} holds NaN or infinity")
-    return array.astype(spec.dtype, copy=False)
+    with np.errstate(over="ignore"):
+        converted = array.astype(spec.dtype, copy=False)
+    if not np.isfinite(converted).all() or (
+        array.dtype.kind in "iu" and (converted != array).any()
+    ):
+        raise BadData(
+            f"{name}: array {key!r} has values that {spec.dtype}, the input's dtype, cannot hold"
+        )
+    return converted
 
 
 def _sample(array: Array, spec: InputSpec, index: int) -> Array:

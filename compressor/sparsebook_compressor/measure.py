@@ -17,6 +17,7 @@ from sparsebook_compressor.report import Fidelity, OutputFidelity
 
 Array = npt.NDArray[np.generic]
 F64 = npt.NDArray[np.float64]
+_WORST = float(np.finfo(np.float32).max)
 
 
 class CannotRun(Exception):
@@ -90,6 +91,9 @@ def _run_original(
     seed: int,
     folder: Path,
 ) -> Reference:
+    unfit = next((spec.name for spec in specs if spec.dtype is None), None)
+    if unfit is not None:
+        raise CannotRun(f"the input {unfit!r} is no tensor of numbers")
     try:
         running = session(model)
     except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
@@ -98,13 +102,15 @@ def _run_original(
     failure = ""
     candidates = [given] if given is not None else _synthetic_candidates(specs, rows, seed)
     for feeds in candidates:
-        try:
-            for index, feed in enumerate(feeds):
-                _save(folder, index, running.run(None, feed))
-        except Exception as error:  # the next size may suit; the last reason is reported
-            failure = _first_line(error)
-            continue
-        return Reference(folder, feeds, names)
+        for index, feed in enumerate(feeds):
+            try:
+                outputs = running.run(None, feed)
+            except Exception as error:  # the next size may suit; the last reason is reported
+                failure = _first_line(error)
+                break
+            _save(folder, index, outputs)
+        else:
+            return Reference(folder, feeds, names)
     raise CannotRun(
         f"the original does not run on {'the data' if given else 'synthetic inputs'}: {failure}"
     )
@@ -157,7 +163,8 @@ class _Comparison:
             expected, found = expected[common], found[common]
         a, b = expected.astype(np.float64), found.astype(np.float64)
         finite = np.isfinite(a)
-        same = np.where(finite, b, 0.0)
+        # NaN or infinity in the place of a number counts as the largest one, so that the report stays JSON.
+        same = np.where(finite, np.nan_to_num(b, nan=_WORST, posinf=_WORST, neginf=-_WORST), 0.0)
         a = np.where(finite, a, 0.0)
         difference = a - same
         self.elements += a.size
