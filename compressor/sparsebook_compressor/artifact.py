@@ -173,6 +173,8 @@ def _byte_tensors(scope: Scope) -> Iterator[tuple[str, TensorProto, NodeProto | 
             if tensor.data_type == TensorProto.UINT8:
                 yield tensor.name, tensor, None
     for node in scope.body.node:
+        if node.op_type != "Constant":
+            continue
         for attribute in node.attribute:
             if (
                 attribute.type == AttributeProto.TENSOR

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def fresh_folder(out: Path) -> Iterator[Path]:
         BadValue: `out` exists and is not an empty folder.
         StorageFull: no room left on the disk.
     """
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - Path has no way to take out ".." without following links
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadValue(f"{out}: exists and is not empty; choose another folder or remove it first")
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
@@ -94,9 +96,17 @@ def sha256(path: Path) -> str:
 
 def source_facts(path: Path, model: ModelProto) -> FileFacts:
     """Name, bytes and hash of a model that was handed in; its external files count, each once."""
-    files = [path.parent / name for name in external_files(model)]
-    extra = sum(file.stat().st_size for file in files if file.is_file())
+    extra = sum(_bytes_of(path.parent / name) for name in external_files(model))
     return FileFacts(path.name, path.stat().st_size + extra, sha256(path))
+
+
+def _bytes_of(file: Path) -> int:
+    """The file's size; 0 where there is none, or none can be: who reads from it says so."""
+    try:
+        facts = file.stat()
+    except (OSError, ValueError):
+        return 0
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
 
 
 def external_files(model: ModelProto) -> list[str]:

@@ -26,7 +26,7 @@ from sparsebook_compressor.stages.prune import (
     cut_by_rank,
     survivors_of,
 )
-from sparsebook_compressor.summary import Done, summarise
+from sparsebook_compressor.summary import Done, require_gain, summarise
 
 
 def compress(
@@ -73,6 +73,7 @@ def compress(
             require_work(plan, model.name)
         surgeon = Surgeon(parsed)
         done = _work(surgeon, view, plan, config, clock)
+        require_gain(done, model.name)
         with clock.stage("pack"):
             surgeon.finish()
             pack.write_model(parsed, folder, model)
@@ -122,15 +123,24 @@ def _work(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: 
             else:
                 cut, shared_cut = shared_cut, behind(shared_cut, weight.read())
             result, values, payload = code(weight, row, cut, plan.seed, clock)
-            if len(payload) < weight.stored_bytes:
+            expected = _expected_bytes(result, payload, config)
+            if expected < weight.stored_bytes:
                 with clock.stage("pack"):
                     size = _replace(surgeon, weight, result, values, payload, config)
                 coded.append(result.stored_as(size))
             else:
-                reason = f"its payload ({len(payload)} bytes) would not be smaller"
+                reason = f"what it becomes ({expected} bytes) would not be smaller"
                 kept.append(Kept(weight.name, weight.shape, weight.stored_bytes, reason))
         finished += row.elements
     return Done(tuple(coded), tuple(kept))
+
+
+def _expected_bytes(result: Coded, payload: bytes, config: Config) -> int:
+    """What a weight would take in the artifact, all but exact; in the dense output, in the operator's."""
+    if config.output == "portable":
+        facts, row = result.facts, result.row
+        return portable.expected_bytes(row.elements, facts.nonzeros, result.centroids)
+    return len(payload)
 
 
 def _replace(

@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from sparsebook_compressor.coding import Coded
 from sparsebook_compressor.config import Config
+from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.graph.tensors import NAMES
 from sparsebook_compressor.graph.view import Kept
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
@@ -31,6 +32,20 @@ class Done:
 
     coded: tuple[Coded, ...]
     kept: tuple[Kept, ...]
+
+
+def require_gain(done: Done, name: str) -> None:
+    """Refuse a model of which no weight came out smaller.
+
+    Raises:
+        NothingToCompress: naming the model and the weight that came nearest.
+    """
+    if done.coded:
+        return
+    largest = max(done.kept, key=lambda kept: kept.bytes)
+    raise NothingToCompress(
+        f"{name}: no weight would be smaller; of {largest.name!r} ({largest.bytes} bytes), {largest.reason}"
+    )
 
 
 def summarise(

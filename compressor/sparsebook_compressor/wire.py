@@ -9,6 +9,7 @@ and turns each large raw_data into an external-data entry that points into the m
 """
 
 import mmap
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Final
 
 from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
-# The location of external data that lies in the model's own file; no file can have this name.
-OWN_FILE: Final = "\0own file"
+# The location of external data that lies in the model's own file: no file can have this name, and no model can know it.
+OWN_FILE: Final = f"\0own file {secrets.token_hex(16)}"
 # Smaller tensors are parsed as they are.
 LARGE: Final = 1 << 16
 

@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from onnx import SparseTensorProto, TensorProto
+from onnx import SparseTensorProto, TensorProto, helper
 
 from sparsebook_compressor.errors import (
     ExternalDataMissing,
@@ -33,6 +33,8 @@ NAMES: dict[int, str] = {
     TensorProto.FLOAT16: "float16",
     TensorProto.BFLOAT16: "bfloat16",
 }
+# Dtypes of which several elements share a byte.
+_PACKED_BITS = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
 _CHUNK = 1 << 22
 
 
@@ -162,12 +164,12 @@ def external_file(tensor: TensorProto, source: Path) -> tuple[Path, int, int | N
             f"weight {tensor.name!r}: external data {location!r} must be a file in the model's folder"
         )
     file = source.parent.joinpath(*path.parts)
-    for step in [file, *file.parents[: len(path.parts) - 1]]:
-        if step.is_symlink():
-            raise ExternalDataOutside(
-                f"weight {tensor.name!r}: external data {location!r} is a symbolic link"
-            )
     try:
+        for step in [file, *file.parents[: len(path.parts) - 1]]:
+            if step.is_symlink():
+                raise ExternalDataOutside(
+                    f"weight {tensor.name!r}: external data {location!r} is a symbolic link"
+                )
         facts = os.lstat(file)
     except OSError as error:
         raise ExternalDataMissing(
@@ -193,8 +195,26 @@ def external_bytes(tensor: TensorProto, source: Path) -> npt.NDArray[np.uint8]:
     """External data of any dtype as it stands, uint8[bytes]. Errors as `read_stored`."""
     file, offset, length = external_file(tensor, source)
     if length is None:
-        length = file.stat().st_size - offset
+        length = _declared_bytes(tensor)
     return _map(tensor, length, np.dtype(np.uint8), file, offset)
+
+
+def _declared_bytes(tensor: TensorProto) -> int:
+    """Bytes of a tensor by its dimensions and dtype.
+
+    Raises:
+        InvalidGraph: a dtype that ONNX does not have.
+    """
+    try:
+        name = TensorProto.DataType.Name(tensor.data_type)
+        bits = (
+            _PACKED_BITS.get(name) or 8 * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        )
+    except (KeyError, ValueError) as error:
+        raise InvalidGraph(
+            f"tensor {tensor.name!r}: unknown data type {tensor.data_type}"
+        ) from error
+    return (elements_of(tensor) * bits + 7) // 8
 
 
 def _read_external(
