@@ -27,7 +27,6 @@ class SparsebookError(Exception):
     """Base of all errors that Sparsebook raises on purpose."""
 
     problem: ClassVar[str] = "internal"
-    title: ClassVar[str] = "Something went wrong inside Sparsebook"
 
 
 class InputError(SparsebookError):
@@ -38,77 +37,66 @@ class NotOnnx(InputError):
     """The bytes are not an ONNX model."""
 
     problem = "not-onnx"
-    title = "Not an ONNX file"
 
 
 class InvalidGraph(InputError):
     """The file is ONNX, its graph is not valid."""
 
     problem = "invalid-graph"
-    title = "The graph is not valid ONNX"
 
 
 class ExternalDataMissing(InputError):
     """A file with a weight's bytes is missing or too short."""
 
     problem = "external-data-missing"
-    title = "External data is missing"
 
 
 class ExternalDataOutside(InputError):
     """A weight's file is outside the model's folder, or a link."""
 
     problem = "external-data-outside"
-    title = "External data lies outside the model's folder"
 
 
 class NotFinite(InputError):
     """A weight holds NaN or infinity."""
 
     problem = "not-finite"
-    title = "A weight is not finite"
 
 
 class NothingToCompress(InputError):
     """The model has no weight that could be compressed."""
 
     problem = "nothing-to-compress"
-    title = "Nothing to compress"
 
 
 class UnknownOption(InputError):
     """A config key that this version does not have."""
 
     problem = "unknown-option"
-    title = "Unknown option"
 
 
 class BadValue(InputError):
     """A config value out of its range."""
 
     problem = "bad-value"
-    title = "A value is not allowed"
 
 
 class BadData(InputError):
     """The data file does not fit the model's inputs."""
 
     problem = "bad-data"
-    title = "The data does not fit the model"
 
 
 class TooLarge(InputError):
     """More than a limit allows."""
 
     problem = "too-large"
-    title = "Too large"
 
 
 class PayloadError(InputError):
     """The bytes of an encoded weight break docs/format.md; `rule` is the id of section 5."""
 
     problem = "invalid-graph"
-    title = "A payload is damaged"
 
     def __init__(self, rule: str, detail: str) -> None:
         """Build the message `payload: <rule>: <detail>` that every decoder gives."""
@@ -120,7 +108,6 @@ class StorageFull(SparsebookError):
     """No room left on the disk."""
 
     problem = "storage-full"
-    title = "The storage is full"
 
 
 class InternalError(SparsebookError):

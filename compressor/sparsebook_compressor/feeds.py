@@ -1,5 +1,6 @@
 """What a model is run on to measure it: samples that were given, or synthetic ones that its graph accepts."""
 
+import math
 import struct
 import zipfile
 import zlib
@@ -19,6 +20,8 @@ Feed = dict[str, Array]
 # Sizes to try for free dimensions other than the batch, until the original model runs.
 SYNTHETIC_SIZES = (32, 64, 224, 256, 512, 48, 16, 128, 8, 1)
 SYNTHETIC_SAMPLES = 8
+# Elements of one synthetic input: what a real sample of any model tried stays a hundred times below.
+MOST_ELEMENTS = 1 << 26
 MOST_SAMPLES = 256
 _TEST_SHARE = 10
 # What NumPy, zipfile and zlib raise for files that are damaged, encrypted, pickled, of another kind or larger than memory.
@@ -68,10 +71,15 @@ def synthetic(
         rows: exclusive bound of integers, the smallest table they may look up.
         seed: for all values.
         samples: how many feeds.
+
+    Returns:
+        The feeds; none where an input would have more than `MOST_ELEMENTS` elements.
     """
     rng = np.random.default_rng(seed)
     batch = {spec.symbols[0] for spec in specs if spec.dims and spec.symbols[0]}
     shapes = {spec.name: _shape(spec, batch, size) for spec in specs}
+    if any(math.prod(shape) > MOST_ELEMENTS for shape in shapes.values()):
+        return []
     return [
         {spec.name: _values(spec, shapes[spec.name], rows, rng) for spec in specs}
         for _ in range(samples)

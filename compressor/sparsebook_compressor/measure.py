@@ -3,7 +3,9 @@
 The two sessions never live at the same time: the original's outputs wait in a temporary folder.
 """
 
+import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from sparsebook_compressor.errors import InternalError
+from sparsebook_compressor.errors import BadData, InternalError
 from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, synthetic
 from sparsebook_compressor.report import Fidelity, OutputFidelity
 
@@ -66,6 +68,7 @@ def fidelity(
         library: the operator library, which an artifact with operators needs.
 
     Raises:
+        BadData: the original does not run on the samples given.
         InternalError: the original runs and the artifact does not.
     """
     kind = "synthetic" if given is None else "given"
@@ -99,9 +102,9 @@ def _run_original(
     except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
         raise CannotRun(f"ONNX Runtime does not load the original: {_first_line(error)}") from error
     names = [output.name for output in running.get_outputs()]
-    failure = ""
-    candidates = [given] if given is not None else _synthetic_candidates(specs, rows, seed)
-    for feeds in candidates:
+    failure = "its inputs are too large to make up"
+    candidates = iter([given]) if given is not None else _synthetic_candidates(specs, rows, seed)
+    for feeds in filter(None, candidates):
         for index, feed in enumerate(feeds):
             try:
                 outputs = running.run(None, feed)
@@ -111,14 +114,16 @@ def _run_original(
             _save(folder, index, outputs)
         else:
             return Reference(folder, feeds, names)
-    raise CannotRun(
-        f"the original does not run on {'the data' if given else 'synthetic inputs'}: {failure}"
-    )
+    if given is not None:
+        raise BadData(f"the model does not run on the data: {failure}")
+    raise CannotRun(f"the original does not run on synthetic inputs: {failure}")
 
 
-def _synthetic_candidates(specs: tuple[InputSpec, ...], rows: int, seed: int) -> list[list[Feed]]:
+def _synthetic_candidates(
+    specs: tuple[InputSpec, ...], rows: int, seed: int
+) -> Iterator[list[Feed]]:
     free = any(dim is None for spec in specs for dim in spec.dims[1:])
-    return [synthetic(specs, size, rows, seed) for size in (SYNTHETIC_SIZES if free else (1,))]
+    return (synthetic(specs, size, rows, seed) for size in (SYNTHETIC_SIZES if free else (1,)))
 
 
 def _run_artifact(
@@ -205,5 +210,6 @@ def _load(folder: Path, sample: int, number: int) -> Array | None:
 
 
 def _first_line(error: Exception) -> str:
+    """ONNX Runtime's reason in one line; its paths are of no use to the reader and stay out of reports."""
     lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    return re.sub(r"/[^\s:]*/", "", lines[0])[:300] if lines else type(error).__name__

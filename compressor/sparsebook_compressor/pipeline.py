@@ -47,7 +47,8 @@ def compress(
         out: the bundle folder, which must not exist or be empty; it appears whole or not at all.
         config: what to do; the preset `safe` by default.
         data: an .npz with samples on which the artifact is compared with the original; synthetic inputs otherwise.
-        operator_library: goes into the bundle and runs the artifact in verify, where the output is `operator`.
+        operator_library: goes into the bundle and runs the artifact in verify, where the output is `operator`;
+            without it such an artifact is not verified, and the report says so.
         platform: the library's platform, such as linux-x86_64.
         progress: is told about every stage and weight.
         verify: whether the artifact is run against the original.
@@ -80,8 +81,11 @@ def compress(
             del view, surgeon, parsed
             _add_library(folder, config, operator_library, platform)
         with clock.stage("verify"):
-            fidelity = Fidelity("none", 0, config.output, (), "verify was switched off")
-            if verify:
+            library = operator_library if config.output == "operator" else None
+            reason = _unverifiable(verify, config, library)
+            if reason is not None:
+                fidelity = Fidelity("none", 0, config.output, (), reason)
+            else:
                 fidelity = measure.fidelity(
                     model,
                     folder / pack.MODEL_NAME,
@@ -90,7 +94,7 @@ def compress(
                     rows=rows,
                     seed=config.seed,
                     output=config.output,
-                    library=operator_library if config.output == "operator" else None,
+                    library=library,
                 )
         artifact = pack.facts(folder)
         report = summarise(source, artifact, config, plan, done, fidelity, clock.costs())
@@ -100,6 +104,14 @@ def compress(
             folder, {"config": report.config, "input": origin, "versions": report.versions}
         )
     return report
+
+
+def _unverifiable(verify: bool, config: Config, library: Path | None) -> str | None:
+    if not verify:
+        return "verify was switched off"
+    if config.output == "operator" and library is None:
+        return "no operator library was given to run the artifact with"
+    return None
 
 
 def _smallest_table(view: GraphView) -> int:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 
 from sparsebook_compressor.config import Codec, Config, WeightOverride
-from sparsebook_compressor.errors import NothingToCompress
+from sparsebook_compressor.errors import BadValue, NothingToCompress
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight
 from sparsebook_compressor.presets import preset
 from sparsebook_compressor.setting import Setting
@@ -90,9 +90,11 @@ def make_plan(view: GraphView, config: Config) -> Plan:
     """Decide for every weight: the preset's rule, then the overrides whose glob matches, later ones over earlier.
 
     Raises:
+        BadValue: a glob that matches nothing.
         NotFinite: a weight that the preset's rule looks at holds NaN or infinity.
         InvalidGraph, ExternalDataMissing, ExternalDataOutside: a weight's bytes cannot be read.
     """
+    _require_matches(view, config)
     rows: list[PlanRow] = []
     kept = list(view.kept)
     for weight in view.weights:
@@ -106,6 +108,23 @@ def make_plan(view: GraphView, config: Config) -> Plan:
             continue
         rows.append(_row(weight, setting, override, config))
     return Plan(config.prune.scope, config.seed, tuple(rows), tuple(kept))
+
+
+def _require_matches(view: GraphView, config: Config) -> None:
+    """A glob that matches nothing is a slip of the pen, not a wish."""
+    names = [weight.name for weight in view.weights]
+    known = names + [kept.name for kept in view.kept]
+    for glob in config.weights if names else ():
+        if not any(matches(glob, name) for name in known):
+            raise BadValue(
+                f"config weights.{glob}: no weight has such a name; there are {', '.join(names[:5])}"
+                f"{' and more' if len(names) > 5 else ''} (sparsebook inspect lists all)"
+            )
+
+
+def matches(glob: str, name: str) -> bool:
+    """Whether a glob of the config means a weight: by its very name, or as a case-sensitive pattern."""
+    return glob == name or fnmatch.fnmatchcase(name, glob)
 
 
 def require_work(plan: Plan, name: str) -> None:
@@ -127,7 +146,7 @@ def _override(name: str, config: Config) -> WeightOverride:
     """All matching overrides laid over each other in the order in which they are written."""
     merged: dict[str, object] = {}
     for glob, override in config.weights.items():
-        if glob == name or fnmatch.fnmatchcase(name, glob):
+        if matches(glob, name):
             given = override.model_dump(exclude_unset=True)
             if "density" in given or "threshold" in given:
                 merged.pop("density", None)

@@ -42,7 +42,7 @@ def safe(
     """The cheapest setting within the error that is allowed, or why there is none.
 
     Args:
-        weight: float32, finite; beyond 65,536 elements an evenly spaced sample stands for it.
+        weight: float32, finite; beyond 131,071 elements an evenly spaced sample stands for it.
         channel_axis: the axis of its output channels.
         role: of the weight.
         share: what it sets explicitly is kept to; the rest is chosen.

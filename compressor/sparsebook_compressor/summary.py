@@ -92,7 +92,8 @@ def _row(coded: Coded) -> WeightRow:
     facts, row = coded.facts, coded.row
     dense = facts.layout == LAYOUT_DENSE
     # The paper's rate before Huffman: every symbol at its full width, the codebook as it is stored.
-    plain = facts.symbols * (row.bits + facts.gap_bits) / 8 + facts.bytes_codebook
+    bits = max(1, coded.centroids.bit_length())
+    plain = facts.symbols * (bits + facts.gap_bits) / 8 + facts.bytes_codebook
     squared = coded.squared_error / coded.squared_norm if coded.squared_norm else 0.0
     return WeightRow(
         name=row.name,
@@ -102,7 +103,7 @@ def _row(coded: Coded) -> WeightRow:
         elements=row.elements,
         density=facts.nonzeros / row.elements,
         layout="dense" if dense else "gaps",
-        code_bits=row.bits,
+        code_bits=bits,
         code_bits_huffman=facts.code_bits_huffman,
         gap_bits=facts.gap_bits,
         gap_bits_huffman=facts.gap_bits_huffman,

@@ -31,6 +31,7 @@ PLACEMENTS: Final[dict[Placement, tuple[float, float]]] = {
 }
 _SAMPLE = 1 << 16
 _INTERVALS = 4096
+_BLOCK = 1 << 20
 # Values an interval needs for its density and importance to mean something.
 _PER_INTERVAL = 4
 # A channel below a thousandth of the others' norm is dead: nothing depends on it.
@@ -52,7 +53,7 @@ class Sample:
 
 
 def sample(weight: F32, channel_axis: int) -> Sample | None:
-    """At most 65,536 elements of a weight, evenly spaced; None where all are zero.
+    """Up to 131,071 elements of a weight, evenly spaced; None where all are zero.
 
     Args:
         weight: float32, at least two dimensions.
@@ -63,8 +64,7 @@ def sample(weight: F32, channel_axis: int) -> Sample | None:
         relative errors.
     """
     axis = channel_axis % weight.ndim
-    channels = np.moveaxis(weight, axis, 0)
-    norms = np.array([float(np.square(c, dtype=np.float64).sum()) for c in channels])
+    norms = _norms(weight, axis)
     live = norms > _DEAD**2 * norms.max(initial=0.0)
     if not live.any():
         return None
@@ -80,6 +80,19 @@ def sample(weight: F32, channel_axis: int) -> Sample | None:
     # The extremes bound the levels, so they belong to every sample.
     values[0], values[-1] = weight.min(), weight.max()
     return Sample(values, importance, len(values))
+
+
+def _norms(weight: F32, axis: int) -> F64:
+    """Sum of squares of every channel, float64[channels], a block of channels at a time."""
+    channels = np.moveaxis(weight, axis, 0)
+    step = max(1, _BLOCK // max(1, weight.size // len(channels)))
+    norms = np.empty(len(channels))
+    for begin in range(0, len(channels), step):
+        block = channels[begin : begin + step]
+        norms[begin : begin + step] = np.square(
+            block.reshape(len(block), -1), dtype=np.float64
+        ).sum(axis=1)
+    return norms
 
 
 def starting(start: Start, k: int, survivors: Callable[[], Sample | None]) -> Init | F64:
