@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.scale [--model alexnet|vgg16]
 
-Each row is a process of its own, so that its peak memory is its own. The bound is the zero-order entropy of the codes
+Each row is a process of its own, so that its peak memory is its own. The portable output needs no operator library. The bound is the zero-order entropy of the codes
 and of the mask of the artifact itself; with 30 Lloyd iterations (the paper's linear initialisation) and at convergence.
 """
 
@@ -27,6 +27,7 @@ from sparsebook_compressor.artifact import payloads
 
 PAPER_BYTES = {"alexnet": 6.9e6, "vgg16": 11.3e6}
 LLOYD = {"30 steps": 30, "converged": None}
+ROWS = (("operator", "30 steps"), ("operator", "converged"), ("portable", "30 steps"))
 SEED = 0
 
 
@@ -36,7 +37,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--model", choices=sorted(BUILDERS), action="append")
-    parser.add_argument("--child", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--child", nargs=3, metavar=("MODEL", "OUTPUT", "STEPS"), help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(measure(*arguments.child)))
@@ -44,14 +47,15 @@ def main() -> None:
     rows = []
     for name in arguments.model or sorted(BUILDERS):
         built(name)
-        for steps in LLOYD:
-            command = [sys.executable, "-m", "benchmarks.scale", "--child", name, steps]
+        for row in ROWS:
+            command = [sys.executable, "-m", "benchmarks.scale", "--child", name, *row]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             rows.append(json.loads(done.stdout))
     show(
         "Whole artifacts at the paper's densities and bits",
         (
             "model",
+            "output",
             "k-means",
             "bytes in",
             "bytes out",
@@ -79,38 +83,44 @@ def built(name: str) -> Path:
     return path
 
 
-def paper_config(name: str, iterations: int | None) -> Config:
+def paper_config(name: str, iterations: int | None, output: str) -> Config:
     """The paper's densities and bits, layer by layer."""
     weights = {
         f"{layer}.weight": {"density": density, "bits": bits}
         for layer, (density, bits) in PAPER[name].items()
     }
     return Config.parse(
-        {"preset": "paper", "weights": weights, "share": {"iterations": iterations}}
+        {
+            "preset": "paper",
+            "weights": weights,
+            "share": {"iterations": iterations},
+            "output": output,
+        }
     )
 
 
-def measure(name: str, steps: str) -> dict[str, Any]:
+def measure(name: str, output: str, steps: str) -> dict[str, Any]:
     """Compress one model in this process."""
     path = built(name)
-    config = paper_config(name, LLOYD[steps])
+    config = paper_config(name, LLOYD[steps], output)
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         out = Path(folder) / "bundle"
         began = time.perf_counter()
         report = compress(path, out, config, verify=False)
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        bound = entropy_bound(out / "model.onnx")
+        bound = entropy_bound(out / "model.onnx") if output == "operator" else None
     error = sum((row.relative_error**2) * row.bytes_before for row in report.weights)
     return {
         "model": name,
+        "output": output,
         "k_means": steps,
         "bytes_in": report.input.bytes,
         "bytes_out": report.artifact.bytes,
         "ratio": report.ratio,
         "paper_bytes": PAPER_BYTES[name],
         "bound_bytes": bound,
-        "over_bound": report.artifact.bytes / bound - 1,
+        "over_bound": None if bound is None else report.artifact.bytes / bound - 1,
         "rms_error": math.sqrt(error / sum(row.bytes_before for row in report.weights)),
         "seconds": seconds,
         "peak_bytes": peak,
@@ -139,13 +149,14 @@ def _entropy(counts: Any) -> float:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["model"],
+        row["output"],
         row["k_means"],
         f"{row['bytes_in'] / 1e6:.1f} MB",
         f"{row['bytes_out'] / 1e6:.2f} MB",
         f"{row['ratio']:.1f}x",
         f"{row['paper_bytes'] / 1e6:.1f} MB",
-        f"{row['bound_bytes'] / 1e6:.2f} MB",
-        f"{row['over_bound']:+.1%}",
+        "" if row["bound_bytes"] is None else f"{row['bound_bytes'] / 1e6:.2f} MB",
+        "" if row["over_bound"] is None else f"{row['over_bound']:+.1%}",
         f"{row['rms_error']:.3f}",
         f"{row['seconds']:.1f}",
         f"{row['peak_bytes'] / row['bytes_in']:.2f}x",

@@ -12,7 +12,7 @@ from sparsebook_service.schemas import Problem
 
 DESCRIPTION = """\
 Deep compression for ONNX models. Send a model to `POST /compress`, wait for the job, download an artifact that is
-10 to 50 times smaller and still an `.onnx` file.
+4 to 50 times smaller and still an `.onnx` file.
 
 Every error is an `application/problem+json` document (RFC 9457). Its `type` is the address of a description on this
 service and never changes.

@@ -25,7 +25,7 @@ DEBUG_VARIABLE = "SPARSEBOOK_DEBUG"
 
 app = typer.Typer(
     name="sparsebook",
-    help="Deep compression for ONNX models: 10 to 50 times smaller, still an .onnx file.",
+    help="Deep compression for ONNX models: 4 to 50 times smaller, still an .onnx file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
