@@ -152,10 +152,7 @@ def decode(data: bytes) -> CodedWeight:
     sections = read(data)
     header = sections.header
     _check_constant(sections)
-    codes, wrong = _symbols(sections.codes, header.symbols)
-    if len(codes) and int(codes.max()) > header.centroids:
-        raise PayloadError("code-range", f"code {codes.max()}; 0 to {header.centroids} are allowed")
-    bitstream.check(wrong, "codes")
+    codes = _codes(sections)
     if sections.gaps is not None:
         codes = _scatter(sections, codes, sections.gaps)
     return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
@@ -172,9 +169,17 @@ def describe(data: bytes) -> tuple[Sections, int]:
     symbols = sections.header.symbols
     if sections.codes.is_constant:
         return sections, symbols if sections.codes.constant else 0
-    codes, wrong = _symbols(sections.codes, symbols)
+    return sections, int(np.count_nonzero(_codes(sections)))
+
+
+def _codes(sections: Sections) -> U8:
+    """The stream of codes, checked."""
+    header = sections.header
+    codes, wrong = _symbols(sections.codes, header.symbols)
+    if len(codes) and int(codes.max()) > header.centroids:
+        raise PayloadError("code-range", f"code {codes.max()}; 0 to {header.centroids} are allowed")
     bitstream.check(wrong, "codes")
-    return sections, int(np.count_nonzero(codes))
+    return codes
 
 
 def _check_constant(sections: Sections) -> None:
