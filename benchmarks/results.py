@@ -26,7 +26,7 @@ def show(
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(width=max(110, Console().width), record=picture is not None)
+    console = Console(width=max(140, Console().width), record=picture is not None)
     console.print(table)
     if picture is not None:
         # The stock template names fonts on another host; a picture of ours asks nobody for anything.
