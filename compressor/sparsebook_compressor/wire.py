@@ -12,6 +12,7 @@ import mmap
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,10 @@ from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 OWN_FILE: Final = f"\0own file {secrets.token_hex(16)}"
 # Smaller tensors are parsed as they are.
 LARGE: Final = 1 << 16
+# Fields looked at one by one, at about 2 us each; what lies behind them is parsed as it is. A tensor whose values are raw
+# has some ten fields and its dimensions; graphs have up to a hundred thousand nodes, initializers and values.
+_MOST_TENSOR_FIELDS = 64
+_MOST_FIELDS = 1 << 18
 
 _GRAPH: Final = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
 _INITIALIZER: Final = GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
@@ -58,27 +63,33 @@ def skim(path: Path) -> ModelProto:
 
 
 def _model(data: mmap.mmap) -> Iterator[bytes]:
-    for field in _fields(data, 0, len(data)):
+    at, budget = 0, iter(range(_MOST_FIELDS))
+    for _, field in zip(budget, _fields(data, 0, len(data)), strict=False):
         if field.number == _GRAPH and field.wire_type == _LEN:
-            graph = b"".join(_graph(data, field))
-            yield _length_delimited(_GRAPH, graph)
+            yield _length_delimited(_GRAPH, b"".join(_graph(data, field, budget)))
         else:
             yield data[field.start : field.end]
+        at = field.end
+    yield data[at:]
 
 
-def _graph(data: mmap.mmap, graph: _Field) -> Iterator[bytes]:
-    for field in _fields(data, graph.body, graph.end):
+def _graph(data: mmap.mmap, graph: _Field, budget: Iterator[int]) -> Iterator[bytes]:
+    at = graph.body
+    for _, field in zip(budget, _fields(data, graph.body, graph.end), strict=False):
         large = field.number == _INITIALIZER and field.end - field.body >= LARGE
         if large and field.wire_type == _LEN:
             yield _length_delimited(_INITIALIZER, _tensor(data, field))
         else:
             yield data[field.start : field.end]
+        at = field.end
+    yield data[at : graph.end]
 
 
 def _tensor(data: mmap.mmap, tensor: _Field) -> bytes:
-    fields = list(_fields(data, tensor.body, tensor.end))
+    fields = list(islice(_fields(data, tensor.body, tensor.end), _MOST_TENSOR_FIELDS + 1))
     raw = [field for field in fields if field.number == _RAW_DATA and field.wire_type == _LEN]
-    if len(raw) != 1 or raw[0].end - raw[0].body < LARGE:
+    is_plain = len(fields) <= _MOST_TENSOR_FIELDS and len(raw) == 1
+    if not is_plain or raw[0].end - raw[0].body < LARGE:
         return data[tensor.body : tensor.end]
     entries = {"location": OWN_FILE, "offset": raw[0].body, "length": raw[0].end - raw[0].body}
     reference = TensorProto(
