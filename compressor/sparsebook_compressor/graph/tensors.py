@@ -16,6 +16,7 @@ from sparsebook_compressor.errors import (
     ExternalDataOutside,
     InvalidGraph,
     NotFinite,
+    TooLarge,
 )
 from sparsebook_compressor.wire import OWN_FILE
 
@@ -36,6 +37,11 @@ NAMES: dict[int, str] = {
 # Dtypes of which several elements share a byte.
 _PACKED_BITS = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
 _CHUNK = 1 << 22
+# A sparse tensor is made dense up to this size, or up to so many times the bytes of its values: beyond it fewer than one
+# element in 4096 is stored, which no training leaves, and a few bytes would claim the memory of the machine.
+_MOST_DENSE_BYTES = 1 << 30
+_MOST_DENSE_RATIO = 4096
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def is_float(tensor: TensorProto) -> bool:
@@ -83,9 +89,20 @@ def read_stored(tensor: TensorProto, source: Path) -> npt.NDArray[np.generic]:
     elif tensor.data_type == TensorProto.DOUBLE:
         values = np.array(tensor.double_data, dtype)
     else:
-        values = np.array(tensor.int32_data, np.uint32).astype(np.uint16).view(dtype)
+        values = _halves(tensor).view(dtype)
     _check_size(tensor, len(values), elements, "elements")
     return values
+
+
+def _halves(tensor: TensorProto) -> npt.NDArray[np.uint16]:
+    """The bit patterns of float16 or bfloat16 elements in `int32_data`, one a number."""
+    patterns = np.array(tensor.int32_data, np.int64)
+    if len(patterns) and not 0 <= patterns.min() <= patterns.max() <= 0xFFFF:
+        raise InvalidGraph(
+            f"tensor {tensor.name!r}: {NAMES[tensor.data_type]} elements from {patterns.min()} to {patterns.max()} in "
+            "int32_data, which holds bit patterns from 0 to 65535; export the model again"
+        )
+    return patterns.astype(np.uint16)
 
 
 def read(tensor: TensorProto, source: Path) -> F32:
@@ -99,10 +116,18 @@ def read_sparse(sparse: SparseTensorProto, source: Path) -> F32:
 
     Raises:
         InvalidGraph: indices of a wrong shape or outside the tensor.
+        TooLarge: dimensions out of all proportion to the values that are stored.
     """
     name = sparse.values.name
-    values = read(sparse.values, source)
     total = math.prod(sparse.dims)
+    stored = stored_bytes(sparse.values)
+    if total * 4 > max(_MOST_DENSE_BYTES, _MOST_DENSE_RATIO * stored):
+        raise TooLarge(
+            f"sparse tensor {name!r}: {total * 4} bytes when dense, from {stored} bytes of values; at most {_MOST_DENSE_BYTES} "
+            f"bytes or {_MOST_DENSE_RATIO} times its values are made dense; leave the weight out with "
+            f'{{"weights": {{"{name}": {{"skip": true}}}}}}'
+        )
+    values = read(sparse.values, source)
     indices = np.frombuffer(sparse.indices.raw_data, "<i8")
     if not sparse.indices.raw_data:
         indices = np.array(sparse.indices.int64_data, np.int64)
@@ -134,8 +159,10 @@ def check_finite(values: F32, name: str) -> None:
         finite = np.isfinite(values[start : start + _CHUNK])
         if not finite.all():
             at = start + int(np.argmin(finite))
+            is_inf = np.isinf(values[at])
+            beyond = f", or a float64 value beyond float32's range of ±{_FLOAT32_MAX:.1e}"
             raise NotFinite(
-                f"weight {name!r}: element {at} is {values[at]}; mend the model or leave the weight out with "
+                f"weight {name!r}: element {at} is {values[at]}{beyond if is_inf else ''}; mend the model or leave the weight out with "
                 f'{{"weights": {{"{name}": {{"skip": true}}}}}}'
             )
 
