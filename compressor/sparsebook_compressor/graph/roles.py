@@ -4,6 +4,8 @@ from typing import Literal, TypeAlias
 
 from onnx import NodeProto
 
+from sparsebook_compressor.graph.attributes import int_attribute
+
 Role: TypeAlias = Literal[
     "gemm",
     "matmul",
@@ -86,7 +88,7 @@ def passes_on(node: NodeProto, index: int) -> bool:
 def role_of(node: NodeProto, index: int, shape: tuple[int, ...]) -> Role | None:
     """The role of a constant of this shape as input `index` of a node; None where it is no weight."""
     role = _SLOTS.get((domain_of(node), node.op_type), {}).get(index)
-    if role == "conv" and _attribute(node, "group", 1) > 1 and len(shape) > 1 and shape[1] == 1:
+    if role == "conv" and int_attribute(node, "group", 1) > 1 and len(shape) > 1 and shape[1] == 1:
         return "depthwise-conv"
     return role
 
@@ -101,7 +103,7 @@ def output_axis(node: NodeProto, index: int, role: Role, rank: int) -> int:
         case "recurrent":
             return max(0, rank - 2)
         case "gemm":
-            turned = _attribute(node, "transB" if index else "transA")
+            turned = int(int_attribute(node, "transB" if index else "transA") != 0)
             return 1 - turned if index else turned
         case _:
             return rank - 1 if index else rank - 2
@@ -117,7 +119,3 @@ def reason_against(node: NodeProto, index: int) -> str:
     if is_quantised(node):
         return f"belongs to a quantised node ({node.op_type})"
     return f"operand of {node.op_type} (input {index}), not a weight"
-
-
-def _attribute(node: NodeProto, name: str, default: int = 0) -> int:
-    return next((int(a.i) for a in node.attribute if a.name == name), default)

@@ -65,7 +65,16 @@ def scopes(model: ModelProto) -> list[Scope]:
     for function in model.functions:
         path = f"function {function.domain}::{function.name}"
         roots.append(Scope(path, function, None, _defined(function)))
-    return [scope for root in roots for scope in _nested(root, 0)]
+    return [scope for root in roots for scope in within(root)]
+
+
+def within(scope: Scope) -> Iterator[Scope]:
+    """A scope as its body is now, and all that are nested in it, outer ones before inner ones.
+
+    Raises:
+        InvalidGraph: nested deeper than `MOST_DEPTH`.
+    """
+    return _nested(scope, 0)
 
 
 def subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:

@@ -2,6 +2,7 @@
 
 from onnx import TensorProto, helper
 
+from sparsebook_compressor.graph.attributes import int_attribute, ints_attribute
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.view import Use, Weight
 from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
@@ -43,7 +44,7 @@ def has_kernel(weight: Weight, use: Use) -> bool:
         case "Conv":
             return use.index == 1 and 3 <= rank <= 2 + _MOST_SPATIAL and not use.via
         case "Gather":
-            return use.index == 0 and not use.via and _int(use, "axis") == 0
+            return use.index == 0 and not use.via and int_attribute(node, "axis") == 0
     return False
 
 
@@ -54,12 +55,7 @@ def _pays(use: Use, density: float) -> bool:
 
 def _swaps(use: Use) -> bool:
     """Whether the one Transpose on the way swaps the two axes, which is its default too."""
-    perm = next((list(a.ints) for a in use.via[0].node.attribute if a.name == "perm"), [1, 0])
-    return perm == [1, 0]
-
-
-def _int(use: Use, name: str) -> int:
-    return next((int(a.i) for a in use.node.attribute if a.name == name), 0)
+    return ints_attribute(use.via[0].node, "perm") in ([], [1, 0])
 
 
 def _point(surgeon: Surgeon, use: Use, payload: str) -> None:
@@ -68,7 +64,7 @@ def _point(surgeon: Surgeon, use: Use, payload: str) -> None:
     node.domain = DOMAIN
     node.input[use.index] = payload
     if use.transposed:
-        flipped = 1 - _int(use, "transB")
+        flipped = int(int_attribute(node, "transB") == 0)
         for index in reversed(range(len(node.attribute))):
             if node.attribute[index].name == "transB":
                 del node.attribute[index]

@@ -18,7 +18,7 @@ from onnx import (
 )
 
 from sparsebook_compressor.admit import opset
-from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.graph.scopes import Scope, scopes, within
 from sparsebook_compressor.graph.view import Weight
 
 DOMAIN = "sparsebook"
@@ -149,13 +149,9 @@ class Surgeon:
         """Insert and remove what waits, inner scopes first, and import the operator domain where it is used."""
         for cut in sorted(self._cuts.values(), key=lambda cut: -_depth(cut.scope)):
             _apply(cut)
-        holders: list[ModelProto | FunctionProto] = [self.model, *self.model.functions]
-        for holder in holders:
-            body = holder.graph if isinstance(holder, ModelProto) else holder
-            nodes = [node for inner in _with_nested(body) for node in inner.node]
-            known = any(entry.domain == DOMAIN for entry in holder.opset_import)
-            if not known and any(node.domain == DOMAIN for node in nodes):
-                holder.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
+        for scope in scopes(self.model):
+            if any(node.domain == DOMAIN for node in scope.body.node):
+                _import_domain(scope.function or self.model)
 
     def _cut(self, scope: Scope) -> _Cut:
         return self._cuts.setdefault(id(scope), _Cut(scope))
@@ -167,6 +163,11 @@ class Surgeon:
             self.model.ir_version = _IR_WITH_OWN_INITIALIZERS
             main = self.model.graph
             _drop_inputs(main, {tensor.name for tensor in main.initializer})
+
+
+def _import_domain(holder: ModelProto | FunctionProto) -> None:
+    if all(entry.domain != DOMAIN for entry in holder.opset_import):
+        holder.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
 
 
 def _drop_inputs(graph: GraphProto, names: set[str]) -> None:
@@ -181,11 +182,10 @@ def _depth(scope: Scope) -> int:
 
 def _apply(cut: _Cut) -> None:
     body = cut.scope.body
-    consumed = set(cut.scope.outputs)
-    for inner in _with_nested(body):
-        consumed.update(name for node in inner.node for name in node.input)
-        if isinstance(inner, GraphProto):
-            consumed.update(value.name for value in inner.output)
+    consumed: set[str] = set()
+    for inner in within(cut.scope):
+        consumed.update(inner.outputs)
+        consumed.update(name for node in inner.body.node for name in node.input)
     dead = {id(node) for node in cut.candidates if not consumed.intersection(node.output)}
     dead.update(id(node) for node in cut.dropped)
     nodes = list(cut.before)
@@ -198,17 +198,6 @@ def _apply(cut: _Cut) -> None:
 
 
 _TENSORS = (AttributeProto.TENSOR, AttributeProto.SPARSE_TENSOR)
-
-
-def _with_nested(body: GraphProto | FunctionProto) -> list[GraphProto | FunctionProto]:
-    found: list[GraphProto | FunctionProto] = [body]
-    for node in body.node:
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.GRAPH:
-                found += _with_nested(attribute.g)
-            for graph in attribute.graphs:
-                found += _with_nested(graph)
-    return found
 
 
 def fill(tensor: TensorProto, name: str, data: npt.NDArray[np.generic] | bytes) -> None:
