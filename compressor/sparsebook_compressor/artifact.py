@@ -11,6 +11,7 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
 from sparsebook_compressor import admit, pack
 from sparsebook_compressor.errors import InvalidGraph, PayloadError, TooLarge
+from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope, scopes
 from sparsebook_compressor.graph.tensors import NAMES, STORED, external_bytes
 from sparsebook_compressor.graph.view import survey
@@ -173,7 +174,7 @@ def _byte_tensors(scope: Scope) -> Iterator[tuple[str, TensorProto, NodeProto | 
             if tensor.data_type == TensorProto.UINT8:
                 yield tensor.name, tensor, None
     for node in scope.body.node:
-        if node.op_type != "Constant":
+        if node.op_type != "Constant" or domain_of(node) != "" or len(node.output) != 1:
             continue
         for attribute in node.attribute:
             if (
