@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from onnx import AttributeProto, ModelProto, TensorProto
 
 from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
-from sparsebook_compressor.graph.tensors import external_bytes
+from sparsebook_compressor.graph.tensors import external_bytes, external_file, external_length
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.wire import OWN_FILE
 
@@ -26,6 +26,8 @@ DATA_NAME = "model.onnx.data"
 MOST_INLINE = 1_900_000_000
 _SMALL = 1024
 _BLOCK = 1 << 22
+# A folder made for one run alone is its owner's alone; a bundle is for everyone to read.
+_FOLDER_MODE = 0o755
 
 
 @contextlib.contextmanager
@@ -33,21 +35,50 @@ def fresh_folder(out: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `out` when the block ends well and is removed when it does not.
 
     Raises:
-        BadValue: `out` exists and is not an empty folder.
+        BadValue: `out` exists and is not an empty folder, or cannot be made.
         StorageFull: no room left on the disk.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - Path has no way to take out ".." without following links
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadValue(f"{out}: exists and is not empty; choose another folder or remove it first")
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    with translate_errors(out):
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            partial.mkdir()
+    with usable(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise BadValue(
+                f"{out}: exists and is not empty; choose another folder or remove it first"
+            )
+    with folder_beside(out) as partial:
+        with translate_errors(out):
             yield partial
+        with usable(out):
+            partial.chmod(_FOLDER_MODE)
             partial.replace(out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A folder of its own in the folder of `path`, which is made where it is missing; gone when the block ends.
+
+    Raises:
+        BadValue: no folder can be made there.
+        StorageFull: no room left on the disk.
+    """
+    with usable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}.partial-", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Turn whatever the system has against writing at `path` into BadValue, a full disk into StorageFull."""
+    try:
+        with translate_errors(path):
+            yield
+    except OSError as error:
+        raise BadValue(
+            f"{path}: cannot be written: {error.strerror}; choose a place in a folder that you may write to"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -95,18 +126,14 @@ def sha256(path: Path) -> str:
 
 
 def source_facts(path: Path, model: ModelProto) -> FileFacts:
-    """Name, bytes and hash of a model that was handed in; its external files count, each once."""
-    extra = sum(_bytes_of(path.parent / name) for name in external_files(model))
-    return FileFacts(path.name, path.stat().st_size + extra, sha256(path))
+    """Name, bytes and hash of a model that was handed in; its external files count, each once.
 
-
-def _bytes_of(file: Path) -> int:
-    """The file's size; 0 where there is none, or none can be: who reads from it says so."""
-    try:
-        facts = file.stat()
-    except (OSError, ValueError):
-        return 0
-    return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    Raises:
+        ExternalDataMissing, ExternalDataOutside, InvalidGraph: of an external file, see `external_file`.
+    """
+    external = (t for t in _tensors(model) if t.data_location == TensorProto.EXTERNAL)
+    files = {path, *(external_file(tensor, path)[0] for tensor in external)}
+    return FileFacts(path.name, sum(file.stat().st_size for file in files), sha256(path))
 
 
 def external_files(model: ModelProto) -> list[str]:
@@ -149,8 +176,8 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 
 def _size(tensor: TensorProto, source: Path) -> int:
     if tensor.data_location == TensorProto.EXTERNAL:
-        return len(external_bytes(tensor, source))
-    return len(tensor.raw_data)
+        return external_length(tensor, source)
+    return tensor.ByteSize()
 
 
 def _inline(tensor: TensorProto, data: bytes) -> None:

@@ -220,10 +220,14 @@ def external_file(tensor: TensorProto, source: Path) -> tuple[Path, int, int | N
 
 def external_bytes(tensor: TensorProto, source: Path) -> npt.NDArray[np.uint8]:
     """External data of any dtype as it stands, uint8[bytes]. Errors as `read_stored`."""
-    file, offset, length = external_file(tensor, source)
-    if length is None:
-        length = _declared_bytes(tensor)
-    return _map(tensor, length, np.dtype(np.uint8), file, offset)
+    file, offset, _ = external_file(tensor, source)
+    return _map(tensor, external_length(tensor, source), np.dtype(np.uint8), file, offset)
+
+
+def external_length(tensor: TensorProto, source: Path) -> int:
+    """Bytes of external data by its entry, or else by dimensions and dtype; not read. Errors as `external_file`."""
+    length = external_file(tensor, source)[2]
+    return _declared_bytes(tensor) if length is None else length
 
 
 def _declared_bytes(tensor: TensorProto) -> int:
