@@ -5,6 +5,9 @@ A weight becomes the smallest of these, each ending in Gather(codebook) and Resh
 * bytes: one uint8 code an element;
 * planes: the bits of a code in planes of 4, 2 and 1 bits, packed into bytes and taken apart by integer arithmetic;
 * gaps: uint8 distances between non-zeros, summed up by CumSum to positions for ScatterElements (from opset 11).
+
+Opset 6, whose arithmetic does not broadcast, has the bytes alone. Before it ONNX Runtime has no Cast, nothing that turns a byte
+into an index: there the coded values stay floats.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +20,7 @@ from onnx import NodeProto, TensorProto, helper
 from sparsebook_compressor.codecs import gaps
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight
+from sparsebook_compressor.rewrite import dense
 from sparsebook_compressor.rewrite.surgery import Surgeon
 
 U8 = npt.NDArray[np.uint8]
@@ -24,7 +28,10 @@ I64 = npt.NDArray[np.int64]
 
 # A distance is stored as zeros + 1 in a uint8, so that a running sum gives positions; 254 zeros are the widest gap.
 _MOST_ZEROS = 254
+_OPSET_CAST = 6
+_OPSET_BROADCAST = 7
 _OPSET_MOD = 10
+_OPSET_SLICE_INPUTS = 10
 _OPSET_CUMSUM = 11
 # Bytes that a node and its names take in the file: 55 to 75 in the models tried.
 _NODE_BYTES = 70
@@ -32,7 +39,10 @@ _NODE_BYTES = 70
 
 def replace(surgeon: Surgeon, weight: Weight, coded: CodedWeight) -> int:
     """Put standard nodes in the place of a weight; the bytes of their constants are returned."""
-    return _Builder(surgeon, weight, coded, surgeon.opset(weight)).build()
+    opset = surgeon.opset(weight)
+    if opset < _OPSET_CAST:
+        return dense.replace(surgeon, weight, coded)
+    return _Builder(surgeon, weight, coded, opset).build()
 
 
 def expected_bytes(elements: int, nonzeros: int, centroids: int) -> int:
@@ -83,17 +93,20 @@ class _Builder:
         if self.opset >= _OPSET_CUMSUM and nonzeros < len(codes) // 2:
             pairs = _distances(codes)
             sparse = len(pairs[0]) + _packed_bytes(len(pairs[0]), bits) + 6 * _NODE_BYTES
-        if nonzeros > 0 and sparse < _packed_bytes(len(codes), bits):
+        if nonzeros > 0 and sparse < self._bytes_of(len(codes), bits):
             values = self._scatter(*pairs, bits)
         else:
             values = self._look_up(self._unpack(codes, bits, holds=True))
         self._finish(values)
         return self.bytes
 
+    def _bytes_of(self, count: int, bits: int) -> int:
+        return count if self.opset < _OPSET_BROADCAST else _packed_bytes(count, bits)
+
     def _unpack(self, codes: U8, bits: int, *, holds: bool) -> str:
         """Codes as int32[n]: the name of the value. The first plane takes the weight's place where `holds`."""
         widths = plane_widths(bits)
-        if _packed_bytes(len(codes), bits) >= len(codes):
+        if self._bytes_of(len(codes), bits) >= len(codes):
             widths = (8,)
         count = len(codes)
         padded = np.zeros(-(-count // 8) * 8, np.uint8) if widths != (8,) else codes
@@ -127,7 +140,7 @@ class _Builder:
         return self._reshape(items, np.array([-1]))
 
     def _head(self, values: str, count: int) -> str:
-        if self.opset < _OPSET_MOD:
+        if self.opset < _OPSET_SLICE_INPUTS:
             return self._node("Slice", [values], starts=[0], ends=[count], axes=[0])
         starts = self._constant("starts", np.array([0], np.int64))
         ends = self._constant("ends", np.array([count], np.int64))
