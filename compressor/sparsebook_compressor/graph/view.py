@@ -18,11 +18,11 @@ from sparsebook_compressor.graph.roles import (
     domain_of,
     is_quantised,
     output_axis,
-    passes_on,
     reason_against,
     role_of,
 )
 from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.graph.uses import Use, UseTable
 from sparsebook_compressor.payload_layout import MAX_ELEMENTS, MAX_RANK
 
 F32 = npt.NDArray[np.float32]
@@ -30,38 +30,6 @@ Holder: TypeAlias = TensorProto | SparseTensorProto
 
 # A payload's header, codebook and node take about as many bytes as this many floats.
 TINY = 128
-# Nodes that may stand between a weight and its consumer; exporters write one to three.
-_LONGEST_CHAIN = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A node that hands a weight on, and the scope in which it lives."""
-
-    node: NodeProto
-    scope: Scope
-
-
-@dataclass(frozen=True, eq=False)
-class Use:
-    """A node that consumes a weight.
-
-    Attributes:
-        node: the consumer.
-        index: which of its inputs the weight reaches.
-        scope: where the node lives: the weight's own scope or one nested in it.
-        via: nodes between weight and consumer that hand it on (Transpose, Cast, …), first one first.
-    """
-
-    node: NodeProto
-    index: int
-    scope: Scope
-    via: tuple[Step, ...] = ()
-
-    @property
-    def transposed(self) -> bool:
-        """Whether the weight, a matrix, reaches the consumer through nothing but one Transpose."""
-        return len(self.via) == 1 and self.via[0].node.op_type == "Transpose"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +43,7 @@ class Weight:
         holder: the tensor, dense or sparse.
         node: the Constant node that holds it; None for an initializer.
         role: of the first consumer that gives it one.
+        role_use: that consumer.
         uses: all consumers.
     """
 
@@ -86,6 +55,7 @@ class Weight:
     shape: tuple[int, ...]
     dtype: int
     role: Role
+    role_use: Use = field(repr=False)
     uses: tuple[Use, ...] = field(repr=False)
     source: Path = field(repr=False)
 
@@ -101,10 +71,9 @@ class Weight:
 
     @property
     def channel_axis(self) -> int:
-        """The axis of the output channels, as its first consumer sees them; rows of an embedding."""
-        use = self.uses[0]
-        axis = output_axis(use.node, use.index, self.role, len(self.shape))
-        return 1 - axis if use.transposed and len(self.shape) == 2 else axis
+        """The axis of the output channels of the consumer that gives the role; rows of an embedding."""
+        use, rank = self.role_use, len(self.shape)
+        return use.axis_in_weight(output_axis(use.node, use.index, self.role, rank), rank)
 
     def read(self) -> F32:
         """The elements, float32[elements], read anew on every call.
@@ -162,7 +131,7 @@ def survey(model: ModelProto, source: Path) -> GraphView:
         InvalidGraph: nesting too deep, or a tensor with a negative dimension.
     """
     found = scopes(model)
-    uses = _uses_by_value(found)
+    table = UseTable(found)
     weights: list[Weight] = []
     kept: list[Kept] = []
     names: set[str] = set()
@@ -171,27 +140,27 @@ def survey(model: ModelProto, source: Path) -> GraphView:
             raise InvalidGraph(f"tensor {constant.value!r}: negative dimension in {constant.shape}")
         name = _unique(constant, names)
         names.add(name)
-        consumers = tuple(_consumers(uses, constant.scope, constant.value))
-        role = _role(constant, consumers)
-        if isinstance(role, str):
-            dtype = constant.tensor.data_type
-            weights.append(
-                Weight(
-                    name,
-                    constant.value,
-                    constant.scope,
-                    constant.holder,
-                    constant.node,
-                    constant.shape,
-                    dtype,
-                    role,
-                    consumers,
-                    source,
-                )
-            )
-        else:
+        verdict = _role(constant, table)
+        if isinstance(verdict, _LeftAlone):
             size = tensors.stored_bytes(constant.tensor)
-            kept.append(Kept(name, constant.shape, size, role.reason))
+            kept.append(Kept(name, constant.shape, size, verdict.reason))
+            continue
+        role, role_use, uses = verdict
+        weights.append(
+            Weight(
+                name=name,
+                value=constant.value,
+                scope=constant.scope,
+                holder=constant.holder,
+                node=constant.node,
+                shape=constant.shape,
+                dtype=constant.tensor.data_type,
+                role=role,
+                role_use=role_use,
+                uses=uses,
+                source=source,
+            )
+        )
     return GraphView(tuple(weights), tuple(kept))
 
 
@@ -209,15 +178,19 @@ class _LeftAlone:
     reason: str
 
 
-def _role(constant: _Constant, consumers: tuple[Use, ...]) -> Role | _LeftAlone:
+def _role(constant: _Constant, table: UseTable) -> tuple[Role, Use, tuple[Use, ...]] | _LeftAlone:
+    """The role, the consumer that gives it, and all consumers."""
     if constant.value in constant.scope.outputs:
         return _LeftAlone("is an output of its graph")
+    consumers = table.uses(constant.scope, constant.value)
+    if consumers is None:
+        return _LeftAlone("too many nodes consume it")
     if not consumers:
         return _LeftAlone("no node consumes it")
-    roles = [role_of(use.node, use.index, constant.shape) for use in consumers]
-    role = next((role for role in roles if role is not None), None)
+    roles = ((role_of(use.node, use.index, constant.shape), use) for use in consumers)
+    found = next(((role, use) for role, use in roles if role is not None), None)
     quantised = next((use for use in consumers if is_quantised(use.node)), None)
-    if role is None or quantised is not None:
+    if found is None or quantised is not None:
         use = quantised or consumers[0]
         return _LeftAlone(reason_against(use.node, use.index))
     if len(constant.shape) < 2:
@@ -227,7 +200,7 @@ def _role(constant: _Constant, consumers: tuple[Use, ...]) -> Role | _LeftAlone:
         return _LeftAlone(f"tiny: {elements} elements, at least {TINY} are worth coding")
     if len(constant.shape) > MAX_RANK or elements > MAX_ELEMENTS:
         return _LeftAlone(f"over {MAX_RANK} dimensions or {MAX_ELEMENTS} elements")
-    return role
+    return *found, consumers
 
 
 def _constants(found: list[Scope]) -> Iterator[_Constant]:
@@ -252,35 +225,3 @@ def _of_node(node: NodeProto, scope: Scope) -> Iterator[_Constant]:
             attribute.sparse_tensor.values
         ):
             yield _Constant(node.output[0], scope, attribute.sparse_tensor, node)
-
-
-_Uses: TypeAlias = dict[tuple[int, str], list[tuple[NodeProto, int, Scope]]]
-
-
-def _uses_by_value(found: list[Scope]) -> _Uses:
-    """Consumers of every value, by the scope that defines it and its name."""
-    uses: _Uses = {}
-    for scope in found:
-        for node in scope.body.node:
-            for index, name in enumerate(node.input):
-                home = scope.resolve(name) if name else None
-                if home is not None:
-                    uses.setdefault((id(home), name), []).append((node, index, scope))
-    return uses
-
-
-def _consumers(uses: _Uses, home: Scope, name: str) -> Iterator[Use]:
-    pending: list[tuple[Scope, str, tuple[Step, ...]]] = [(home, name, ())]
-    seen = {(id(home), name)}
-    while pending:
-        where, value, via = pending.pop()
-        for node, index, scope in uses.get((id(where), value), []):
-            # An output of a scope leaves the view: then the node that hands it on is the consumer that is known.
-            onward = passes_on(node, index) and scope.outputs.isdisjoint(node.output)
-            if not onward or len(via) >= _LONGEST_CHAIN:
-                yield Use(node, index, scope, via)
-                continue
-            for output in node.output:
-                if output and (id(scope), output) not in seen:
-                    seen.add((id(scope), output))
-                    pending.append((scope, output, (*via, Step(node, scope))))

@@ -4,7 +4,8 @@ from onnx import TensorProto, helper
 
 from sparsebook_compressor.graph.attributes import int_attribute, ints_attribute
 from sparsebook_compressor.graph.roles import domain_of
-from sparsebook_compressor.graph.view import Use, Weight
+from sparsebook_compressor.graph.uses import Use
+from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
 
 PAYLOAD_SUFFIX = ".payload"
@@ -31,7 +32,7 @@ def has_kernel(weight: Weight, use: Use) -> bool:
     node, rank = use.node, len(weight.shape)
     if weight.dtype != TensorProto.FLOAT or domain_of(node) != "":
         return False
-    if weight.scope.function is not None:  # see _decode
+    if weight.scope.function is not None or use.crosses_call:  # see _decode
         return False
     if use.via and not (use.transposed and rank == 2 and _swaps(use)):
         return False
@@ -76,7 +77,8 @@ def _decode(surgeon: Surgeon, weight: Weight, payload: str) -> None:
     """A Decode node in the weight's stead; it gives float32, a Cast makes other dtypes.
 
     ONNX Runtime infers the types of a local function's outputs from its body, where operators of a library have none: there a
-    Cast says the type in any case, and products keep their standard nodes.
+    Cast says the type in any case, and products keep their standard nodes. They do so too where a function is passed the
+    weight: other calls may pass it others.
     """
     name = surgeon.stand_in(weight)
     cast = weight.dtype != TensorProto.FLOAT or weight.scope.function is not None

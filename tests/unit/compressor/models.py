@@ -585,6 +585,108 @@ def older_function() -> ModelProto:
     return with_functions([block], calls, opset=17)
 
 
+def _callee(nodes: list[NodeProto], inputs: list[str], output: str, **more: Any) -> Any:
+    imports = [helper.make_opsetid("", more.get("opset", 17)), helper.make_opsetid("local", 1)]
+    return helper.make_function(
+        "local", more.get("name", "Block"), inputs, [output], nodes, imports
+    )
+
+
+def _calling(functions: list[Any], nodes: list[NodeProto], **weights: np.ndarray) -> ModelProto:
+    model = with_functions(functions, nodes)
+    model.graph.initializer.extend(tensor(name, array) for name, array in weights.items())
+    return model
+
+
+@_list.add("passed to a local function", {"w": "matmul"}, "Decode")
+def passed_to_function() -> ModelProto:
+    block = _callee([node("MatMul", ["a", "v"], ["c"])], ["a", "v"], "c")
+    call = node("Block", ["x", "w"], ["y"], domain="local")
+    return _calling([block], [call], w=values(K, N))
+
+
+@_list.add("passed to a function with a name of its own inside", {"w": "matmul"}, "Decode")
+def passed_under_its_name() -> ModelProto:
+    block = _callee([node("MatMul", ["x", "w"], ["y"])], ["x", "w"], "y")
+    call = node("Block", ["x", "w"], ["y"], domain="local")
+    return _calling([block], [call], w=values(K, N))
+
+
+@_list.add("function called with two weights", {"w": "gemm", "v": "gemm"}, "Decode", "Decode")
+def two_calls() -> ModelProto:
+    body = [node("Gemm", ["a", "m"], ["g"], transB=1), node("Tanh", ["g"], ["c"])]
+    calls = [
+        node("Block", ["x", "w"], ["h"], domain="local"),
+        node("Block", ["h", "v"], ["y"], domain="local"),
+    ]
+    return _calling([_callee(body, ["a", "m"], "c")], calls, w=values(N, K), v=values(16, N))
+
+
+@_list.add("passed to a function in a function of another opset", {"w": "matmul"}, "Decode")
+def passed_on_to_function() -> ModelProto:
+    inner = _callee([node("MatMul", ["a", "m"], ["c"])], ["m", "a"], "c", name="In", opset=13)
+    call = node("In", ["v", "a"], ["c"], domain="local")
+    outer = _callee([call], ["a", "v"], "c", name="Out", opset=16)
+    return _calling(
+        [inner, outer], [node("Out", ["x", "w"], ["y"], domain="local")], w=values(K, N)
+    )
+
+
+@_list.add("a function's Constant passed to another function", {"w": "matmul"}, "Decode")
+def passed_from_function() -> ModelProto:
+    inner = _callee([node("MatMul", ["a", "m"], ["c"])], ["m", "a"], "c", name="In", opset=13)
+    body = [constant("w", values(K, N)), node("In", ["w", "a"], ["c"], domain="local")]
+    outer = _callee(body, ["a"], "c", name="Out", opset=16)
+    return _calling([inner, outer], [node("Out", ["x"], ["y"], domain="local")])
+
+
+@_list.add("turned by a function", {"w": "matmul"}, "Decode")
+def turned_by_function() -> ModelProto:
+    turn = _callee([node("Transpose", ["m"], ["t"], perm=[1, 0])], ["m"], "t", name="Turn")
+    nodes = [node("Turn", ["w"], ["t"], domain="local"), node("MatMul", ["x", "t"], ["y"])]
+    return _calling([turn], nodes, w=values(N, K))
+
+
+@_list.add("kernel and local function of one weight", {"w": "matmul"}, "Decode", "MatMul")
+def used_and_passed() -> ModelProto:
+    block = _callee([node("MatMul", ["a", "v"], ["c"])], ["a", "v"], "c")
+    nodes = [
+        node("Block", ["x", "w"], ["a"], domain="local"),
+        node("MatMul", ["x", "w"], ["b"]),
+        node("Mul", ["a", "b"], ["y"]),
+    ]
+    return _calling([block], nodes, w=values(K, N))
+
+
+@_list.add("float16 turned before a local function", {"w": "matmul"}, "Decode")
+def half_before_function() -> ModelProto:
+    block = _callee([node("MatMul", ["a", "v"], ["c"])], ["a", "v"], "c")
+    nodes = [
+        node("Cast", ["w"], ["f"], to=FLOAT),
+        node("Transpose", ["f"], ["t"]),
+        node("Block", ["x", "t"], ["y"], domain="local"),
+    ]
+    return _calling([block], nodes, w=values(N, K, dtype=np.float16))
+
+
+@_list.add(
+    "passed to a function from an If",
+    {"choice.then_branch/w": "matmul", "w": "matmul"},
+    "Decode",
+    "Decode",
+)
+def passed_from_if() -> ModelProto:
+    block = _callee([node("MatMul", ["a", "v"], ["c"])], ["a", "v"], "c")
+    call = node("Block", ["x", "w"], ["a"], domain="local")
+    then = graph_of([call], [], [value("a", None)], {"w": values(K, N)})
+    again = node("Block", ["x", "w"], ["b"], domain="local")
+    other = graph_of([again], [], [value("b", None)], {"w": values(K, N) * 2})
+    choice = node("If", ["flag"], ["y"], then_branch=then, else_branch=other, name="choice")
+    model = _calling([block], [choice])
+    model.graph.input.append(value("flag", [], TensorProto.BOOL))
+    return model
+
+
 @_list.add("used by two nodes", {"w": "matmul"}, "Gemm", "MatMul")
 def used_twice() -> ModelProto:
     nodes = [
