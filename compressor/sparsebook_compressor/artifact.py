@@ -16,7 +16,7 @@ from sparsebook_compressor.graph.scopes import Scope, scopes
 from sparsebook_compressor.graph.tensors import NAMES, STORED, external_bytes
 from sparsebook_compressor.graph.view import survey
 from sparsebook_compressor.payload import CodedWeight, decode, describe
-from sparsebook_compressor.payload_header import read
+from sparsebook_compressor.payload_header import Header, read
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
@@ -72,6 +72,15 @@ class Stored:
     data: bytes
     uses: tuple[Use, ...]
 
+    def header(self) -> Header:
+        """What the payload says of itself, once its bytes have been checked.
+
+        Raises:
+            PayloadError: naming the payload and the rule that is broken.
+        """
+        with self.named_errors():
+            return read(self.data).header
+
     def decode(self) -> CodedWeight:
         """The coded weight.
 
@@ -83,7 +92,7 @@ class Stored:
             try:
                 return decode(self.data)
             except MemoryError as error:
-                shape = read(self.data).header.shape
+                shape = self.header().shape
                 raise TooLarge(
                     f"{self.name!r}: a weight of shape {shape} does not fit in memory"
                 ) from error

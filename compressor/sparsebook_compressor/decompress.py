@@ -1,19 +1,27 @@
 """An artifact back to a plain model: payloads become floats, operators the standard nodes that they stand for."""
 
-import shutil
-import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper
+from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
 from sparsebook_compressor import admit, pack
 from sparsebook_compressor.artifact import Stored, Use, payloads
-from sparsebook_compressor.errors import BadValue, InvalidGraph
+from sparsebook_compressor.errors import BadValue, InvalidGraph, TooLarge
 from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.graph.tensors import STORED
+from sparsebook_compressor.payload_header import Header
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.rewrite.dense import stored
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
 from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon, fill
+
+# What payloads may become: as much as one ONNX file holds without data beside it, or so many times their own bytes. A pruned
+# weight of which one element in 1000 is left takes a 4000th of its floats; only a lone symbol, a weight all pruned, takes
+# less, and the largest layer of VGG-16 is 0.4 GB then.
+_MOST_BYTES = 1 << 31
+_MOST_RATIO = 4096
 
 
 def decompress(artifact: Path, output: Path) -> FileFacts:
@@ -24,8 +32,10 @@ def decompress(artifact: Path, output: Path) -> FileFacts:
         output: where the model goes; it appears whole or not at all.
 
     Raises:
-        BadValue: no payload in the file: a plain model, or a portable or dense artifact, which needs no decoding.
+        BadValue: no payload in the file: a plain model, or a portable or dense artifact, which needs no decoding; or the output
+            cannot be written.
         InputError: the file is no ONNX model, or a payload is damaged.
+        TooLarge: payloads that claim out of all proportion to their bytes.
         StorageFull: no room left.
     """
     model = admit.load(artifact)
@@ -34,57 +44,128 @@ def decompress(artifact: Path, output: Path) -> FileFacts:
         raise BadValue(
             f"{artifact.name}: no sparsebook operators in it; portable and dense artifacts open as they are"
         )
+    with pack.usable(output):
+        if output.is_dir():
+            raise BadValue(f"{output}: is a folder; name the file that is to be written")
+    _check_headers(artifact, found)
     surgeon = Surgeon(model)
+    flow = _Flow.of(model)
     for payload in found:
-        _restore(surgeon, payload)
+        _restore(surgeon, payload, flow)
     surgeon.finish()
     holders: list[ModelProto | FunctionProto] = [model, *model.functions]
     for holder in holders:
         _forget_domain(holder)
-    with pack.translate_errors(output):
-        _write(model, artifact, output)
+    _write(model, artifact, output)
     return pack.facts(output.parent, output.name)
 
 
-def _restore(surgeon: Surgeon, payload: Stored) -> None:
-    name = payload.name.removesuffix(PAYLOAD_SUFFIX)
-    decodes = [use for use in payload.uses if use.node.op_type == "Decode"]
-    if not decodes:
-        name = surgeon.fresh(name)
+def _check_headers(artifact: Path, found: list[Stored]) -> None:
+    """Refuse what the headers say before anything is decoded."""
+    claimed = 0
+    for payload in found:
+        header = payload.header()
+        claimed += header.elements * STORED[header.dtype].itemsize
+        for use in payload.uses:
+            _check_shape(payload, use, header)
+    size = sum(len(payload.data) for payload in found)
+    if claimed > max(_MOST_BYTES, _MOST_RATIO * size):
+        raise TooLarge(
+            f"{artifact.name}: its payloads, {size} bytes, claim to be {claimed} bytes of weights; at most {_MOST_BYTES}, or "
+            f"{_MOST_RATIO} times the payloads' bytes, are decoded; an artifact that Sparsebook wrote stays far below"
+        )
+
+
+def _check_shape(payload: Stored, use: Use, header: Header) -> None:
+    if use.node.op_type != "Decode":
+        return
+    if len(use.node.output) != 1:
+        raise InvalidGraph(f"Decode {use.node.name!r}: {len(use.node.output)} outputs; it has one")
+    shape = next((tuple(a.ints) for a in use.node.attribute if a.name == "shape"), None)
+    if shape != header.shape:
+        raise InvalidGraph(
+            f"Decode {use.node.name!r}: its shape {shape} is not that of its payload {payload.name!r}, {header.shape}; "
+            "the file is damaged: compress the model again"
+        )
+
+
+_Value = tuple[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """Where the values of a model go, by the body that defines them and their name."""
+
+    found: list[Scope] = field(repr=False)
+    consumers: dict[_Value, list[tuple[Scope, NodeProto]]]
+    outputs: set[_Value]
+
+    @classmethod
+    def of(cls, model: ModelProto) -> "_Flow":
+        flow = cls(scopes(model), {}, set())
+        for scope in flow.found:
+            for node in scope.body.node:
+                for value in _values(scope, dict.fromkeys(node.input)):
+                    flow.consumers.setdefault(value, []).append((scope, node))
+            flow.outputs.update(_values(scope, scope.outputs))
+        return flow
+
+    def only_consumer(self, scope: Scope, name: str) -> NodeProto | None:
+        """The node of the same scope that alone consumes a value of this scope, which does not leave it."""
+        value = (id(scope.body), name)
+        consumers = self.consumers.get(value, [])
+        if len(consumers) != 1 or value in self.outputs:
+            return None
+        where, node = consumers[0]
+        return node if where.body is scope.body else None
+
+
+def _values(scope: Scope, names: Iterable[str]) -> list[_Value]:
+    homes = ((scope.resolve(name), name) for name in names if name)
+    return [(id(home.body), name) for home, name in homes if home is not None]
+
+
+def _restore(surgeon: Surgeon, payload: Stored, flow: _Flow) -> None:
+    """Floats in a payload's place, under the name by which consumers know what the first Decode beside it makes.
+
+    What any other Decode of the payload makes is handed on from there under its own name.
+    """
     weight = payload.decode()
-    for use in decodes:
-        name = _cut_out(surgeon, use, weight.dtype)
+    name, others = "", []
+    for use in payload.uses:
+        if use.node.op_type == "Decode":
+            known = _known_as(flow, use, weight.dtype)
+            if known is None or name or use.scope is not payload.scope:
+                others.append(use)
+            else:
+                name, between = known
+                for node in between:
+                    surgeon.drop(use.scope, node)
+    name = name or surgeon.fresh(payload.name.removesuffix(PAYLOAD_SUFFIX))
     fill(payload.tensor, name, stored(weight))
     if payload.node is not None:
         payload.node.output[0] = name
+    for use in others:
+        surgeon.put_before(use.scope, use.node, _handed_on(name, use.node.output[0], weight.dtype))
+        surgeon.drop(use.scope, use.node)
     for use in payload.uses:
         if use.node.op_type != "Decode":
             _standard(surgeon, use, name)
 
 
-def _cut_out(surgeon: Surgeon, use: Use, dtype: int) -> str:
-    """Drop a Decode, and the Cast behind it that says the weight's dtype; the name under which consumers know the weight."""
+def _known_as(flow: _Flow, use: Use, dtype: int) -> tuple[str, list[NodeProto]] | None:
+    """The name of a weight in its own dtype behind a Decode, which gives float32, and the nodes on the way to it."""
     name = use.node.output[0]
-    surgeon.drop(use.scope, use.node)
-    consumers = [
-        (scope, node)
-        for scope in scopes(surgeon.model)
-        for node in scope.body.node
-        if name in node.input and _home(scope, name) is use.scope.body
-    ]
-    if len(consumers) != 1:
-        return name
-    scope, node = consumers[0]
-    if scope.body is not use.scope.body or node.op_type != "Cast" or _int(node, "to") != dtype:
-        return name
-    surgeon.drop(use.scope, node)
-    return node.output[0]
+    cast = flow.only_consumer(use.scope, name)
+    if cast is not None and cast.op_type == "Cast" and _int(cast, "to") == dtype:
+        return cast.output[0], [use.node, cast]
+    return (name, [use.node]) if dtype == TensorProto.FLOAT else None
 
 
-def _home(scope: Scope, name: str) -> GraphProto | FunctionProto | None:
-    """The body that defines a name as seen from a scope."""
-    home = scope.resolve(name)
-    return None if home is None else home.body
+def _handed_on(name: str, output: str, dtype: int) -> NodeProto:
+    if dtype == TensorProto.FLOAT:
+        return helper.make_node("Identity", [name], [output])
+    return helper.make_node("Cast", [name], [output], to=TensorProto.FLOAT)
 
 
 def _int(node: NodeProto, name: str) -> int | None:
@@ -126,12 +207,17 @@ def _forget_domain(holder: ModelProto | FunctionProto) -> None:
 
 
 def _write(model: ModelProto, source: Path, output: Path) -> None:
-    """Through a folder beside the output; the data file, where there is one, is moved before the model."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
-    try:
-        pack.write_model(model, partial, source, output.name)
-        for file in sorted(partial.iterdir(), key=lambda file: -len(file.name)):
-            file.replace(output.parent / file.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    """Through a folder beside the output: a model that is there has its data beside it, and no data of an earlier one."""
+    data = output.with_name(f"{output.name}.data")
+    read_from = {(source.parent / name).resolve() for name in pack.external_files(model)}
+    with pack.folder_beside(output) as partial:
+        with pack.translate_errors(output):
+            pack.write_model(model, partial, source, output.name)
+        with pack.usable(output):
+            has_data = (partial / data.name).exists()
+            if has_data:
+                (partial / data.name).replace(data)
+            in_place = source.resolve() == output.resolve()
+            (partial / output.name).replace(output)
+            if not has_data and (in_place or data.resolve() not in read_from):
+                data.unlink(missing_ok=True)
