@@ -77,6 +77,21 @@ def within(scope: Scope) -> Iterator[Scope]:
     return _nested(scope, 0)
 
 
+def shadowed(found: list[Scope]) -> Iterator[tuple[Scope, str]]:
+    """Names that both a scope and one around it define, each with either scope.
+
+    ONNX forbids them, and ONNX Runtime reads now the one, now the other: the inner one, unless another branch of the same
+    If consumes the outer one. Branches that lie side by side may define the same name.
+    """
+    for scope in found:
+        outer = scope.parent
+        while outer is not None:
+            for name in scope.defined & outer.defined:
+                yield scope, name
+                yield outer, name
+            outer = outer.parent
+
+
 def subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
     """Attribute name and graph of every subgraph of a node."""
     for attribute in node.attribute:

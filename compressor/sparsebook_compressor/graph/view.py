@@ -21,7 +21,7 @@ from sparsebook_compressor.graph.roles import (
     reason_against,
     role_of,
 )
-from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.graph.scopes import Scope, scopes, shadowed
 from sparsebook_compressor.graph.uses import Use, UseTable
 from sparsebook_compressor.payload_layout import MAX_ELEMENTS, MAX_RANK
 
@@ -132,6 +132,7 @@ def survey(model: ModelProto, source: Path) -> GraphView:
     """
     found = scopes(model)
     table = UseTable(found)
+    barred = _barred(found)
     weights: list[Weight] = []
     kept: list[Kept] = []
     names: set[str] = set()
@@ -140,7 +141,7 @@ def survey(model: ModelProto, source: Path) -> GraphView:
             raise InvalidGraph(f"tensor {constant.value!r}: negative dimension in {constant.shape}")
         name = _unique(constant, names)
         names.add(name)
-        verdict = _role(constant, table)
+        verdict = _role(constant, table, barred)
         if isinstance(verdict, _LeftAlone):
             size = tensors.stored_bytes(constant.tensor)
             kept.append(Kept(name, constant.shape, size, verdict.reason))
@@ -178,7 +179,25 @@ class _LeftAlone:
     reason: str
 
 
-def _role(constant: _Constant, table: UseTable) -> tuple[Role, Use, tuple[Use, ...]] | _LeftAlone:
+_Barred: TypeAlias = dict[tuple[int, str], str]
+
+
+def _barred(found: list[Scope]) -> _Barred:
+    """Values, by scope and name, that no weight may be or be handed on as, and why."""
+    reason = "its name is defined in a graph around it or inside it too, which ONNX forbids"
+    return {(id(scope), name): reason for scope, name in shadowed(found)}
+
+
+def _reason_barred(constant: _Constant, uses: tuple[Use, ...], barred: _Barred) -> str | None:
+    steps = {id(step): step for use in uses for step in use.via if not step.call}.values()
+    places = [(id(constant.scope), constant.value)]
+    places += [(id(step.scope), name) for step in steps for name in step.node.output]
+    return next((barred[place] for place in places if place in barred), None)
+
+
+def _role(
+    constant: _Constant, table: UseTable, barred: _Barred
+) -> tuple[Role, Use, tuple[Use, ...]] | _LeftAlone:
     """The role, the consumer that gives it, and all consumers."""
     if constant.value in constant.scope.outputs:
         return _LeftAlone("is an output of its graph")
@@ -193,14 +212,19 @@ def _role(constant: _Constant, table: UseTable) -> tuple[Role, Use, tuple[Use, .
     if found is None or quantised is not None:
         use = quantised or consumers[0]
         return _LeftAlone(reason_against(use.node, use.index))
-    if len(constant.shape) < 2:
-        return _LeftAlone("a vector")
-    elements = math.prod(constant.shape)
+    reason = _reason_of_shape(constant.shape) or _reason_barred(constant, consumers, barred)
+    return (*found, consumers) if reason is None else _LeftAlone(reason)
+
+
+def _reason_of_shape(shape: tuple[int, ...]) -> str | None:
+    if len(shape) < 2:
+        return "a vector"
+    elements = math.prod(shape)
     if elements < TINY:
-        return _LeftAlone(f"tiny: {elements} elements, at least {TINY} are worth coding")
-    if len(constant.shape) > MAX_RANK or elements > MAX_ELEMENTS:
-        return _LeftAlone(f"over {MAX_RANK} dimensions or {MAX_ELEMENTS} elements")
-    return *found, consumers
+        return f"tiny: {elements} elements, at least {TINY} are worth coding"
+    if len(shape) > MAX_RANK or elements > MAX_ELEMENTS:
+        return f"over {MAX_RANK} dimensions or {MAX_ELEMENTS} elements"
+    return None
 
 
 def _constants(found: list[Scope]) -> Iterator[_Constant]:

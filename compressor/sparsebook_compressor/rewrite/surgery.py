@@ -69,7 +69,8 @@ class Surgeon:
     def stand_in(self, weight: Weight) -> str:
         """The name for a node's output that consumers will take for the weight: its own, wherever that may be.
 
-        An initializer may have a name of an outer scope, a node's output may not: then the consumers are told another name.
+        Branches that lie side by side may have a value of this name each: then the consumers are told another name, so that
+        no two nodes of the model give one name.
         """
         if self._names[weight.value] == 1:
             return weight.value

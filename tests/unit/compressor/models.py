@@ -446,23 +446,6 @@ def transposed_outside() -> ModelProto:
     return model_of(graph_of(nodes, inputs, [_Y], {"w": values(N, K)}))
 
 
-@_list.add(
-    "If, with a name of the outer scope",
-    {"w": "matmul", "inner.then_branch/w": "gemm"},
-    "Gemm",
-    "MatMul",
-)
-def shadowed() -> ModelProto:
-    deep = graph_of([node("Gemm", ["x", "w"], ["a"])], [], [value("a", None)], {"w": values(K, N)})
-    flat = graph_of([node("Neg", ["n"], ["b"])], [], [value("b", None)])
-    nodes = [
-        node("MatMul", ["x", "w"], ["n"]),
-        node("If", ["flag"], ["y"], then_branch=deep, else_branch=flat, name="inner"),
-    ]
-    inputs = [_X, value("flag", [], TensorProto.BOOL)]
-    return model_of(graph_of(nodes, inputs, [_Y], {"w": values(K, N) * 2}))
-
-
 @_list.add("Loop", {"w": "matmul"}, "MatMul")
 def loop() -> ModelProto:
     body = graph_of(
