@@ -28,6 +28,8 @@ from sparsebook_compressor.payload_layout import MAX_ELEMENTS, MAX_RANK
 F32 = npt.NDArray[np.float32]
 Holder: TypeAlias = TensorProto | SparseTensorProto
 
+# Before IR 4 every initializer has to be listed among the graph's inputs too.
+IR_WITH_OWN_INITIALIZERS = 4
 # A payload's header, codebook and node take about as many bytes as this many floats.
 TINY = 128
 
@@ -132,7 +134,7 @@ def survey(model: ModelProto, source: Path) -> GraphView:
     """
     found = scopes(model)
     table = UseTable(found)
-    barred = _barred(found)
+    barred = _barred(model, found)
     weights: list[Weight] = []
     kept: list[Kept] = []
     names: set[str] = set()
@@ -182,10 +184,31 @@ class _LeftAlone:
 _Barred: TypeAlias = dict[tuple[int, str], str]
 
 
-def _barred(found: list[Scope]) -> _Barred:
+def _barred(model: ModelProto, found: list[Scope]) -> _Barred:
     """Values, by scope and name, that no weight may be or be handed on as, and why."""
-    reason = "its name is defined in a graph around it or inside it too, which ONNX forbids"
-    return {(id(scope), name): reason for scope, name in shadowed(found)}
+    overridden = "may be overridden by the caller (it is also an input)"
+    hidden = "its name is defined in a graph around it or inside it too, which ONNX forbids"
+    return {
+        **{(id(scope), name): overridden for scope, name in _overridable(model, found)},
+        **{(id(scope), name): hidden for scope, name in shadowed(found)},
+    }
+
+
+def _overridable(model: ModelProto, found: list[Scope]) -> Iterator[tuple[Scope, str]]:
+    """Initializers that a caller is meant to override: from IR 4 on those that are inputs of their graph too.
+
+    Where all initializers of the main graph are, nobody meant it: before IR 4 they had to be, and older exporters still write
+    them so (keras2onnx; PyTorch with `keep_initializers_as_inputs`). Such weights are compressed, and are inputs no more.
+    """
+    if model.ir_version < IR_WITH_OWN_INITIALIZERS:
+        return
+    for scope in found:
+        if scope.graph is None:
+            continue
+        initializers = {tensor.name for tensor in scope.graph.initializer}
+        both = initializers.intersection(value.name for value in scope.graph.input)
+        if scope.parent is not None or both != initializers:
+            yield from ((scope, name) for name in both)
 
 
 def _reason_barred(constant: _Constant, uses: tuple[Use, ...], barred: _Barred) -> str | None:

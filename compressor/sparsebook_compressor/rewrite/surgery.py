@@ -19,12 +19,10 @@ from onnx import (
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.graph.scopes import Scope, scopes, within
-from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.graph.view import IR_WITH_OWN_INITIALIZERS, Weight
 
 DOMAIN = "sparsebook"
 DOMAIN_VERSION = 1
-# Before IR 4 every initializer has to be listed among the graph's inputs too.
-_IR_WITH_OWN_INITIALIZERS = 4
 # Before opset 9 a Constant node holds floats only.
 _OPSET_CONSTANTS = 9
 
@@ -160,8 +158,8 @@ class Surgeon:
     def _make_own(self, graph: GraphProto, name: str) -> None:
         """An initializer listed among the inputs (as IR 3 demands, or as an overridable default) is none of them any more."""
         _drop_inputs(graph, {name})
-        if self.model.ir_version < _IR_WITH_OWN_INITIALIZERS:
-            self.model.ir_version = _IR_WITH_OWN_INITIALIZERS
+        if self.model.ir_version < IR_WITH_OWN_INITIALIZERS:
+            self.model.ir_version = IR_WITH_OWN_INITIALIZERS
             main = self.model.graph
             _drop_inputs(main, {tensor.name for tensor in main.initializer})
 

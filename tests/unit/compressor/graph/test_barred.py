@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import pytest
 from onnx import GraphProto, ModelProto, TensorProto
 
 from sparsebook_compressor.graph.view import GraphView, survey
@@ -63,3 +64,59 @@ def test_a_weight_that_is_handed_on_under_such_a_name_is_left_alone() -> None:
     view = view_of(model)
     assert names(view) == set()
     assert reasons(view) == {"w": SHADOWED, "t": SHADOWED}
+
+
+def product(inputs: set[str], ir: int) -> ModelProto:
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])]
+    listed = [value("w", [K, K]), value("b", [K])]
+    graph = graph_of(
+        nodes,
+        [X, *(each for each in listed if each.name in inputs)],
+        [Y],
+        {"w": values(K, K), "b": values(K)},
+    )
+    return model_of(graph, ir=ir)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "ir", "found"),
+    [
+        (set(), 8, {"w"}),
+        ({"b"}, 8, {"w"}),
+        ({"w"}, 8, set()),
+        ({"w"}, 4, set()),
+        ({"w", "b"}, 8, {"w"}),
+        ({"w", "b"}, 3, {"w"}),
+    ],
+)
+def test_a_weight_that_a_caller_may_override_is_left_alone(
+    inputs: set[str], ir: int, found: set[str]
+) -> None:
+    """Unless all constants are inputs: that is how older exporters write every model."""
+    view = view_of(product(inputs, ir))
+    assert names(view) == found
+    if not found:
+        assert reasons(view)["w"] == "may be overridden by the caller (it is also an input)"
+
+
+def test_an_initial_value_of_a_subgraphs_input_is_left_alone() -> None:
+    """Loop gives its body every input, so the initializer of that name is never read."""
+    body = graph_of(
+        [
+            node("MatMul", ["h", "w"], ["next"]),
+            node("Identity", ["go"], ["on"]),
+            node("Mul", ["w", "h"], ["same"]),
+        ],
+        [
+            value("i", [], TensorProto.INT64),
+            value("go", [], TensorProto.BOOL),
+            value("h", [K, K]),
+            value("w", [K, K]),
+        ],
+        [value("on", [], TensorProto.BOOL), value("next", None), value("same", None)],
+        {"w": values(K, K)},
+    )
+    run = node("Loop", ["count", "", "x", "x"], ["y", "last"], body=body)
+    view = view_of(model_of(graph_of([run], [X], [Y], {"count": np.array(3)})))
+    assert names(view) == set()
+    assert reasons(view)["w"] == "may be overridden by the caller (it is also an input)"
