@@ -18,7 +18,7 @@ from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.graph.tensors import external_bytes, external_file, external_length
 from sparsebook_compressor.report import FileFacts
-from sparsebook_compressor.wire import OWN_FILE
+from sparsebook_compressor.wire import OWN_FILE, Initializer, pour
 
 MODEL_NAME = "model.onnx"
 DATA_NAME = "model.onnx.data"
@@ -95,8 +95,8 @@ def translate_errors(path: Path) -> Iterator[None]:
 def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL_NAME) -> None:
     """Write a model whose untouched external tensors still lie beside `source`, or in it; they are moved in.
 
-    One file where that fits in 1.9 GB, else all larger tensors go to one data file beside it. The model's tensors are
-    emptied on the way in the second case.
+    One file where that fits in 1.9 GB, else all larger tensors go to one data file beside it. The model is taken apart on
+    the way, so that no initializer of its main graph is in memory twice, and one that is in a file only while it is copied.
 
     Raises:
         ExternalDataMissing, ExternalDataOutside, InvalidGraph: of an untouched tensor.
@@ -105,11 +105,17 @@ def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL
     sizes = sum(_size(tensor, source) for tensor in found)
     if sizes > MOST_INLINE:
         _write_data(found, folder / f"{name}.data", source)
-    else:
-        for tensor in found:
+    initializers = list(model.graph.initializer)
+    del model.graph.initializer[:]
+    if sizes <= MOST_INLINE:
+        for tensor in _tensors(model):
             if tensor.data_location == TensorProto.EXTERNAL:
                 _inline(tensor, external_bytes(tensor, source).tobytes())
-    (folder / name).write_bytes(model.SerializeToString(deterministic=True))
+        pieces = [_piece(tensor, source) for tensor in initializers]
+    else:
+        pieces = [Initializer.whole(tensor) for tensor in initializers]
+    with (folder / name).open("wb") as file:
+        pour(model, pieces, file)
 
 
 def facts(folder: Path, name: str = MODEL_NAME) -> FileFacts:
@@ -178,6 +184,13 @@ def _size(tensor: TensorProto, source: Path) -> int:
     if tensor.data_location == TensorProto.EXTERNAL:
         return external_length(tensor, source)
     return tensor.ByteSize()
+
+
+def _piece(tensor: TensorProto, source: Path) -> Initializer:
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return Initializer.whole(tensor)
+    length = external_length(tensor, source)
+    return Initializer.with_data(tensor, length, lambda: external_bytes(tensor, source).data)
 
 
 def _inline(tensor: TensorProto, data: bytes) -> None:

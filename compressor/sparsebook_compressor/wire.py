@@ -1,20 +1,20 @@
-"""Parsing a model without its large weights: they stay in the file and are referred to by offset and length.
+"""Models read without their large weights, which stay in the file, and written one initializer after the other.
 
-Protobuf copies every byte of a message several times, so a plain parse of a 550 MB model peaks at 1.6 GB. This walks the
-few wire-format fields that matter
+Protobuf copies every byte of a message several times: a plain parse of a 550 MB model peaks at 1.6 GB, writing it takes as
+much again. `skim` walks the few wire-format fields that matter
 
     ModelProto.graph (7) > GraphProto.initializer (5) > TensorProto.raw_data (9)
 
-and turns each large raw_data into an external-data entry that points into the model's own file.
+and turns each large raw_data into an external-data entry that points into the model's own file; `pour` goes the same way back.
 """
 
 import mmap
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, TypeAlias
 
 from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
@@ -31,6 +31,8 @@ _GRAPH: Final = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
 _INITIALIZER: Final = GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
 _RAW_DATA: Final = TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
 _VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
+
+Buffer: TypeAlias = bytes | memoryview
 
 
 class NotWireFormat(ValueError):
@@ -60,6 +62,52 @@ def skim(path: Path) -> ModelProto:
     model = ModelProto()
     model.ParseFromString(b"".join(pieces))
     return model
+
+
+@dataclass(frozen=True, slots=True)
+class Initializer:
+    """A serialized initializer of known length, whose bytes are made only when they are written."""
+
+    length: int
+    parts: Callable[[], Iterable[Buffer]]
+
+    @classmethod
+    def whole(cls, tensor: TensorProto) -> "Initializer":
+        """A tensor as it is."""
+        return cls(tensor.ByteSize(), lambda: (tensor.SerializeToString(deterministic=True),))
+
+    @classmethod
+    def with_data(
+        cls, tensor: TensorProto, length: int, read: Callable[[], Buffer]
+    ) -> "Initializer":
+        """A tensor with raw data of `length` bytes in the place of any other."""
+        rest = TensorProto()
+        rest.CopyFrom(tensor)
+        for field in ("raw_data", "data_location", "external_data"):
+            rest.ClearField(field)
+        start = rest.SerializeToString(deterministic=True) + _announced(_RAW_DATA, length)
+        return cls(len(start) + length, lambda: (start, read()))
+
+
+def pour(model: ModelProto, initializers: Sequence[Initializer], file: BinaryIO) -> None:
+    """Write a model as protobuf reads it, never holding more than one initializer besides.
+
+    Args:
+        model: its main graph, which is taken out of it here, has no initializers.
+        initializers: those of the main graph, in their order.
+        file: open for writing bytes.
+    """
+    graph = model.graph.SerializeToString(deterministic=True)
+    model.ClearField("graph")
+    heads = [_announced(_INITIALIZER, each.length) for each in initializers]
+    length = len(graph) + sum(map(len, heads)) + sum(each.length for each in initializers)
+    file.write(model.SerializeToString(deterministic=True))
+    file.write(_announced(_GRAPH, length))
+    file.write(graph)
+    for head, each in zip(heads, initializers, strict=True):
+        file.write(head)
+        for part in each.parts():
+            file.write(part)
 
 
 def _model(data: mmap.mmap) -> Iterator[bytes]:
@@ -134,7 +182,11 @@ def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
 
 
 def _length_delimited(number: int, body: bytes) -> bytes:
-    return _to_varint(number << 3 | _LEN) + _to_varint(len(body)) + body
+    return _announced(number, len(body)) + body
+
+
+def _announced(number: int, length: int) -> bytes:
+    return _to_varint(number << 3 | _LEN) + _to_varint(length)
 
 
 def _to_varint(value: int) -> bytes:
