@@ -1,5 +1,7 @@
 """A client of the service, for Python and for the command line.
 
+In a script:
+
     with Client("http://127.0.0.1:8080") as client:
         job = client.wait(client.compress(Path("model.onnx")).id)
         client.download(job, Path("model-sparsebook"))
