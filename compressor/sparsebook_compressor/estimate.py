@@ -1,5 +1,6 @@
 """What compressing a model would give, from a sample of every weight, in seconds; nothing is written."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,7 +17,7 @@ from sparsebook_compressor.payload import CodedWeight, encode
 from sparsebook_compressor.plan import Plan, PlanRow, make_plan, require_work
 from sparsebook_compressor.report import FileFacts, KeptRow
 from sparsebook_compressor.rewrite.portable import expected_bytes
-from sparsebook_compressor.stages.prune import Cut, cut_by_density, cut_by_rank, survivors_of
+from sparsebook_compressor.stages.prune import Cut, cut_by_density, survivors_of
 from sparsebook_compressor.stages.share import share
 
 F32 = npt.NDArray[np.float32]
@@ -96,14 +97,19 @@ def _sample(weight: Weight) -> F32:
 
 
 def _global_cut(plan: Plan, weights: dict[str, Weight]) -> Cut:
+    """As the pipeline's, from samples: each element of one stands for as many of its weight."""
     rows = [row for row in plan.rows if row.threshold is None]
-    samples = [_sample(weights[row.name]) for row in rows]
-    # Every weight counts by its sample: an estimate, good where the weights are of like size.
-    keep = sum(
-        survivors_of(row.density or 0.0, len(sample))
-        for row, sample in zip(rows, samples, strict=True)
-    )
-    return cut_by_rank(lambda: iter(samples), keep)
+    samples = [np.abs(_sample(weights[row.name])) for row in rows]
+    keep = sum(survivors_of(row.density or 0.0, row.elements) for row in rows)
+    if not keep:
+        return Cut(math.inf)
+    stands_for = [row.elements / len(sample) for row, sample in zip(rows, samples, strict=True)]
+    magnitudes = np.concatenate(samples)
+    order = np.argsort(-magnitudes)
+    counts = np.cumsum(np.repeat(stands_for, [len(sample) for sample in samples])[order])
+    last = order[min(int(np.searchsorted(counts, keep)), len(order) - 1)]
+    # Just below the last one that is kept, so that it survives.
+    return Cut(float(np.nextafter(magnitudes[last], np.float32(-1))))
 
 
 def _row(

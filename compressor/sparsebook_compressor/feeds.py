@@ -23,6 +23,7 @@ SYNTHETIC_SAMPLES = 8
 # Elements of one synthetic input: what a real sample of any model tried stays a hundred times below.
 MOST_ELEMENTS = 1 << 26
 MOST_SAMPLES = 256
+_NUMBERS = set(helper.get_all_tensor_dtypes()) - {TensorProto.STRING, TensorProto.UNDEFINED}
 _TEST_SHARE = 10
 # What NumPy, zipfile and zlib raise for files that are damaged, encrypted, pickled, of another kind or larger than memory.
 _UNREADABLE = (
@@ -134,7 +135,7 @@ def _archive(stream: BinaryIO) -> "np.lib.npyio.NpzFile":
 def _spec(value: ValueInfoProto) -> InputSpec:
     kind = value.type.WhichOneof("value")
     element = value.type.tensor_type.elem_type
-    numbers = kind == "tensor_type" and element not in (TensorProto.STRING, TensorProto.UNDEFINED)
+    numbers = kind == "tensor_type" and element in _NUMBERS
     dims = tuple(
         dim.dim_value if dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0 else None
         for dim in value.type.tensor_type.shape.dim

@@ -229,11 +229,13 @@ def test_specs_are_the_inputs_that_are_not_initializers() -> None:
 def test_inputs_that_are_no_tensors_of_numbers_have_no_dtype() -> None:
     sequence = helper.make_tensor_sequence_value_info("s", TensorProto.FLOAT, [2])
     words = value("words", ["n"], TensorProto.STRING)
-    specs = input_specs(model_with(value("x", ["n", 4]), sequence, words))
+    unknown = value("unknown", ["n"], 70)
+    specs = input_specs(model_with(value("x", ["n", 4]), sequence, words, unknown))
     assert {spec.name: spec.dtype for spec in specs} == {
         "x": np.dtype(np.float32),
         "s": None,
         "words": None,
+        "unknown": None,
     }
 
 
