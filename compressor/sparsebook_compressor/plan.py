@@ -13,6 +13,7 @@ from sparsebook_compressor.setting import Setting
 from sparsebook_compressor.stages.levels import Start
 
 PLAN_FORMAT = 1
+_OVERRIDDEN = "the config decides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,11 @@ def make_plan(view: GraphView, config: Config) -> Plan:
         if override.skip:
             kept.append(_keep(weight, "the config skips it"))
             continue
-        setting = preset(config.preset, weight, config.share, flat=config.output == "portable")
+        setting = (
+            _OVERRIDDEN
+            if _decided(override)
+            else preset(config.preset, weight, config.share, flat=config.output == "portable")
+        )
         if isinstance(setting, str) and override == WeightOverride():
             kept.append(_keep(weight, setting))
             continue
@@ -153,6 +158,12 @@ def _override(name: str, config: Config) -> WeightOverride:
                 merged.pop("threshold", None)
             merged.update(given)
     return WeightOverride.model_validate(merged)
+
+
+def _decided(override: WeightOverride) -> bool:
+    """Whether an override leaves the preset nothing to decide, so that the weight need not be looked at."""
+    pruned = override.density is not None or override.threshold is not None
+    return pruned and override.bits is not None
 
 
 def _row(
