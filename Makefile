@@ -53,6 +53,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/product.in -o requirements/product.lock
 	$(COMPILE) requirements/dev.in -o requirements/dev.lock
 	$(COMPILE) requirements/trainer.in -o requirements/trainer.lock
+	$(COMPILE) requirements/trainer-cuda.in -o requirements/trainer-cuda.lock
 	$(COMPILE) requirements/ort-1.23.in -o requirements/ort-1.23.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 
@@ -98,9 +99,16 @@ RUNTIME_SOURCES := $(shell find runtime -type f -not -path '*/__pycache__/*' -no
 	$(INSTALL) $(BIN)/python --reinstall-package sparsebook-runtime ./runtime
 	touch $@
 
-.venv-trainer/.stamp .venv-ort-1.23/.stamp: .venv-%/.stamp: requirements/%.lock .tools/.stamp
-	$(UV) venv --quiet --clear --python .tools/bin/python .venv-$*
-	$(SYNC) .venv-$*/bin/python $<
+# The fine-tuning worker, linked to its sources. onnxruntime-training owns the module name `onnxruntime`.
+.venv-trainer/.stamp: requirements/trainer.lock runtime/training/pyproject.toml .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-trainer
+	$(SYNC) .venv-trainer/bin/python $<
+	$(INSTALL) .venv-trainer/bin/python -e runtime/training
+	touch $@
+
+.venv-ort-1.23/.stamp: requirements/ort-1.23.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-ort-1.23
+	$(SYNC) .venv-ort-1.23/bin/python $<
 	touch $@
 
 # Models that packages ship. They are files to read, not code to import, so their packages' dependencies stay away.
