@@ -12,7 +12,11 @@
     │   ├── BadValue             a config value that is not allowed
     │   ├── BadData              the data file does not fit the model
     │   ├── TooLarge             beyond a limit of the format or the settings
+    │   ├── NotTrainable         no weight of the graph can get a gradient
+    │   ├── NoTrainer            retraining is asked for, and no worker can do it
     │   └── PayloadError         an encoded weight that breaks docs/format.md
+    ├── Diverged                 training left the finite numbers; the last good state is kept
+    ├── BudgetNotMet             the metric drops more than allowed; the best that was found is kept
     ├── StorageFull              the disk has no room; nothing half-written is left
     └── InternalError            a fault of Sparsebook's own, such as an artifact that does not load
 
@@ -93,6 +97,18 @@ class TooLarge(InputError):
     problem = "too-large"
 
 
+class NotTrainable(InputError):
+    """No weight of the graph can get a gradient; the message says what stands in the way."""
+
+    problem = "not-trainable"
+
+
+class NoTrainer(InputError):
+    """Retraining is asked for, and the environment of the fine-tuning worker is not there."""
+
+    problem = "not-trainable"
+
+
 class PayloadError(InputError):
     """The bytes of an encoded weight break docs/format.md; `rule` is the id of section 5."""
 
@@ -102,6 +118,18 @@ class PayloadError(InputError):
         """Build the message `payload: <rule>: <detail>` that every decoder gives."""
         super().__init__(f"payload: {rule}: {detail}")
         self.rule = rule
+
+
+class Diverged(SparsebookError):
+    """The loss became infinite or NaN; what was reached before is in the bundle."""
+
+    problem = "diverged"
+
+
+class BudgetNotMet(SparsebookError):
+    """No setting keeps the metric within the budget; the best that was found is in the bundle."""
+
+    problem = "budget-not-met"
 
 
 class StorageFull(SparsebookError):
