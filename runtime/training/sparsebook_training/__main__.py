@@ -5,11 +5,9 @@ import sys
 import traceback
 from pathlib import Path
 
-from sparsebook_training import dataset, device, graph, order, progress, work
+from sparsebook_training import device, job, progress
 from sparsebook_training.errors import Failed, is_full
-from sparsebook_training.loop import Loop
 from sparsebook_training.progress import Channel
-from sparsebook_training.session import Session
 
 
 def main() -> int:
@@ -23,7 +21,7 @@ def main() -> int:
     channel = Channel()
     progress.end_with_parent()
     try:
-        _run(arguments.order, arguments.dataset, arguments.work, arguments.device, channel)
+        job.run(arguments.order, arguments.dataset, arguments.work, arguments.device, channel)
     except Failed as failure:
         traceback.print_exc()
         channel.failed(failure.problem, failure.detail)
@@ -40,26 +38,6 @@ def main() -> int:
         channel.done()
         return 0
     return 1
-
-
-def _run(
-    order_folder: Path, dataset_folder: Path, work_folder: Path, asked: str, channel: Channel
-) -> None:
-    with work.locked(work_folder):
-        wanted = order.read(order_folder)
-        model = graph.load(order_folder, wanted)
-        data = dataset.read(dataset_folder, graph.inputs(model), wanted.feed)
-        room = work.Work(work_folder, work.fingerprint(order_folder, dataset_folder))
-        if room.result.exists():
-            room.clear()
-            return
-        latest = room.latest()
-        with room.graph() as folder:
-            artifacts = graph.build(model, wanted, folder)
-            del model  # its weights are in the session from here on
-            checkpoint, training = latest or (artifacts.checkpoint, None)
-            session = Session(artifacts, checkpoint, wanted.parameters, device.choose(asked))
-            Loop(wanted, data, session, room, channel, training).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The graph that is trained, and what ONNX Runtime trains it with: gradient graph, eval graph, optimizer graph, first checkpoint."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 from sparsebook_training.dataset import Input
 from sparsebook_training.errors import Failed
 from sparsebook_training.order import Order
+from sparsebook_training.reason import reason, written
 from sparsebook_training.torchless import artifacts, onnxblock
 
 OUTPUTS = ("loss", "metric_sum", "metric_weight")
@@ -118,6 +118,8 @@ def build(model: ModelProto, order: Order, folder: Path) -> Artifacts:
     except OSError:
         raise
     except Exception as error:  # whatever class ONNX, its checker or ONNX Runtime's binding chose
+        if unwritten := written(error):
+            raise unwritten from error
         raise Failed("not-trainable", f"the graph cannot be trained: {reason(error)}") from error
     return Artifacts(
         folder / "training_model.onnx",
@@ -125,14 +127,6 @@ def build(model: ModelProto, order: Order, folder: Path) -> Artifacts:
         folder / "optimizer_model.onnx",
         folder / "checkpoint",
     )
-
-
-def reason(error: Exception) -> str:
-    """ONNX Runtime's message without its source paths, function names and status codes."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"^.*\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
-    text = re.sub(r"/\S*onnxruntime_src\S* .*? (?:was false\. )?", "", text)
-    return text or type(error).__name__
 
 
 def _unfit(message: str) -> Failed:

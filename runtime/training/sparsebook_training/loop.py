@@ -10,6 +10,7 @@ import onnx
 
 from sparsebook_training import selection
 from sparsebook_training.dataset import Dataset
+from sparsebook_training.errors import Failed
 from sparsebook_training.fields import finite
 from sparsebook_training.order import Order
 from sparsebook_training.progress import Channel, Progress
@@ -18,6 +19,10 @@ from sparsebook_training.selection import Ended, Epoch
 from sparsebook_training.session import THREADS, Session
 from sparsebook_training.torchless import onnxruntime
 from sparsebook_training.work import Training, Work
+
+# Passes that fuse operators move a loss by some float32 roundings; batch statistics in place of stored ones move it by tenths.
+_SAME_SHARE = 0.01
+_SAME = 1e-5
 
 
 class Loop:
@@ -74,9 +79,21 @@ class Loop:
 
     def _start(self) -> Epoch | None:
         """Evaluate and keep the state before training; the epoch where that is not finite."""
+        self._compare()
         start = self._evaluate(Epoch(0, None, None, None, None))
         self._work.keep(0, self._session.parameters())
         return self._judge(start)
+
+    def _compare(self) -> None:
+        order = self._order
+        run = next(self._dataset.training_runs(order.seed, 1, order.batch_size, order.feed))
+        trained, plain = self._session.compare(run)
+        if abs(trained - plain) > max(_SAME_SHARE * max(abs(trained), abs(plain)), _SAME):
+            raise Failed(
+                "not-trainable",
+                f"the graph with gradients is another function: its loss on the first samples is {trained:g}, "
+                f"without gradients {plain:g}; an operator in it behaves differently in training, as BatchNormalization",
+            )
 
     def _advance(self) -> Epoch | None:
         """Train for an epoch and keep what it came to; the epoch where that is not finite."""

@@ -1,8 +1,10 @@
 """The lines on standard output, and the end with the parent (docs/training.md, section 4)."""
 
+import fcntl
 import json
 import os
 import signal
+import stat
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -74,7 +76,14 @@ class Channel:
 
 
 def end_with_parent() -> None:
-    """End this process as soon as its standard input is closed, which the parent's death does."""
+    """End this process as soon as its standard input is closed, which the parent's death does.
+
+    A thread waits for that, but a run of the graph holds the interpreter's lock to its end, and one can take a minute. So a pipe is
+    also asked for its signal, which ends the process wherever it is.
+    """
+    if stat.S_ISFIFO(os.fstat(_STDIN).st_mode):
+        fcntl.fcntl(_STDIN, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(_STDIN, fcntl.F_SETFL, fcntl.fcntl(_STDIN, fcntl.F_GETFL) | os.O_ASYNC)
     threading.Thread(target=_wait_for_end, name="parent", daemon=True).start()
 
 

@@ -71,6 +71,6 @@ def out_of_patience(history: Sequence[Epoch], order: Order, *, evaluated: bool) 
 
 def _merit(epoch: Epoch, select: str) -> tuple[float, float]:
     loss = -math.inf if epoch.eval_loss is None else -epoch.eval_loss
-    if select == "loss" or epoch.metric is None:
-        return (-math.inf if select == "metric" else loss, loss)
-    return (epoch.metric, loss)
+    if select == "loss":
+        return (loss, 0.0)
+    return (-math.inf if epoch.metric is None else epoch.metric, loss)

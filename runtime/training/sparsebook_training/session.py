@@ -8,7 +8,8 @@ import numpy as np
 
 from sparsebook_training.dataset import Array, Run
 from sparsebook_training.errors import Failed
-from sparsebook_training.graph import OUTPUTS, SHARE, Artifacts, reason
+from sparsebook_training.graph import SHARE, Artifacts
+from sparsebook_training.reason import reason, written
 from sparsebook_training.torchless import CheckpointState, Module, Optimizer, onnxruntime
 
 # With 2 threads the gradient of Gather is slower, and its sums depend on timing; with 1 every run gives the same bits.
@@ -88,6 +89,12 @@ class Session:
         """Let the gradients start from zero again."""
         self._module.lazy_reset_grad()
 
+    def compare(self, run: Run) -> tuple[float, float]:
+        """The loss of a run with gradients and without; the gradients are forgotten."""
+        with_gradients = self.accumulate(run).loss
+        self.forget_gradients()
+        return with_gradients, self.evaluate(run).loss
+
     def parameters(self) -> Iterator[Array]:
         """The parameters' values, one after the other."""
         for name in self._parameters:
@@ -101,9 +108,12 @@ class Session:
         """Write parameters and optimizer state.
 
         Raises:
-            RuntimeError: ONNX Runtime could not write, for whatever reason.
+            OSError: as when there is no room.
         """
-        CheckpointState.save_checkpoint(self._state, path, include_optimizer_state=True)
+        try:
+            CheckpointState.save_checkpoint(self._state, path, include_optimizer_state=True)
+        except RuntimeError as error:
+            raise written(error) or error from error
 
     def _run(self, run: Run, names: tuple[str, ...]) -> Sums:
         feed: Mapping[str, Array] = {**run.feed, SHARE: np.array(run.share, np.float32)}
@@ -112,8 +122,6 @@ class Session:
         except RuntimeError as error:
             # As an index that is out of a table's range, or a reshape that this batch does not fit.
             raise Failed("not-trainable", f"the graph cannot be run: {reason(error)}") from error
+        # In the order in which graph.py declares them, the weighed loss first.
         _, loss, metric_sum, metric_weight = found
         return Sums(float(loss), float(metric_sum), float(metric_weight))
-
-
-assert len(OUTPUTS) == 3  # `_run` unpacks them after the weighed loss

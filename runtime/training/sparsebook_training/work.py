@@ -9,7 +9,6 @@
 A kept state is there before the checkpoint whose history names it, and goes when a later checkpoint names another.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -26,13 +25,10 @@ import numpy as np
 from sparsebook_training import durable, fields
 from sparsebook_training.dataset import Array
 from sparsebook_training.errors import Failed
-from sparsebook_training.graph import reason
 from sparsebook_training.selection import Epoch
 from sparsebook_training.session import Session
 
-_CHUNK = 1 << 20
 _LOCK_SECONDS = 10.0
-_BYTES_PER_MEMBER = 12  # float32 of a parameter and AdamW's two moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +60,7 @@ class Work:
 
     def __init__(self, root: Path, fingerprint: str) -> None:
         self._root = root
+        self._graph = root / "graph"
         self.result = root / "result"
         durable.sweep(root)
         note = root / "order.sha256"
@@ -75,13 +72,12 @@ class Work:
     @contextmanager
     def graph(self) -> Iterator[Path]:
         """An empty folder for the artifacts, for as long as they are used."""
-        folder = self._root / "graph"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        self._remove_graph()
+        self._graph.mkdir()
         try:
-            yield folder
+            yield self._graph
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._remove_graph()
 
     def latest(self) -> tuple[Path, Training] | None:
         """The last checkpoint: ONNX Runtime's file, and the rest."""
@@ -106,7 +102,7 @@ class Work:
         epoch = training.history[-1].epoch
         target = self._root / f"checkpoint-{epoch}"
         with durable.folder(target) as folder:
-            _save(session, folder / "state")
+            session.save(folder / "state")
             values = {
                 "history": [epoch.record() for epoch in training.history],
                 "steps": training.steps,
@@ -128,8 +124,13 @@ class Work:
 
     def clear(self) -> None:
         """Remove everything but the result."""
+        self._remove_graph()
         for path in self._folders("checkpoint-*", "kept-*"):
             durable.remove(path)
+
+    def _remove_graph(self) -> None:
+        if self._graph.exists():
+            shutil.rmtree(self._graph)
 
     def _kept(self, epoch: int) -> Path:
         return self._root / f"kept-{epoch}"
@@ -181,18 +182,8 @@ def _number(path: Path) -> int:
 
 def _write_parameters(folder: Path, parameters: Iterable[Array]) -> None:
     for index, values in enumerate(parameters):
-        np.save(folder / f"{index:05}.npy", values, allow_pickle=False)
-
-
-def _save(session: Session, path: Path) -> None:
-    """ONNX Runtime does not say why it could not write, so a second writer of as many bytes is asked."""
-    try:
-        session.save(path)
-    except RuntimeError as error:
-        needed = sum(values.size for values in session.parameters()) * _BYTES_PER_MEMBER
-        with path.with_name("probe").open("wb") as probe:
-            for _ in range(0, needed + _CHUNK, _CHUNK):
-                probe.write(bytes(_CHUNK))
-            probe.flush()
-            os.fsync(probe.fileno())
-        raise OSError(errno.EIO, f"the checkpoint cannot be written: {reason(error)}") from error
+        with (folder / f"{index:05}.npy").open("wb") as stream:
+            # numpy.save writes arrays past Python's file objects, and its OSError then lacks the errno of a full disk.
+            header = np.lib.format.header_data_from_array_1_0(values)
+            np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
