@@ -26,7 +26,7 @@ MOST_SAMPLES = 256
 _NUMBERS = set(helper.get_all_tensor_dtypes()) - {TensorProto.STRING, TensorProto.UNDEFINED}
 _TEST_SHARE = 10
 # What NumPy, zipfile and zlib raise for files that are damaged, encrypted, pickled, of another kind or larger than memory.
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     OSError,
     EOFError,
@@ -98,16 +98,12 @@ def given(path: Path, specs: tuple[InputSpec, ...], seed: int) -> list[Feed]:
     Raises:
         BadData: not an .npz, an input missing, a wrong shape or dtype, NaN, or no samples.
     """
-    unfit = next((spec.name for spec in specs if spec.dtype is None), None)
-    if unfit is not None:
-        raise BadData(
-            f"{path.name}: the input {unfit!r} is no tensor of numbers; leave the data out"
-        )
+    check_inputs(specs, path.name)
     try:
         with path.open("rb") as stream, _archive(stream) as file:
             prefix = "test_" if any(f"test_{spec.name}" in file for spec in specs) else ""
             arrays = {spec.name: _array(file, prefix, spec, path.name) for spec in specs}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadData(f"{path.name}: not a readable .npz of plain arrays: {error}") from error
     counts = {len(array) for array in arrays.values()}
     if len(counts) != 1 or 0 in counts:
@@ -164,6 +160,85 @@ def _values(spec: InputSpec, shape: tuple[int, ...], rows: int, rng: np.random.G
     return rng.standard_normal(shape).astype(spec.dtype)
 
 
+def check_inputs(specs: tuple[InputSpec, ...], name: str) -> None:
+    """Data can be given for tensors of numbers only.
+
+    Raises:
+        BadData: an input is something else.
+    """
+    unfit = next((spec.name for spec in specs if spec.dtype is None), None)
+    if unfit is not None:
+        raise BadData(f"{name}: the input {unfit!r} is no tensor of numbers; leave the data out")
+
+
+def check_fits(
+    dtype: np.dtype[np.generic], shape: tuple[int, ...], key: str, spec: InputSpec, name: str
+) -> None:
+    """Hold an array's header against the input that it is for.
+
+    Args:
+        dtype: of the array.
+        shape: of the array, samples first.
+        key: the array's name in its file.
+        spec: the input.
+        name: of the file.
+
+    Raises:
+        BadData: another kind of number, or another shape.
+    """
+    assert spec.dtype is not None
+    if dtype.kind != spec.dtype.kind and not {dtype.kind, spec.dtype.kind} <= {"i", "u"}:
+        raise BadData(
+            f"{name}: array {key!r} is {dtype}, the input takes {spec.dtype}; convert it before"
+        )
+    rank = len(shape)
+    fixed = spec.dims if rank == len(spec.dims) + 1 else spec.dims[1:]
+    head = spec.dims[0] if spec.dims and rank == len(spec.dims) else None
+    fits = len(shape[1:]) == len(fixed) and all(
+        dim is None or dim == found for dim, found in zip(fixed, shape[1:], strict=True)
+    )
+    if not rank or not fits or head not in (None, 1):
+        wants = "x".join("?" if dim is None else str(dim) for dim in spec.dims)
+        raise BadData(f"{name}: array {key!r} has shape {shape}, the input takes {wants} a sample")
+
+
+def converted(
+    array: Array, dtype: np.dtype[np.generic], key: str, name: str, first: int = 0
+) -> Array:
+    """Samples in an input's dtype.
+
+    Args:
+        array: samples, or one block of them.
+        dtype: that the input takes.
+        key: the array's name in its file.
+        name: of the file.
+        first: the number of the block's first sample, for messages.
+
+    Raises:
+        BadData: NaN, infinity, or a value that the dtype cannot hold.
+    """
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        raise BadData(
+            f"{name}: array {key!r} holds NaN or infinity (sample {_where(~finite, first)}); "
+            "repair or leave out such samples"
+        )
+    with np.errstate(over="ignore"):
+        same = array.astype(dtype, copy=False)
+    lost = ~np.isfinite(same)
+    if array.dtype.kind in "iu":
+        lost |= same != array
+    if lost.any():
+        raise BadData(
+            f"{name}: array {key!r} has values that {dtype}, the input's dtype, cannot hold "
+            f"(sample {_where(lost, first)})"
+        )
+    return same
+
+
+def _where(marked: npt.NDArray[np.bool_], first: int) -> int:
+    return first + int(np.argwhere(marked)[0][0] if marked.ndim else 0)
+
+
 def _array(file: "np.lib.npyio.NpzFile", prefix: str, spec: InputSpec, name: str) -> Array:
     key = prefix + spec.name
     if key not in file:
@@ -173,35 +248,8 @@ def _array(file: "np.lib.npyio.NpzFile", prefix: str, spec: InputSpec, name: str
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{key!r} is no array")
     assert spec.dtype is not None
-    if array.dtype.kind != spec.dtype.kind and not {array.dtype.kind, spec.dtype.kind} <= {
-        "i",
-        "u",
-    }:
-        raise BadData(
-            f"{name}: array {key!r} is {array.dtype}, the input takes {spec.dtype}; convert it before"
-        )
-    fixed = spec.dims if array.ndim == len(spec.dims) + 1 else spec.dims[1:]
-    shape = array.shape[1:]
-    head = spec.dims[0] if spec.dims and array.ndim == len(spec.dims) else None
-    fits = len(shape) == len(fixed) and all(
-        dim is None or dim == found for dim, found in zip(fixed, shape, strict=True)
-    )
-    if not array.ndim or not fits or head not in (None, 1):
-        wants = "x".join("?" if dim is None else str(dim) for dim in spec.dims)
-        raise BadData(
-            f"{name}: array {key!r} has shape {array.shape}, the input takes {wants} a sample"
-        )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise BadData(f"{name}: array {key!r} holds NaN or infinity")
-    with np.errstate(over="ignore"):
-        converted = array.astype(spec.dtype, copy=False)
-    if not np.isfinite(converted).all() or (
-        array.dtype.kind in "iu" and (converted != array).any()
-    ):
-        raise BadData(
-            f"{name}: array {key!r} has values that {spec.dtype}, the input's dtype, cannot hold"
-        )
-    return converted
+    check_fits(array.dtype, array.shape, key, spec, name)
+    return converted(array, spec.dtype, key, name)
 
 
 def _sample(array: Array, spec: InputSpec, index: int) -> Array:

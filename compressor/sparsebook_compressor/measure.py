@@ -100,7 +100,7 @@ def _run_original(
     try:
         running = session(model)
     except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
-        raise CannotRun(f"ONNX Runtime does not load the original: {_first_line(error)}") from error
+        raise CannotRun(f"ONNX Runtime does not load the original: {first_line(error)}") from error
     names = [output.name for output in running.get_outputs()]
     failure = "its inputs are too large to make up"
     candidates = iter([given]) if given is not None else _synthetic_candidates(specs, rows, seed)
@@ -109,7 +109,7 @@ def _run_original(
             try:
                 outputs = running.run(None, feed)
             except Exception as error:  # the next size may suit; the last reason is reported
-                failure = _first_line(error)
+                failure = first_line(error)
                 break
             _save(folder, index, outputs)
         else:
@@ -139,7 +139,7 @@ def _run_artifact(
                     comparisons[number].add(expected, found)
     except Exception as error:
         raise InternalError(
-            f"verify: the artifact does not run though the original does: {_first_line(error)}"
+            f"verify: the artifact does not run though the original does: {first_line(error)}"
         ) from error
     return comparisons
 
@@ -209,7 +209,7 @@ def _load(folder: Path, sample: int, number: int) -> Array | None:
     return np.load(path) if path.exists() else None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """ONNX Runtime's reason in one line; its paths are of no use to the reader and stay out of reports."""
     lines = str(error).strip().splitlines()
     return re.sub(r"/[^\s:]*/", "", lines[0])[:300] if lines else type(error).__name__

@@ -1,0 +1,104 @@
+"""Loss and metric of an objective on a training graph, whose outputs they become."""
+
+import re
+
+from onnx import ModelProto, TensorProto, helper
+
+from sparsebook_compressor.errors import NotTrainable
+from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.losses import add_loss
+from sparsebook_compressor.training.metric_nodes import add_metric
+from sparsebook_compressor.training.nodes import Nodes, names, rename
+from sparsebook_compressor.training.objective import Objective
+from sparsebook_compressor.training.wires import Wires
+
+OUTPUTS = ("loss", "metric_sum", "metric_weight")
+
+
+def attach(model: ModelProto, objective: Objective, dataset: Dataset) -> ModelProto:
+    """A copy of a training graph that ends in its loss and its metric.
+
+    Args:
+        model: outputs named as the original's, opset 12 to 21; not changed. Initializers may be without data.
+        objective: what to attach.
+        dataset: what the worker will feed; the original's outputs that `objective.teachers` names are recorded.
+
+    Returns:
+        The copy: inputs named as the dataset's arrays and of their dtypes; outputs `loss`, `metric_sum` and
+        `metric_weight`, float scalars.
+
+    Raises:
+        BadValue: a loss or metric of the caller's own cannot be joined to the graph.
+    """
+    made = ModelProto()
+    made.CopyFrom(model)
+    renamed = _free_names(made, dataset)
+    _adapt_inputs(made, dataset)
+    wires = Wires(made, objective, dataset, renamed)
+    values = (add_loss(wires), *add_metric(wires))
+    del made.graph.output[:]
+    for name, value in zip(OUTPUTS, values, strict=True):
+        # A scalar whatever the shape inferred: a loss of the caller's own may give one element on an axis.
+        shaped = wires.nodes.add("Reshape", value, wires.nodes.constant([], int), out=name)
+        made.graph.output.append(helper.make_tensor_value_info(shaped, TensorProto.FLOAT, []))
+    return made
+
+
+def _free_names(model: ModelProto, dataset: Dataset) -> dict[str, str]:
+    """Rename values that have names which outputs and further inputs need; old name -> new name.
+
+    Raises:
+        NotTrainable: an initializer or an input has such a name.
+    """
+    inputs = {spec.name for spec in dataset.specs}
+    reserved = {*OUTPUTS, *dataset.arrays} - inputs
+    produced = {name for node in model.graph.node for name in node.output if name}
+    clash = {name for name in produced if name in reserved or re.fullmatch(r"teacher_\d+", name)}
+    fixed = {tensor.name for tensor in model.graph.initializer} | inputs
+    taken = sorted(fixed & {*reserved, *OUTPUTS})
+    if taken:
+        raise NotTrainable(
+            f"a weight or an input of the model is named {taken[0]!r}, which the training graph needs for itself; rename it"
+        )
+    every = names(model)
+    renamed = {}
+    for name in sorted(clash):
+        fresh = f"{name}.model"
+        while fresh in every:
+            fresh += "_"
+        renamed[name] = fresh
+    if renamed:
+        rename(model, lambda name: renamed.get(name, name), produced=True)
+    return renamed
+
+
+def _adapt_inputs(model: ModelProto, dataset: Dataset) -> None:
+    """Take the arrays as the dataset holds them: of the original's dtypes, samples on the first axis."""
+    specs = {spec.name: spec for spec in dataset.specs}
+    fed: dict[str, str] = {}
+    nodes = Nodes(model)
+    first = len(model.graph.node)
+    for value in model.graph.input:
+        spec = specs.get(value.name)
+        if spec is None or spec.dtype is None:
+            continue
+        tensor, wanted = value.type.tensor_type, value.type.tensor_type.elem_type
+        name = value.name
+        if name in dataset.whole:
+            name = nodes.squeeze_first(name)
+            dims = [dim.dim_value or dim.dim_param for dim in tensor.shape.dim]
+            value.type.CopyFrom(helper.make_tensor_type_proto(wanted, [1, *dims]))
+        held = helper.np_dtype_to_tensor_dtype(spec.dtype)
+        if held != wanted:
+            name = nodes.add("Cast", name, to=wanted)
+            value.type.tensor_type.elem_type = held
+        if name != value.name:
+            fed[value.name] = name
+    if not fed:
+        return
+    own = list(model.graph.node[first:])
+    del model.graph.node[first:]
+    rename(model, lambda name: fed.get(name, name), produced=False)
+    rest = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*own, *rest])

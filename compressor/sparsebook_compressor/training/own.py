@@ -1,0 +1,210 @@
+"""A loss or metric of the caller's own: a small graph over the outputs and the data's arrays that gives a scalar.
+
+The file is checked as far as it can be without data; `OwnRun` runs it, which shows the rest before training begins.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto, helper
+
+from sparsebook_compressor import admit
+from sparsebook_compressor.errors import BadData, BadValue, InputError
+from sparsebook_compressor.feeds import Feed
+from sparsebook_compressor.graph.scopes import scopes
+from sparsebook_compressor.measure import first_line
+
+Array = npt.NDArray[Any]
+Source: TypeAlias = tuple[Literal["output", "teacher"], int] | tuple[Literal["array"], str]
+
+MOST_BYTES = 1 << 24
+"""A loss is a formula; this leaves room for a table of anchors or of class weights."""
+TEACHER = "teacher_"
+_TYPES = (TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnGraph:
+    """A checked graph.
+
+    Attributes:
+        name: of its file.
+        sha256: of its file.
+        model: the graph.
+        inputs: name of each input -> where its value comes from.
+        types: name of each input -> its ONNX element type.
+        output: the scalar's name.
+    """
+
+    name: str
+    sha256: str
+    model: ModelProto
+    inputs: dict[str, Source]
+    types: dict[str, int]
+    output: str
+
+    @property
+    def teachers(self) -> tuple[int, ...]:
+        """Outputs of the original that it reads."""
+        return tuple(sorted({int(s[1]) for s in self.inputs.values() if s[0] == "teacher"}))
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Arrays of the data that it reads."""
+        return tuple(str(s[1]) for s in self.inputs.values() if s[0] == "array")
+
+
+def read_own(path: Path, what: Literal["loss", "metric"], outputs: Sequence[str]) -> OwnGraph:
+    """Read and check a graph.
+
+    Args:
+        path: of the .onnx file.
+        what: for messages.
+        outputs: names of the model's outputs, in their order.
+
+    Raises:
+        BadValue: the file cannot be used; the message says why, and what is expected.
+    """
+    where = f"{what} {path.name}"
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise BadValue(
+                f"{where}: {size} bytes; a {what} is a small graph of at most {MOST_BYTES}"
+            )
+        model = admit.load(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except BadValue:
+        raise
+    except OSError as error:
+        raise BadValue(f"{where}: cannot be read: {error.strerror}") from error
+    except InputError as error:
+        raise BadValue(f"the {what} is no model that can be used: {error}") from error
+    _check_body(model, where)
+    inputs, types = _inputs(model, where, outputs)
+    if not any(source[0] == "output" for source in inputs.values()):
+        raise BadValue(
+            f"{where}: none of its inputs ({', '.join(inputs) or 'there are none'}) is an output of the model "
+            f"({', '.join(outputs)}); name at least one so"
+        )
+    return OwnGraph(path.name, digest, model, inputs, types, _output(model, where))
+
+
+def _check_body(model: ModelProto, where: str) -> None:
+    if model.functions:
+        raise BadValue(f"{where}: has local functions; inline them (onnx.inliner)")
+    foreign = {entry.domain for entry in model.opset_import} - {"", "ai.onnx"}
+    if foreign:
+        raise BadValue(f"{where}: uses the domain {min(foreign)!r}; only ONNX's own operators")
+    if model.graph.sparse_initializer:
+        raise BadValue(f"{where}: has sparse initializers; save them dense")
+    for scope in scopes(model):
+        tensors = [a.t for node in scope.body.node for a in node.attribute]
+        tensors += scope.graph.initializer if scope.graph is not None else []
+        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
+            raise BadValue(f"{where}: keeps data in another file; save it in one")
+
+
+def _inputs(
+    model: ModelProto, where: str, outputs: Sequence[str]
+) -> tuple[dict[str, Source], dict[str, int]]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    sources: dict[str, Source] = {}
+    types: dict[str, int] = {}
+    for value in model.graph.input:
+        name = value.name
+        if name in constants:
+            continue
+        types[name] = value.type.tensor_type.elem_type
+        if types[name] not in _TYPES:
+            raise BadValue(
+                f"{where}: the input {name!r} is not a tensor of float32, int64, int32 or bool; declare it so"
+            )
+        if name in outputs:
+            sources[name] = ("output", outputs.index(name))
+        elif name.startswith(TEACHER) and name.removeprefix(TEACHER) in outputs:
+            sources[name] = ("teacher", outputs.index(name.removeprefix(TEACHER)))
+        else:
+            sources[name] = ("array", name)
+    return sources, types
+
+
+def _output(model: ModelProto, where: str) -> str:
+    first = model.graph.output[0]
+    tensor = first.type.tensor_type
+    shape = [dim.dim_value for dim in tensor.shape.dim]
+    if tensor.elem_type != TensorProto.FLOAT or any(size not in (0, 1) for size in shape):
+        raise BadValue(
+            f"{where}: its first output {first.name!r} must be one float32, the mean over the batch"
+        )
+    return first.name
+
+
+class OwnRun:
+    """Runs a graph in ONNX Runtime.
+
+    Raises:
+        BadValue: ONNX Runtime does not load it.
+    """
+
+    def __init__(self, own: OwnGraph) -> None:
+        self._own = own
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self._session = ort.InferenceSession(
+                own.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except (
+            Exception
+        ) as error:  # whatever ONNX Runtime throws, the caller's graph is not to be run
+            raise BadValue(
+                f"{own.name}: ONNX Runtime does not load it: {first_line(error)}"
+            ) from error
+
+    def __call__(
+        self, outputs: Sequence[Array | None], feed: Feed, reference: Sequence[Array | None]
+    ) -> float:
+        """The scalar for one batch.
+
+        Args:
+            outputs: of the model that is measured.
+            feed: the data's arrays.
+            reference: the original's outputs.
+
+        Raises:
+            BadValue: it does not run on them, or gives no single number.
+            BadData: it gives NaN or infinity.
+        """
+        values = {}
+        for name, (kind, which) in self._own.inputs.items():
+            found = feed[which] if isinstance(which, str) else None
+            if isinstance(which, int):
+                found = (outputs if kind == "output" else reference)[which]
+            if found is None:
+                raise BadValue(
+                    f"{self._own.name}: the model's output for {name!r} is no tensor of numbers"
+                )
+            dtype = helper.tensor_dtype_to_np_dtype(self._own.types[name])
+            values[name] = found.astype(dtype, copy=False)
+        try:
+            result = np.asarray(self._session.run([self._own.output], values)[0])
+        except Exception as error:  # as above: its shapes do not suit the outputs or the data
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in values.items())
+            raise BadValue(
+                f"{self._own.name}: does not run on the model's outputs and the data ({shapes}): {first_line(error)}"
+            ) from error
+        if result.size != 1:
+            raise BadValue(
+                f"{self._own.name}: its first output has shape {result.shape}; one number is expected, the mean over "
+                "the batch"
+            )
+        if not np.isfinite(result).all():
+            raise BadData(f"{self._own.name}: gives {float(result.ravel()[0])} on the data")
+        return float(result.ravel()[0])

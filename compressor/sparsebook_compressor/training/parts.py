@@ -1,0 +1,78 @@
+"""The three parts of the data, never mixed: which array belongs to which, and what is split off where one is missing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.errors import BadData
+
+Part: TypeAlias = Literal["train", "eval", "test"]
+PARTS: tuple[Part, ...] = ("train", "eval", "test")
+PREFIXES: dict[Part, str] = {"train": "", "eval": "eval_", "test": "test_"}
+
+SHARE = 10
+"""A part that is not given is one sample in this many."""
+FEWEST_TO_TRAIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PartFacts:
+    """A part, for the report.
+
+    Attributes:
+        part: which.
+        samples: how many it has.
+        origin: "given", "split off" (from the train part, by the seed) or "absent".
+    """
+
+    part: Part
+    samples: int
+    origin: Literal["given", "split off", "absent"]
+
+
+def part_of(name: str, inputs: Iterable[str]) -> tuple[Part, str]:
+    """The part that an array belongs to, and its name there.
+
+    >>> part_of("eval_x", ["x"]), part_of("test_x", ["x", "test_x"])
+    (('eval', 'x'), ('train', 'test_x'))
+    """
+    if name in inputs:
+        return "train", name
+    for part in ("eval", "test"):
+        prefix = PREFIXES[part]
+        if name.startswith(prefix) and len(name) > len(prefix):
+            return part, name.removeprefix(prefix)
+    return "train", name
+
+
+def split(total: int, missing: tuple[Part, ...], seed: int, names: str) -> npt.NDArray[np.uint8]:
+    """Split parts off the train part.
+
+    Args:
+        total: samples of the plain arrays.
+        missing: the parts to split off, a tenth each and at least one sample.
+        seed: decides which samples.
+        names: of the files, for the message.
+
+    Returns:
+        For every sample the index of its part in `PARTS`, uint8 [total].
+
+    Raises:
+        BadData: too few samples.
+    """
+    share = max(1, total // SHARE)
+    if total - share * len(missing) < FEWEST_TO_TRAIN:
+        parts = "".join(f", none for the {part} part" for part in missing)
+        raise BadData(
+            f"{names}: {total} sample{'s' * (total != 1)} to train with{parts}; give at least "
+            f"{FEWEST_TO_TRAIN + len(missing)}, or eval_ and test_ arrays of their own"
+        )
+    assigned = np.zeros(total, np.uint8)
+    if missing:
+        order = np.random.default_rng(seed).permutation(total)
+        for place, part in enumerate(missing):
+            assigned[order[place * share : (place + 1) * share]] = PARTS.index(part)
+    return assigned

@@ -1,0 +1,98 @@
+"""What the original makes of the data: the shapes of its outputs, and whether it takes several samples at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.feeds import Feed
+from sparsebook_compressor.measure import first_line, session
+from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.own import OwnGraph, OwnRun
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFacts:
+    """An output of the original.
+
+    Attributes:
+        name: of the output.
+        dtype: None where it is no tensor of numbers.
+        shape: on one sample.
+    """
+
+    name: str
+    dtype: np.dtype[np.generic] | None
+    shape: tuple[int, ...]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it can be learned from."""
+        return self.dtype is not None and self.dtype.kind == "f"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The original's outputs on the first samples.
+
+    Attributes:
+        outputs: in the graph's order.
+        batched: whether several samples can be fed at once, and every output has them on its first axis.
+    """
+
+    outputs: tuple[OutputFacts, ...]
+    batched: bool
+
+
+def probe(model: Path, dataset: Dataset, own: Sequence[OwnGraph] = ()) -> Probe:
+    """Run the original on one sample, and on two at once where its inputs allow that.
+
+    Args:
+        model: the original.
+        dataset: the data.
+        own: losses and metrics of the caller's own, which are tried on the outputs.
+
+    Raises:
+        BadData: it does not run on the data, or an own graph gives NaN.
+        BadValue: an own graph does not run on its outputs.
+    """
+    running = session(model)
+    inputs = [spec.name for spec in dataset.specs]
+    names = [output.name for output in running.get_outputs()]
+    part = dataset.part_with_samples()
+    feed = next(dataset.batches(part, 1))
+    try:
+        one = running.run(None, {name: feed[name] for name in inputs})
+    except Exception as error:  # whatever ONNX Runtime throws, the samples are what it was given
+        raise BadData(f"the model does not run on the data: {first_line(error)}") from error
+    outputs = tuple(_facts(name, value) for name, value in zip(names, one, strict=True))
+    for graph in own:
+        OwnRun(graph)(one, feed, one)
+    pair = next(dataset.batches(part, 2, inputs))
+    several = dataset.batchable and len(next(iter(pair.values()))) == 2
+    return Probe(outputs, several and _takes(running, pair, outputs))
+
+
+def _takes(running: object, pair: Feed, outputs: tuple[OutputFacts, ...]) -> bool:
+    """Whether two samples give outputs of twice the first axis; a graph may be made for one in spite of its inputs."""
+    try:
+        two = running.run(None, pair)  # type: ignore[attr-defined]
+    except Exception:  # it takes them one at a time, which worked
+        return False
+    return all(
+        isinstance(value, np.ndarray) and value.shape == (2, *facts.shape[1:])
+        for facts, value in zip(outputs, two, strict=True)
+        if facts.dtype is not None and facts.shape[:1] == (1,)
+    ) and all(facts.shape[:1] == (1,) for facts in outputs if facts.dtype is not None)
+
+
+def _facts(name: str, value: object) -> OutputFacts:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return OutputFacts(name, value.dtype, value.shape)
+    return OutputFacts(name, None, ())

@@ -1,0 +1,98 @@
+"""Shards on disk: one .npy file an array, written and read in blocks, so that none is ever in memory whole."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(slots=True)
+class Shard:
+    """Samples that lie together: array name -> file name in the dataset's folder."""
+
+    samples: int
+    files: dict[str, str] = field(default_factory=dict)
+
+
+class Writer:
+    """Writes an array of a known number of samples, block after block.
+
+    Args:
+        path: of the .npy file.
+        samples: that will come.
+    """
+
+    def __init__(self, path: Path, samples: int) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._samples = samples
+        self._row: tuple[np.dtype[np.generic], tuple[int, ...]] | None = None
+        self.left = samples
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        assert error is not None or self.left == 0, "samples are missing"
+
+    def fits(self, block: Array) -> bool:
+        """Whether the block's samples have the shape and dtype of those before."""
+        return self._row in (None, (block.dtype, block.shape[1:]))
+
+    def add(self, block: Array) -> None:
+        """Append samples; all blocks have the same dtype and the same shape a sample."""
+        assert self.fits(block)
+        assert len(block) <= self.left
+        if self._row is None:
+            self._row = (block.dtype, block.shape[1:])
+            np.lib.format.write_array_header_1_0(
+                self._file,
+                {
+                    "descr": np.lib.format.dtype_to_descr(block.dtype),
+                    "fortran_order": False,
+                    "shape": (self._samples, *block.shape[1:]),
+                },
+            )
+        self.left -= len(block)
+        self._file.write(block.tobytes())
+
+
+class Reader:
+    """Reads an array that `Writer` wrote from its first sample to its last."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("rb")
+        assert np.lib.format.read_magic(self._file) == (1, 0)
+        shape, _, self.dtype = np.lib.format.read_array_header_1_0(self._file)
+        self.samples, self._row = shape[0], shape[1:]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def take(self, samples: int) -> Array:
+        """The next samples; fewer at the end."""
+        size = math.prod(self._row)
+        values = np.fromfile(self._file, self.dtype, samples * size)
+        return values.reshape((-1, *self._row))
+
+
+def blocks(path: Path, samples: int) -> Iterator[Array]:
+    """An array's samples in order."""
+    with Reader(path) as reader:
+        while len(block := reader.take(samples)):
+            yield block
