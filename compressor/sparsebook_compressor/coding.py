@@ -1,5 +1,6 @@
 """One weight through prune, share and encode."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from sparsebook_compressor.plan import PlanRow
 from sparsebook_compressor.stages.levels import Sample, sample, starting
 from sparsebook_compressor.stages.prune import Cut
 from sparsebook_compressor.stages.representable import representable
-from sparsebook_compressor.stages.share import Init, Shared, share
+from sparsebook_compressor.stages.share import Init, share
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -46,28 +47,73 @@ class Coded:
         return replace(self, bytes_after=size)
 
 
+@dataclass(frozen=True, slots=True)
+class SharedWeight:
+    """A weight as codes, and how far that is from its floats.
+
+    Attributes:
+        coded: shape, dtype, codebook and codes.
+        squared_error, squared_norm: sums over all elements, before rounding to a narrow dtype.
+    """
+
+    coded: CodedWeight
+    squared_error: float
+    squared_norm: float
+
+
 def code(
     weight: Weight, row: PlanRow, cut: Cut, seed: int, clock: Clock
 ) -> tuple[Coded, CodedWeight, bytes]:
     """Prune by a cut, share and encode a weight: its statistics, its codes and its payload."""
     with clock.stage("share"):
-        shared = _shared(weight, row, cut, seed)
-        bits = max(1, len(shared.codebook).bit_length())
-        codebook = representable(shared.codebook, weight.dtype)
-        coded = CodedWeight(weight.shape, weight.dtype, bits, codebook, shared.codes)
+        # The weight's floats live in there alone: they are gone before its codes are encoded.
+        shared = share_weight(weight, weight.read, row, cut, seed)
     with clock.stage("encode"):
-        payload, facts = encode(coded)
+        result, payload = encode_weight(weight, row, shared)
+    return result, shared.coded, payload
+
+
+def share_weight(
+    weight: Weight, read: Callable[[], F32], row: PlanRow, cut: Cut, seed: int
+) -> SharedWeight:
+    """Share what survives a cut.
+
+    Args:
+        weight: whose shape and dtype it has.
+        read: gives its values, float32[elements].
+        row: the plan's decision.
+        cut: which elements survive.
+        seed: for the random initialisation.
+    """
+    values = read()
+    start = start_of(values.reshape(weight.shape), weight.channel_axis, row, cut)
+    shared = share(values, cut, row.centroids, start, row.iterations, seed)
+    coded = coded_weight(weight, shared.codes, shared.codebook)
+    return SharedWeight(coded, shared.squared_error, shared.squared_norm)
+
+
+def coded_weight(weight: Weight, codes: npt.NDArray[np.uint8], codebook: F32) -> CodedWeight:
+    """Codes, uint8[elements], and centroids, float32[centroids], as they can be stored in the weight's dtype."""
+    bits = max(1, len(codebook).bit_length())
+    return CodedWeight(
+        weight.shape, weight.dtype, bits, representable(codebook, weight.dtype), codes
+    )
+
+
+def encode_weight(weight: Weight, row: PlanRow, shared: SharedWeight) -> tuple[Coded, bytes]:
+    """Encode a shared weight: its statistics and its payload."""
+    payload, facts = encode(shared.coded)
     result = Coded(
         row=row,
         dtype=weight.dtype,
         facts=facts,
-        centroids=len(shared.codebook),
+        centroids=len(shared.coded.codebook),
         squared_error=shared.squared_error,
         squared_norm=shared.squared_norm,
         bytes_before=weight.stored_bytes,
         bytes_after=len(payload),
     )
-    return result, coded, payload
+    return result, payload
 
 
 def start_of(weight: F32, channel_axis: int, row: PlanRow, cut: Cut) -> Init | F64:
@@ -85,10 +131,3 @@ def start_of(weight: F32, channel_axis: int, row: PlanRow, cut: Cut) -> Init | F
         return None if whole is None else whole.above(cut.threshold)
 
     return starting(row.init, row.centroids, survivors)
-
-
-def _shared(weight: Weight, row: PlanRow, cut: Cut, seed: int) -> Shared:
-    """The weight's floats live in here alone: they are gone before its codes are encoded."""
-    values = weight.read()
-    start = start_of(values.reshape(weight.shape), weight.channel_axis, row, cut)
-    return share(values, cut, row.centroids, start, row.iterations, seed)

@@ -17,11 +17,15 @@ Output: TypeAlias = Literal["operator", "portable", "dense"]
 Codec: TypeAlias = Literal["huffman"]
 Scope: TypeAlias = Literal["weight", "global"]
 
+LossKind: TypeAlias = Literal["auto", "labels", "distill", "none"]
+MetricKind: TypeAlias = Literal["auto", "accuracy", "agreement", "retrieval", "fidelity"]
+Optimizer: TypeAlias = Literal["adamw", "sgd"]
+Schedule: TypeAlias = Literal["cosine", "constant"]
+
 LATER_KEYS = {
-    "train": "retraining is not built yet: this version compresses without it",
-    "budget": "budgets are not built yet: set densities and bits under 'weights'",
-    "prune.rounds": "prune-retrain rounds are not built yet",
     "share.objective": "sharing for bits is not built yet: sharing minimises the error",
+    "budget.min_ratio": "a ratio as the target is not built yet: set budget.max_drop, or densities and bits",
+    "budget.max_latency_ms": "a latency as the target is not built yet: set budget.max_drop",
 }
 LATER_VALUES = {
     ("preset", "small"): "the preset 'small' is not built yet: use 'safe' or 'paper'",
@@ -36,6 +40,7 @@ class _Section(BaseModel):
 Density = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Threshold = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Bits = Annotated[int, Field(ge=1, le=8)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class WeightOverride(_Section):
@@ -50,10 +55,15 @@ class WeightOverride(_Section):
 
 
 class Prune(_Section):
-    """Pruning by magnitude; `scope` global ranks the elements of all weights together."""
+    """Pruning by magnitude; `scope` global ranks the elements of all weights together.
+
+    `rounds` of pruning a little and retraining lead to the density where there is something to retrain with; None takes as
+    many as halve the survivors.
+    """
 
     method: Literal["magnitude"] = "magnitude"
     scope: Scope = "weight"
+    rounds: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
 class Share(_Section):
@@ -61,6 +71,29 @@ class Share(_Section):
 
     init: Init = "linear"
     iterations: Annotated[int, Field(ge=0, le=100_000)] | None = None
+
+
+class Train(_Section):
+    """Fine-tuning, where there is data; what is None is chosen by the data's size (training/settings.py).
+
+    `rate` weighs the bytes of the weights against the loss while pruning goes on: train for bytes.
+    """
+
+    loss: LossKind = "auto"
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] | None = None
+    optimizer: Optimizer = "adamw"
+    schedule: Schedule = "cosine"
+    patience: Count | None = None
+    rate: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
+
+
+class Budget(_Section):
+    """What compression may cost: at most `max_drop` of the metric, a fraction such as 0.005."""
+
+    metric: MetricKind = "auto"
+    max_drop: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
 
 
 class Config(_Section):
@@ -72,6 +105,8 @@ class Config(_Section):
     weights: dict[str, WeightOverride] = Field(default_factory=dict)
     prune: Prune = Field(default_factory=Prune)
     share: Share = Field(default_factory=Share)
+    train: Train = Field(default_factory=Train)
+    budget: Budget = Field(default_factory=Budget)
 
     @classmethod
     def parse(cls, raw: Any) -> "Config":
@@ -121,7 +156,7 @@ class Config(_Section):
 
 def _refuse_later(raw: dict[str, Any]) -> None:
     flat: dict[str, Any] = dict(raw)
-    for section in ("prune", "share"):
+    for section in ("prune", "share", "budget"):
         if isinstance(raw.get(section), dict):
             flat.update({f"{section}.{key}": value for key, value in raw[section].items()})
     for key, reason in LATER_KEYS.items():

@@ -1,32 +1,38 @@
 """Runs a plan from file to bundle; the only orchestration.
 
-Weights are taken one at a time: pruned, shared and encoded before the next one is read, so that besides the model there
-is never more than one weight's codes.
+Without training, a weight goes all the way before the next one is read, so that besides the model there is never more than
+one weight's codes. With training the weights wait for each other in files.
 """
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+from onnx import ModelProto
 
 from sparsebook_compressor import admit, feeds, measure, pack
 from sparsebook_compressor.clock import Clock
-from sparsebook_compressor.coding import Coded, code
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.graph.tensors import check_finite
-from sparsebook_compressor.graph.view import GraphView, Kept, Weight, survey
-from sparsebook_compressor.payload import CodedWeight
-from sparsebook_compressor.plan import Plan, PlanRow, make_plan, require_work
+from sparsebook_compressor.errors import (
+    BadValue,
+    NoTrainer,
+    NotTrainable,
+    SparsebookError,
+)
+from sparsebook_compressor.execution import execute
+from sparsebook_compressor.graph.view import GraphView, survey
+from sparsebook_compressor.plan import Plan, make_plan, require_work
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.report import Fidelity, Report
-from sparsebook_compressor.rewrite import dense, operator, portable
 from sparsebook_compressor.rewrite.surgery import Surgeon
-from sparsebook_compressor.stages.prune import (
-    Cut,
-    behind,
-    cut_by_density,
-    cut_by_rank,
-    survivors_of,
-)
-from sparsebook_compressor.summary import Done, require_gain, summarise
+from sparsebook_compressor.summary import require_gain, summarise
+from sparsebook_compressor.training.beginning import begin
+from sparsebook_compressor.training.course import Course
+from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.own import OwnGraph, read_own
+from sparsebook_compressor.training.trainer import Trainer
 
 
 def compress(
@@ -34,7 +40,10 @@ def compress(
     out: Path,
     config: Config | None = None,
     *,
-    data: Path | None = None,
+    data: Path | Sequence[Path] | None = None,
+    loss: Path | None = None,
+    metric: Path | None = None,
+    trainer: Trainer | None = None,
     operator_library: Path | None = None,
     platform: str | None = None,
     progress: Listener | None = None,
@@ -46,7 +55,11 @@ def compress(
         model: the .onnx file; its external data lies in the same folder.
         out: the bundle folder, which must not exist or be empty; it appears whole or not at all.
         config: what to do; the preset `safe` by default.
-        data: an .npz with samples on which the artifact is compared with the original; synthetic inputs otherwise.
+        data: an .npz, or several that continue each other, with samples to retrain with and to compare the artifact with
+            the original on (docs/data.md); without it the comparison is on synthetic inputs.
+        loss: a small .onnx graph to train for, in the place of the built-in losses.
+        metric: a small .onnx graph to measure by, in the place of the built-in metrics.
+        trainer: carries training orders out; without one nothing is retrained.
         operator_library: goes into the bundle and runs the artifact in verify, where the output is `operator`;
             without it such an artifact is not verified, and the report says so.
         platform: the library's platform, such as linux-x86_64.
@@ -55,55 +68,214 @@ def compress(
 
     Raises:
         InputError: model, config or data cannot be used; the class says which.
+        BudgetNotMet, Diverged: the bundle is there and holds the best that was found.
         StorageFull: no room left for the bundle.
-        InternalError: the artifact does not run though the original does.
+        InternalError: the artifact does not run though the original does, or the worker failed.
     """
     config = config or Config()
-    clock = Clock(progress)
-    with pack.fresh_folder(out) as folder:
+    files = () if data is None else (data,) if isinstance(data, Path) else tuple(data)
+    _require_data(config, files, loss, metric, trainer)
+    job = _Job(
+        model,
+        config,
+        files,
+        loss,
+        metric,
+        trainer,
+        Clock(progress, training=bool(trainer and files)),
+    )
+    with pack.fresh_folder(out) as folder, pack.folder_beside(out) as scratch:
+        report, fault = job.run(folder, scratch, operator_library, platform, verify)
+    if fault is not None:
+        raise fault
+    return report
+
+
+def _require_data(
+    config: Config,
+    files: tuple[Path, ...],
+    loss: Path | None,
+    metric: Path | None,
+    trainer: Trainer | None,
+) -> None:
+    """What can be said before the model is opened.
+
+    Raises:
+        BadValue: something is asked for that needs data.
+        NoTrainer: retraining is asked for, and nobody is there to do it.
+    """
+    asked = _asks(config, loss, metric)
+    if asked is not None and not files:
+        raise BadValue(f"{asked} needs data to train and measure with; give an .npz (--data F.npz)")
+    if asked is not None and trainer is None:
+        raise NoTrainer(
+            f"{asked} needs the fine-tuning worker, and there is none; `make demo` sets its environment up, and "
+            "SPARSEBOOK_TRAINER_PYTHON says where it is"
+        )
+    if config.train.loss == "none" and config.budget.max_drop is not None:
+        raise BadValue(
+            "config budget.max_drop: a budget is searched by retraining; train.loss must not be 'none'"
+        )
+
+
+def _asks(config: Config, loss: Path | None, metric: Path | None) -> str | None:
+    """The first wish that only retraining can fulfil."""
+    if config.budget.max_drop is not None:
+        return "budget.max_drop"
+    if loss is not None:
+        return f"the loss {loss.name}"
+    if metric is not None:
+        return f"the metric {metric.name}"
+    if "train" in config.model_fields_set and config.train.loss != "none":
+        return "train"
+    return None
+
+
+@dataclass(eq=False)
+class _Job:
+    model: Path
+    config: Config
+    files: tuple[Path, ...]
+    loss: Path | None
+    metric: Path | None
+    trainer: Trainer | None
+    clock: Clock
+
+    def run(
+        self, folder: Path, scratch: Path, library: Path | None, platform: str | None, verify: bool
+    ) -> tuple[Report, SparsebookError | None]:
+        """Make the bundle in `folder`; the report, and what is to be said of the bundle all the same."""
+        clock, config, model = self.clock, self.config, self.model
         with clock.stage("admit"):
             parsed = admit.load(model)
             source = pack.source_facts(model, parsed)
             specs = feeds.input_specs(parsed)
-            given = None if data is None else feeds.given(data, specs, config.seed)
+            dataset = self._dataset(parsed, specs, scratch)
+            given = self._feeds(specs, dataset)
         with clock.stage("survey"):
             view = survey(parsed, model)
             rows = _smallest_table(view)
         with clock.stage("plan"):
             plan = make_plan(view, config)
             require_work(plan, model.name)
+        course, remark = self._course(parsed, view, plan, dataset, scratch)
         surgeon = Surgeon(parsed)
-        done = _work(surgeon, view, plan, config, clock)
+        if course is None:
+            done = execute(surgeon, view, plan, config, clock)
+        else:
+            plan = course.run()
+            done = course.pack(surgeon)
         require_gain(done, model.name)
         with clock.stage("pack"):
             surgeon.finish()
             pack.write_model(parsed, folder, model)
             del view, surgeon, parsed
-            _add_library(folder, config, operator_library, platform)
+            _add_library(folder, config, library, platform)
+        artifact = folder / pack.MODEL_NAME
+        runs = library if config.output == "operator" else None
         with clock.stage("verify"):
-            library = operator_library if config.output == "operator" else None
-            reason = _unverifiable(verify, config, library)
+            reason = _unverifiable(verify, config, runs)
             if reason is not None:
                 fidelity = Fidelity("none", 0, config.output, (), reason)
             else:
                 fidelity = measure.fidelity(
                     model,
-                    folder / pack.MODEL_NAME,
+                    artifact,
                     specs,
                     given,
                     rows=rows,
                     seed=config.seed,
                     output=config.output,
-                    library=library,
+                    library=runs,
                 )
-        artifact = pack.facts(folder)
-        report = summarise(source, artifact, config, plan, done, fidelity, clock.costs())
-        (folder / "report.json").write_text(report.to_json())
-        origin = {"name": source.name, "bytes": source.bytes, "sha256": source.sha256}
-        pack.write_manifest(
-            folder, {"config": report.config, "input": origin, "versions": report.versions}
+            protocol = None if course is None else course.protocol(artifact, runs)
+        report = summarise(
+            source,
+            pack.facts(folder),
+            config,
+            plan,
+            done,
+            fidelity,
+            clock.costs(),
+            protocol,
+            () if remark is None else (remark,),
         )
-    return report
+        _write_papers(folder, report)
+        return report, None if course is None else course.fault()
+
+    def _dataset(
+        self, parsed: ModelProto, specs: tuple[feeds.InputSpec, ...], scratch: Path
+    ) -> Dataset | None:
+        """The data checked and split, where it is there to train with."""
+        if not self.files or self.trainer is None or self.config.train.loss == "none":
+            return None
+        extra = [name for own in self._own(parsed) if own is not None for name in own.arrays]
+        return Dataset.prepare(self.files, specs, scratch / "data", self.config.seed, extra)
+
+    def _own(self, parsed: ModelProto) -> tuple[OwnGraph | None, OwnGraph | None]:
+        outputs = [value.name for value in parsed.graph.output]
+        loss = None if self.loss is None else read_own(self.loss, "loss", outputs)
+        metric = None if self.metric is None else read_own(self.metric, "metric", outputs)
+        return loss, metric
+
+    def _feeds(
+        self, specs: tuple[feeds.InputSpec, ...], dataset: Dataset | None
+    ) -> list[feeds.Feed] | None:
+        """What the artifact is compared with the original on: samples of the test part; None makes some up."""
+        if dataset is not None:
+            names = [spec.name for spec in specs]
+            return list(islice(dataset.batches("test", 1, names), feeds.MOST_SAMPLES))
+        return feeds.given(self.files[0], specs, self.config.seed) if self.files else None
+
+    def _course(
+        self,
+        parsed: ModelProto,
+        view: GraphView,
+        plan: Plan,
+        dataset: Dataset | None,
+        scratch: Path,
+    ) -> tuple[Course | None, str | None]:
+        """What training there is to be, or a remark why there is none.
+
+        Raises:
+            NotTrainable: the graph cannot be trained, and training was asked for.
+        """
+        if not self.files or self.config.train.loss == "none":
+            return None, None
+        if dataset is None or self.trainer is None:
+            return None, "nothing was retrained: no fine-tuning worker was given"
+        if not dataset.trains:
+            return None, "nothing was retrained: the data has a test part alone"
+        own_loss, own_metric = self._own(parsed)
+        try:
+            tuning = begin(
+                parsed,
+                view,
+                plan,
+                self.model,
+                dataset,
+                self.config,
+                own_loss,
+                own_metric,
+                self.trainer,
+                scratch,
+                self.clock,
+            )
+        except NotTrainable as error:
+            if _asks(self.config, self.loss, self.metric) is not None:
+                raise
+            return None, f"nothing was retrained: {error}"
+        weights = {weight.name: weight for weight in view.weights}
+        return Course(plan, weights, tuning, self.config, scratch / "stages"), None
+
+
+def _write_papers(folder: Path, report: Report) -> None:
+    (folder / "report.json").write_text(report.to_json())
+    source = report.input
+    origin = {"name": source.name, "bytes": source.bytes, "sha256": source.sha256}
+    pack.write_manifest(
+        folder, {"config": report.config, "input": origin, "versions": report.versions}
+    )
 
 
 def _unverifiable(verify: bool, config: Config, library: Path | None) -> str | None:
@@ -118,79 +290,6 @@ def _smallest_table(view: GraphView) -> int:
     """Rows of the smallest embedding: integers below it can be looked up anywhere."""
     rows = [weight.shape[0] for weight in view.weights if weight.role == "embedding"]
     return min(rows, default=2)
-
-
-def _work(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: Clock) -> Done:
-    weights = {weight.name: weight for weight in view.weights}
-    kept = list(plan.kept)
-    coded: list[Coded] = []
-    shared_cut = _global_cut(plan, weights, clock) if plan.scope == "global" else None
-    total = sum(row.elements for row in plan.rows)
-    finished = 0
-    for row in plan.rows:
-        weight = weights[row.name]
-        with clock.weight(row.name, finished / total, (finished + row.elements) / total):
-            if shared_cut is None or row.threshold is not None:
-                cut = _cut(weight, row, clock)
-            else:
-                cut, shared_cut = shared_cut, behind(shared_cut, weight.read())
-            result, values, payload = code(weight, row, cut, plan.seed, clock)
-            expected = _expected_bytes(result, payload, config)
-            if expected < weight.stored_bytes:
-                with clock.stage("pack"):
-                    size = _replace(surgeon, weight, result, values, payload, config)
-                coded.append(result.stored_as(size))
-            else:
-                reason = f"what it becomes ({expected} bytes) would not be smaller"
-                kept.append(Kept(weight.name, weight.shape, weight.stored_bytes, reason))
-        finished += row.elements
-    return Done(tuple(coded), tuple(kept))
-
-
-def _expected_bytes(result: Coded, payload: bytes, config: Config) -> int:
-    """What a weight would take in the artifact, all but exact; in the dense output, in the operator's."""
-    if config.output == "portable":
-        facts, row = result.facts, result.row
-        return portable.expected_bytes(row.elements, facts.nonzeros, result.centroids)
-    return len(payload)
-
-
-def _replace(
-    surgeon: Surgeon,
-    weight: Weight,
-    result: Coded,
-    values: CodedWeight,
-    payload: bytes,
-    config: Config,
-) -> int:
-    """Put what became of a weight in its place; the bytes that it takes."""
-    match config.output:
-        case "operator":
-            density = result.facts.nonzeros / result.row.elements
-            return operator.replace(surgeon, weight, payload, density)
-        case "portable":
-            return portable.replace(surgeon, weight, values)
-        case "dense":
-            return dense.replace(surgeon, weight, values)
-
-
-def _cut(weight: Weight, row: PlanRow, clock: Clock) -> Cut:
-    with clock.stage("prune"):
-        values = weight.read()
-        check_finite(values, weight.name)
-        if row.threshold is not None:
-            return Cut(row.threshold)
-        return cut_by_density(values, 1.0 if row.density is None else row.density)
-
-
-def _global_cut(plan: Plan, weights: dict[str, Weight], clock: Clock) -> Cut:
-    """One cut for all weights together, at the mean of their planned densities."""
-    with clock.stage("prune"):
-        rows = [row for row in plan.rows if row.threshold is None]
-        for row in rows:
-            check_finite(weights[row.name].read(), row.name)
-        keep = sum(survivors_of(row.density or 0.0, row.elements) for row in rows)
-        return cut_by_rank(lambda: (weights[row.name].read() for row in rows), keep)
 
 
 def _add_library(folder: Path, config: Config, library: Path | None, platform: str | None) -> None:

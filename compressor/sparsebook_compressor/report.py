@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from sparsebook_compressor.protocol import Protocol
+
 REPORT_FORMAT = 1
 
 
@@ -111,7 +113,7 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was done to a model and what came of it."""
+    """What was done to a model and what came of it; `training` is there where it was fine-tuned."""
 
     input: FileFacts
     artifact: FileFacts
@@ -126,6 +128,7 @@ class Report:
     stages: tuple[StageCost, ...]
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    training: Protocol | None = None
     format: int = field(default=REPORT_FORMAT)
 
     def to_json(self) -> str:
@@ -162,4 +165,5 @@ class Report:
             stages=tuple(StageCost(**row) for row in raw["stages"]),
             versions=raw["versions"],
             notes=tuple(raw["notes"]),
+            training=Protocol.from_plain(raw["training"]) if raw.get("training") else None,
         )

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from sparsebook_compressor.graph.tensors import NAMES
 from sparsebook_compressor.graph.view import Kept
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
 from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.protocol import Protocol
 from sparsebook_compressor.report import (
     BytesByPart,
     Fidelity,
@@ -56,6 +58,8 @@ def summarise(
     done: Done,
     fidelity: Fidelity,
     costs: tuple[StageCost, ...],
+    protocol: Protocol | None = None,
+    remarks: tuple[str, ...] = (),
 ) -> Report:
     """Build the report."""
     return Report(
@@ -71,7 +75,8 @@ def summarise(
         fidelity=fidelity,
         stages=costs,
         versions=versions(),
-        notes=_notes(fidelity, done, artifact.bytes >= source.bytes),
+        notes=(*remarks, *_notes(fidelity, done, artifact.bytes >= source.bytes, protocol)),
+        training=protocol,
     )
 
 
@@ -127,7 +132,9 @@ def _by_part(total: int, coded: tuple[Coded, ...], output: str) -> BytesByPart:
     return BytesByPart(codes, gaps, codebooks, tables, total - codes - gaps - codebooks - tables)
 
 
-def _notes(fidelity: Fidelity, done: Done, grown: bool) -> tuple[str, ...]:
+def _notes(
+    fidelity: Fidelity, done: Done, grown: bool, protocol: Protocol | None
+) -> tuple[str, ...]:
     notes = []
     if fidelity.skipped:
         notes.append(f"fidelity was not measured: {fidelity.skipped}")
@@ -137,6 +144,8 @@ def _notes(fidelity: Fidelity, done: Done, grown: bool) -> tuple[str, ...]:
         )
     if grown:
         notes.append("the artifact is not smaller than the model: it has too few weights")
+    if protocol is not None:
+        return (*notes, *_remarks_on(protocol))
     worst = max((row for row in done.coded if row.squared_norm), key=_error, default=None)
     if worst is not None and _error(worst) > 0.3:
         notes.append(
@@ -144,6 +153,17 @@ def _notes(fidelity: Fidelity, done: Done, grown: bool) -> tuple[str, ...]:
             "accuracy to drop"
         )
     return tuple(notes)
+
+
+def _remarks_on(protocol: Protocol) -> Iterator[str]:
+    for phase in protocol.phases:
+        if phase.ended == "diverged":
+            yield (
+                f"{phase.stage} {phase.number}: the loss was not finite any more; the state of epoch {phase.kept_epoch} was "
+                "kept; a lower train.learning_rate may help"
+            )
+    for name, reason in protocol.frozen:
+        yield f"weight {name!r} was compressed without retraining: {reason}"
 
 
 def _error(coded: Coded) -> float:

@@ -83,14 +83,12 @@ def test_an_unknown_key_is_named_with_its_place(raw: dict[str, Any], where: str)
 @pytest.mark.parametrize(
     ("raw", "where"),
     [
-        ({"train": {}}, "train"),
-        ({"train": None}, "train"),
-        ({"budget": {"max_drop": 0.005}}, "budget"),
+        ({"budget": {"min_ratio": 10}}, "budget.min_ratio"),
+        ({"budget": {"max_latency_ms": 5}}, "budget.max_latency_ms"),
         ({"preset": "small"}, "preset"),
-        ({"prune": {"rounds": 3}}, "prune.rounds"),
         ({"prune": {"method": "obs"}}, "prune.method"),
         ({"share": {"objective": "bits"}}, "share.objective"),
-        ({"train": {}, "nonsense": 1}, "train"),
+        ({"budget": {"min_ratio": None}, "nonsense": 1}, "budget.min_ratio"),
     ],
     ids=str,
 )

@@ -1,0 +1,52 @@
+"""Putting a coded weight into the model, in the form that the output asks for."""
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.coding import Coded
+from sparsebook_compressor.config import Output
+from sparsebook_compressor.graph.tensors import STORED
+from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.payload import CodedWeight
+from sparsebook_compressor.rewrite import dense, operator, portable
+from sparsebook_compressor.rewrite.surgery import Surgeon
+
+F32 = npt.NDArray[np.float32]
+
+
+def expected_bytes(result: Coded, payload: bytes, output: Output) -> int:
+    """What a weight would take in the artifact, all but exact; in the dense output, in the operator's."""
+    if output == "portable":
+        facts, row = result.facts, result.row
+        return portable.expected_bytes(row.elements, facts.nonzeros, result.centroids)
+    return len(payload)
+
+
+def not_smaller(expected: int) -> str:
+    """Why a weight stays as it is."""
+    return f"what it becomes ({expected} bytes) would not be smaller"
+
+
+def replace(
+    surgeon: Surgeon,
+    weight: Weight,
+    result: Coded,
+    coded: CodedWeight,
+    payload: bytes,
+    output: Output,
+) -> int:
+    """Put what became of a weight in its place; the bytes that it takes."""
+    match output:
+        case "operator":
+            density = result.facts.nonzeros / result.row.elements
+            return operator.replace(surgeon, weight, payload, density)
+        case "portable":
+            return portable.replace(surgeon, weight, coded)
+        case "dense":
+            return dense.replace(surgeon, weight, coded)
+
+
+def replace_by_floats(surgeon: Surgeon, weight: Weight, values: F32) -> None:
+    """Put other floats, float32[elements], in a weight's place, in its own dtype."""
+    stored = values.reshape(weight.shape).astype(STORED[weight.dtype])
+    surgeon.replace_tensor(weight, weight.value, stored)

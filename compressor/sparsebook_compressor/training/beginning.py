@@ -1,0 +1,78 @@
+"""From data and a model to everything that fine-tuning needs, before anything is trained."""
+
+from pathlib import Path
+
+from onnx import ModelProto
+
+from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.config import Config
+from sparsebook_compressor.graph.view import GraphView
+from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.trainable import prepare
+from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.finetuning import FineTuning
+from sparsebook_compressor.training.metrics import record_teacher
+from sparsebook_compressor.training.objective import decide
+from sparsebook_compressor.training.own import OwnGraph
+from sparsebook_compressor.training.probe import probe
+from sparsebook_compressor.training.settings import settle
+from sparsebook_compressor.training.trainer import Trainer
+from sparsebook_compressor.training.values import Values
+
+
+def begin(
+    parsed: ModelProto,
+    view: GraphView,
+    plan: Plan,
+    model: Path,
+    dataset: Dataset,
+    config: Config,
+    own_loss: OwnGraph | None,
+    own_metric: OwnGraph | None,
+    trainer: Trainer,
+    folder: Path,
+    clock: Clock,
+) -> FineTuning:
+    """Prepare the graph, decide what to minimise, and record what the original says.
+
+    Args:
+        parsed: the model.
+        view: its weights.
+        plan: what is to be done to them.
+        model: the user's file.
+        dataset: with samples to train with.
+        config: the caller's.
+        own_loss: the caller's, if any.
+        own_metric: the caller's, if any.
+        trainer: carries orders out.
+        folder: for all files.
+        clock: is told.
+
+    Raises:
+        BadData: the data does not fit the model, or the loss.
+        BadValue: the config wants what this model does not have.
+        NotTrainable: no weight gets a gradient, or no output can be learned from.
+    """
+    objective = decide(
+        parsed,
+        dataset,
+        probe(model, dataset),
+        loss=config.train.loss,
+        metric=config.budget.metric,
+        own_loss=own_loss,
+        own_metric=own_metric,
+    )
+    trainable = prepare(parsed, view)
+    record_teacher(model, dataset, objective)
+    settings = settle(config, plan, dataset.samples("train"), free_batch=objective.batched)
+    return FineTuning(
+        trainable=trainable,
+        objective=objective,
+        dataset=dataset,
+        trainer=trainer,
+        settings=settings,
+        values=Values(view.weights, folder / "values"),
+        source=model,
+        folder=folder / "orders",
+        clock=clock,
+    )

@@ -1,0 +1,146 @@
+"""The course of a compression with training: prune, retrain, share, tune; and the account of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsebook_compressor.config import Config
+from sparsebook_compressor.errors import Diverged, SparsebookError
+from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.protocol import Protocol, StageMetric
+from sparsebook_compressor.rewrite.surgery import Surgeon
+from sparsebook_compressor.summary import Done
+from sparsebook_compressor.training.finetuning import FineTuning
+from sparsebook_compressor.training.metrics import evaluate
+from sparsebook_compressor.training.packing import pack_trained
+from sparsebook_compressor.training.rounds import prune, prune_and_retrain, share
+from sparsebook_compressor.training.values import Values
+
+ORIGINAL, PRUNED, RETRAINED, SHARED, TUNED, ARTIFACT = (
+    "original",
+    "pruned",
+    "retrained",
+    "shared",
+    "tuned",
+    "artifact",
+)
+
+
+@dataclass(eq=False)
+class Course:
+    """Carries a plan out, or finds the plan that a budget allows.
+
+    Attributes:
+        plan: as made from the config; after `run`, the one that was carried out.
+        weights: all of the model's, by name.
+        tuning: trains.
+        folder: for the models as they are between stages, which the test part sees when all is frozen.
+    """
+
+    plan: Plan
+    weights: Mapping[str, Weight]
+    tuning: FineTuning
+    config: Config
+    folder: Path
+    _models: dict[str, Path] = field(default_factory=dict)
+
+    def run(self) -> Plan:
+        """Everything up to the tuned centroids; the plan that was carried out."""
+        self.folder.mkdir(parents=True)
+        self._carry_out()
+        self._keep_pruned()
+        return self.plan
+
+    def pack(self, surgeon: Surgeon) -> Done:
+        """Put all that was trained into the model."""
+        return pack_trained(
+            surgeon,
+            self.plan,
+            self.weights,
+            self.tuning.trainable.vectors,
+            self.tuning.values,
+            self.config.output,
+            self.tuning.clock,
+        )
+
+    def protocol(self, artifact: Path, library: Path | None) -> Protocol:
+        """The account, with the metric of every stage on the test part: read here for the first time.
+
+        Args:
+            artifact: the file as it goes out.
+            library: runs it where it has operators; without one the tuned graph stands for it.
+        """
+        tuning = self.tuning
+        runs = library is not None or self.config.output != "operator"
+        self._keep(TUNED)
+        models = {ORIGINAL: tuning.source, **self._models}
+        stages: list[StageMetric] = []
+        for stage in (ORIGINAL, PRUNED, RETRAINED, SHARED, TUNED):
+            if stage in models:
+                self._measure(stage, models[stage], None, stages)
+        if runs:
+            self._measure(ARTIFACT, artifact, library, stages)
+        described = tuning.objective.describe()
+        return Protocol(
+            loss=described["loss"],
+            metric=described["metric"],
+            splits={facts.part: dataclasses.asdict(facts) for facts in tuning.dataset.splits},
+            settings=self._settings(described),
+            stages=tuple(stages),
+            phases=tuple(tuning.phases),
+            points=(),
+            frozen=tuple((frozen.weight, frozen.reason) for frozen in tuning.trainable.frozen),
+            rewritten=tuning.trainable.rewritten,
+            versions=tuning.versions,
+        )
+
+    def fault(self) -> SparsebookError | None:
+        """What must be said although the bundle is written."""
+        if self.tuning.diverged:
+            return Diverged(
+                "the loss was not finite in the first epoch, at every learning rate that was tried; the bundle holds the last "
+                "good state, which is not retrained; set a lower train.learning_rate, or look at the data's range"
+            )
+        return None
+
+    def _carry_out(self) -> None:
+        tuning = self.tuning
+        prune_and_retrain(self.plan, tuning)
+        self._keep(RETRAINED)
+        share(self.plan, self.weights, tuning.values, self.config.output, tuning.clock)
+        self._keep(SHARED)
+        tuning.tune([row.name for row in self.plan.rows if row.name in tuning.values.codebooks])
+
+    def _keep_pruned(self) -> None:
+        """The model pruned at one go to the plan's densities, and not retrained: what the referees asked to see."""
+        values = Values(self.weights.values(), self.folder / "pruned")
+        prune(self.plan, values, self.tuning.clock)
+        self._keep(PRUNED, values)
+
+    def _keep(self, stage: str, values: Values | None = None) -> None:
+        path = self.folder / f"{stage}.onnx"
+        self.tuning.write_inference(path, values)
+        self._models[stage] = path
+
+    def _measure(
+        self, stage: str, model: Path, library: Path | None, stages: list[StageMetric]
+    ) -> None:
+        tuning = self.tuning
+        metric = evaluate(
+            model, library, tuning.dataset, "test", tuning.objective, tuning.reference("test")
+        ).value
+        before = stages[0].metric if stages else metric
+        stages.append(StageMetric(stage, metric, before - metric))
+
+    def _settings(self, described: Mapping[str, Any]) -> dict[str, Any]:
+        kept = ("against", "classes", "temperature", "own_loss", "own_metric")
+        return {
+            **dataclasses.asdict(self.tuning.settings),
+            **{key: described[key] for key in kept if described.get(key) is not None},
+            "prune": "magnitude",
+            "scope": self.plan.scope,
+            "max_drop": self.config.budget.max_drop,
+        }

@@ -1,0 +1,264 @@
+"""Fine-tuning between the stages: every training order of a compression, and what came of it."""
+
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, SparseTensorProto, TensorProto
+
+from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.graph.tensors import is_float, read, read_sparse, read_stored
+from sparsebook_compressor.graph.view import Holder
+from sparsebook_compressor.protocol import EpochRow, Phase
+from sparsebook_compressor.trainable import Trainable
+from sparsebook_compressor.training.attach import attach
+from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.metrics import keep_reference
+from sparsebook_compressor.training.objective import Objective
+from sparsebook_compressor.training.order import (
+    Order,
+    Result,
+    read_result,
+    write_graph,
+    write_order,
+)
+from sparsebook_compressor.training.parameters import (
+    CODEBOOK,
+    CODES,
+    MASK,
+    mask,
+    masked_name,
+    share,
+)
+from sparsebook_compressor.training.parts import Part
+from sparsebook_compressor.training.rate import add_rate
+from sparsebook_compressor.training.settings import Settings
+from sparsebook_compressor.training.trainer import Trainer
+from sparsebook_compressor.training.values import Values
+
+Array = npt.NDArray[np.generic]
+F32 = npt.NDArray[np.float32]
+Fill = dict[str, Callable[[], Array]]
+
+# A rate that brings nothing better than the start, or diverges, is lowered by this, so many times at most.
+_BACKOFF = 4.0
+_MOST_RETRIES = 2
+
+
+@dataclass(eq=False)
+class FineTuning:
+    """What training needs from the first round of pruning to the last centroid.
+
+    Attributes:
+        values: all weights, in and out.
+        phases: what was done so far.
+        versions: of the worker, once it has done something.
+    """
+
+    trainable: Trainable
+    objective: Objective
+    dataset: Dataset
+    trainer: Trainer
+    settings: Settings
+    values: Values
+    source: Path
+    folder: Path
+    clock: Clock
+    phases: list[Phase] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a training ended without any good epoch because its loss was not finite."""
+        return any(phase.ended == "diverged" and phase.kept_epoch == 0 for phase in self.phases)
+
+    def retrain(self, pruned: Sequence[str], number: int, epochs: int, rate: float) -> None:
+        """Train the survivors of pruned weights and all vectors; what is zero stays zero.
+
+        Args:
+            pruned: weights whose zeros are held.
+            number: of the round, for the report.
+            epochs: at most.
+            rate: of the rate term, 0 for none.
+        """
+        names = self._trained(pruned)
+        with self.clock.stage("retrain"):
+            result = self._train("retrain", number, epochs, lambda: self._masked(names, rate))
+            for name, initializer in names.items():
+                alive = self.values.read(name) != 0
+                trained = result.read(initializer).reshape(-1)
+                self.values.write(name, np.where(alive, trained, np.float32(0)))
+            self._keep_vectors(result)
+
+    def tune(self, shared: Sequence[str], number: int = 1, epochs: int | None = None) -> None:
+        """Train the centroids of shared weights and all vectors; codes stay as they are."""
+        names = self._trained(shared)
+        with self.clock.stage("tune"):
+            result = self._train(
+                "tune", number, epochs or self.settings.tune_epochs, lambda: self._shared(names)
+            )
+            for name, initializer in names.items():
+                self.values.move_centroids(name, np.array(result.read(initializer + CODEBOOK)))
+            self._keep_vectors(result)
+
+    def write_inference(self, path: Path, values: Values | None = None) -> None:
+        """Write the model for ONNX Runtime, with the original's inputs and outputs: as it is now, or with other values."""
+        model = ModelProto()
+        model.CopyFrom(self.trainable.model)
+        write_graph(path, model, self._fill(values or self.values), self.source)
+
+    def reference(self, part: Part) -> Path:
+        """The original's outputs on a part, as far as the metric reads them; the original is run once."""
+        folder = self.folder / f"reference-{part}"
+        if not folder.exists():
+            keep_reference(self.source, self.dataset, part, self.objective, folder)
+        return folder
+
+    def _trained(self, wanted: Iterable[str]) -> dict[str, str]:
+        """Those of some weights that get a gradient, with their initializers."""
+        frozen = {frozen.weight for frozen in self.trainable.frozen}
+        known = self.trainable.weights
+        return {name: known[name] for name in wanted if name in known and name not in frozen}
+
+    def _masked(self, names: Mapping[str, str], rate: float) -> "_Graph":
+        model = attach(self.trainable.model, self.objective, self.dataset)
+        fill = self._fill(self.values)
+        for name, initializer in names.items():
+            mask(model, initializer)
+            fill[initializer + MASK] = partial(self._mask, name)
+        if rate > 0:
+            sizes = {masked_name(names[name]): self._rms(name) for name in names}
+            add_rate(model, sizes, rate)
+        return _Graph(model, fill, (*names.values(), *self._vectors()))
+
+    def _shared(self, names: Mapping[str, str]) -> "_Graph":
+        model = attach(self.trainable.model, self.objective, self.dataset)
+        fill = self._fill(self.values)
+        codebooks = self.values.codebooks
+        for name, initializer in names.items():
+            share(model, initializer, len(codebooks[name]))
+            fill[initializer + CODEBOOK] = partial(_given, codebooks[name])
+            fill[initializer + CODES] = partial(self.values.codes, name)
+        parameters = tuple(initializer + CODEBOOK for initializer in names.values())
+        return _Graph(model, fill, (*parameters, *self._vectors()))
+
+    def _fill(self, values: Values) -> Fill:
+        """Where the data of every tensor without data comes from."""
+        constants: Fill = {
+            name: partial(_read, holder, self.source)
+            for name, holder in self.trainable.constants.items()
+        }
+        weights: Fill = {
+            initializer: partial(values.read, name)
+            for name, initializer in self.trainable.weights.items()
+        }
+        vectors: Fill = {name: partial(_given, vector) for name, vector in values.vectors.items()}
+        return {**constants, **weights, **vectors}
+
+    def _vectors(self) -> tuple[str, ...]:
+        return tuple(vector.initializer for vector in self.trainable.vectors)
+
+    def _keep_vectors(self, result: Result) -> None:
+        for name in self._vectors():
+            self.values.write_vector(name, np.array(result.read(name)))
+
+    def _mask(self, name: str) -> F32:
+        alive: F32 = (self.values.read(name) != 0).astype(np.float32)
+        return alive
+
+    def _rms(self, name: str) -> float:
+        original = self.values.original(name)
+        return math.sqrt(float(np.square(original, dtype=np.float64).mean()))
+
+    def _train(
+        self,
+        stage: Literal["retrain", "tune"],
+        number: int,
+        epochs: int,
+        graph: Callable[[], "_Graph"],
+    ) -> Result:
+        """Carry an order out, again at a lower rate where nothing better than the start came of it."""
+        settings = self.settings
+        rate = settings.learning_rate
+        seconds = 0.0
+        for retries in range(_MOST_RETRIES + 1):
+            result = self._carry_out(f"{stage}-{len(self.phases)}-{retries}", epochs, rate, graph())
+            seconds += result.seconds
+            if result.kept_epoch > 0 or retries == _MOST_RETRIES:
+                break
+            rate /= _BACKOFF
+        rows = tuple(
+            EpochRow(row.epoch, row.loss, row.eval_loss, row.metric) for row in result.epochs
+        )
+        self.phases.append(
+            Phase(
+                stage=stage,
+                number=number,
+                density=self._density(),
+                learning_rate=rate,
+                retries=retries,
+                epochs=rows,
+                kept_epoch=result.kept_epoch,
+                ended=result.ended,
+                seconds=seconds,
+                samples_per_second=result.samples_per_second,
+                device=result.device,
+            )
+        )
+        return result
+
+    def _carry_out(self, name: str, epochs: int, rate: float, graph: "_Graph") -> Result:
+        settings = self.settings
+        order = Order(
+            parameters=graph.parameters,
+            metric=self.objective.form,
+            batch_size=settings.batch_size,
+            feed=settings.feed,
+            epochs=epochs,
+            learning_rate=rate,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
+            patience=settings.patience,
+            seed=settings.seed + len(self.phases),
+            keep_start=True,
+        )
+        folder = self.folder / name
+        write_order(folder / "order", order, graph.model, graph.fill, self.source)
+        work = folder / "work"
+        result = self.trainer(folder / "order", self.dataset.shared, work, self.clock.training)
+        shutil.rmtree(folder / "order")
+        done = read_result(result, graph.parameters)
+        self.versions = done.versions
+        return done
+
+    def _density(self) -> float:
+        weights = self.trainable.weights
+        nonzeros = sum(self.values.nonzeros(name) for name in weights)
+        elements = sum(self.values.read(name).size for name in weights)
+        return nonzeros / max(1, elements)
+
+
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """A training graph, where its data comes from, and what of it is trained."""
+
+    model: ModelProto
+    fill: Fill
+    parameters: tuple[str, ...]
+
+
+def _given(array: Array) -> Array:
+    return array
+
+
+def _read(holder: Holder, source: Path) -> Array:
+    if isinstance(holder, SparseTensorProto):
+        return read_sparse(holder, source)
+    tensor: TensorProto = holder
+    return read(tensor, source) if is_float(tensor) else read_stored(tensor, source)

@@ -1,0 +1,95 @@
+"""How long and how fast to train: the config's wishes, and defaults from the size of the data."""
+
+import math
+from dataclasses import dataclass
+
+from sparsebook_compressor.config import Config, Optimizer, Schedule
+from sparsebook_compressor.plan import Plan
+
+BATCH_SIZE = 64
+# Enough steps to win a pruned LeNet's accuracy back, whatever the data's size; see docs/training.md for the measurement.
+_STEPS = 4_000
+_EPOCHS = (16, 100)
+# The share of the epochs behind the last pruning; the rounds before it share the rest.
+_LAST_ROUND = 0.5
+# Centroids are few and each has the gradient of a whole cluster: a quarter of the epochs is enough.
+_TUNE = 0.25
+_LEARNING_RATE: dict[Optimizer, float] = {"adamw": 1e-3, "sgd": 1e-2}
+# A round of the default halves the survivors at most.
+_LEFT_BY_A_ROUND = 0.5
+_MOST_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The protocol of fine-tuning, for the report too.
+
+    Attributes:
+        round_epochs: of every prune-retrain round, the last one at the end.
+        tune_epochs: of the centroids.
+        rate: weight of the rate term while pruning still goes on.
+    """
+
+    round_epochs: tuple[int, ...]
+    tune_epochs: int
+    batch_size: int
+    feed: int
+    learning_rate: float
+    optimizer: Optimizer
+    schedule: Schedule
+    patience: int | None
+    rate: float
+    seed: int
+
+
+def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Settings:
+    """Decide everything that the config leaves open.
+
+    Args:
+        config: the caller's.
+        plan: whose densities say how many rounds of pruning there are.
+        samples: of the train part.
+        free_batch: whether the graph takes any number of samples a run, or one alone.
+    """
+    train = config.train
+    batch = min(train.batch_size or BATCH_SIZE, samples)
+    needed = math.ceil(_STEPS * batch / samples)
+    epochs = train.epochs or min(max(needed, _EPOCHS[0]), _EPOCHS[1])
+    rounds = config.prune.rounds or _rounds(plan)
+    return Settings(
+        round_epochs=_spread(epochs, rounds),
+        tune_epochs=max(1, round(epochs * _TUNE)),
+        batch_size=batch,
+        feed=batch if free_batch else 1,
+        learning_rate=train.learning_rate or _LEARNING_RATE[train.optimizer],
+        optimizer=train.optimizer,
+        schedule=train.schedule,
+        patience=train.patience,
+        rate=train.rate,
+        seed=config.seed,
+    )
+
+
+def density_of_round(density: float, number: int, rounds: int) -> float:
+    """The density that round `number` of `rounds`, counted from 1, prunes to: every round keeps the same share.
+
+    >>> [round(density_of_round(0.125, number, 3), 3) for number in (1, 2, 3)]
+    [0.5, 0.25, 0.125]
+    """
+    return float(density ** (number / rounds))
+
+
+def _rounds(plan: Plan) -> int:
+    smallest = min((row.density for row in plan.rows if row.density), default=1.0)
+    return min(max(1, math.ceil(math.log(smallest, _LEFT_BY_A_ROUND))), _MOST_ROUNDS)
+
+
+def _spread(epochs: int, rounds: int) -> tuple[int, ...]:
+    """Epochs by round: the last has its share, the others the rest, as evenly as whole epochs allow; at least one each."""
+    if rounds == 1:
+        return (epochs,)
+    last = max(1, round(epochs * _LAST_ROUND))
+    rest, others = epochs - last, rounds - 1
+    ends = [round(rest * number / others) for number in range(rounds)]
+    before = (max(1, ends[number + 1] - ends[number]) for number in range(others))
+    return (*before, last)
