@@ -108,3 +108,49 @@ def blobs(samples: int, seed: int) -> dict[str, np.ndarray]:
     labels = rng.integers(0, CLASSES, samples)
     x = centres[labels] + rng.standard_normal((samples, FEATURES))
     return {"x": x.astype(np.float32), "labels": labels.astype(np.int64)}
+
+
+def regression(batch: int | str = "N", free: bool = True) -> tuple[ModelProto, list[str]]:
+    """x w + b against y: mean squared error, and the sums of its relative RMS.
+
+    Args:
+        batch: the first dimension.
+        free: whether there is one; else x and y are one sample.
+    """
+    graph = Graph(batch)
+    weight = graph.parameter("w", normal(FEATURES, 1, seed=5))
+    product = graph.node("MatMul", ["x", weight], "product")
+    found = graph.node("Add", [product, graph.parameter("b", np.zeros(1))], "found")
+    error = graph.node("Sub", [found, "y"], "error")
+    square = graph.node("Mul", [error, error], "square")
+    graph.node("ReduceMean", [square], "loss", keepdims=0)
+    graph.node("ReduceSum", [square], "metric_sum", keepdims=0)
+    graph.node("Mul", ["y", "y"], "y.square")
+    graph.node("ReduceSum", ["y.square"], "metric_weight", keepdims=0)
+    lead = [batch] if free else []
+    return graph.model(
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [*lead, FEATURES]),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [*lead, 1]),
+        ]
+    ), graph.parameters
+
+
+def falling_root() -> tuple[ModelProto, list[str]]:
+    """The mean of x times the root of p, which falls until p is negative and the loss is no number."""
+    graph = Graph()
+    root = graph.node("Sqrt", [graph.parameter("p", np.ones(1))], "root")
+    product = graph.node("Mul", ["x", root], "product")
+    graph.node("ReduceMean", [product], "loss", keepdims=0)
+    graph.node("ReduceSum", [product], "metric_sum", keepdims=0)
+    graph.node("Size", ["x"], "count")
+    graph.node("Cast", ["count"], "metric_weight", to=TensorProto.FLOAT)
+    return graph.model([helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1])]), ["p"]
+
+
+def line(samples: int, seed: int) -> dict[str, np.ndarray]:
+    """Samples of a linear function with a little noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((samples, FEATURES))
+    y = x @ np.linspace(-1, 1, FEATURES)[:, None] + 0.5 + 0.1 * rng.standard_normal((samples, 1))
+    return {"x": x.astype(np.float32), "y": y.astype(np.float32)}

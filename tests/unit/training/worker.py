@@ -65,13 +65,16 @@ class Job:
         values = {"format": 1, "inputs": list(train[0]), "parts": parts}
         (self.dataset / "dataset.json").write_text(json.dumps(values))
 
-    def start(self, work: str = "work", **options: Any) -> "subprocess.Popen[str]":
+    def start(
+        self, work: str = "work", arguments: tuple[str, ...] = (), **options: Any
+    ) -> "subprocess.Popen[str]":
         """The worker, with a standard input that stays open as long as this process keeps it."""
         assert PYTHON.exists(), f"{PYTHON} is missing: make .venv-trainer"
         return subprocess.Popen(
             [
                 *(str(PYTHON), "-P", "-m", "sparsebook_training"),
                 *(str(self.order), str(self.dataset), str(self.folder / work)),
+                *arguments,
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
