@@ -34,7 +34,7 @@ lint: .venv ## style, and who may import whom
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 
-types: .venv ## mypy --strict over the three packages
+types: .venv ## mypy --strict over the four packages
 	$(BIN)/mypy
 
 native-test: .venv ## the operator library's C++ unit tests
