@@ -229,7 +229,7 @@ def converted(
         lost |= same != array
     if lost.any():
         raise BadData(
-            f"{name}: array {key!r} has values that {dtype}, the input's dtype, cannot hold "
+            f"{name}: array {key!r} has values that {dtype}, which is needed, cannot hold "
             f"(sample {_where(lost, first)})"
         )
     return same

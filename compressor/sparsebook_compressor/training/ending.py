@@ -34,7 +34,7 @@ class Ending:
         scores: name of the scores.
         axis: of the function; None where it has none, or `moves` follow that change the axes.
         moves: the nodes from the function to the output, first to last, that change the shape.
-        keeps_axis: an ArgMax whose output has as many axes as the scores.
+        keeps_axis: the output of an ArgMax has as many axes as the scores.
     """
 
     kind: EndingKind
@@ -61,7 +61,7 @@ def ending(model: ModelProto, output: str) -> Ending:
     if node is None or node.op_type not in _KINDS or node.domain not in ("", "ai.onnx"):
         return Ending("none", output)
     if node.op_type == "ArgMax":
-        return _choice(node, moves, made)
+        return _choice(node, moves, made, output)
     return _ending(_KINDS[node.op_type], node, moves, version)
 
 
@@ -73,14 +73,20 @@ def _ending(kind: EndingKind, node: NodeProto, moves: list[NodeProto], version: 
     return Ending(kind, node.input[0], axis, tuple(moves))
 
 
-def _choice(node: NodeProto, moves: list[NodeProto], made: dict[str, NodeProto]) -> Ending:
+def _choice(
+    node: NodeProto, moves: list[NodeProto], made: dict[str, NodeProto], output: str
+) -> Ending:
+    keeps = bool(int_attribute(node, "keepdims", 1))
+    if moves:
+        # The one axis that is left of the classes may be taken off behind the ArgMax instead of by it.
+        if not keeps or [move.op_type for move in moves] != ["Squeeze"]:
+            return Ending("none", output)
+        keeps = False
     scores = node.input[0]
     before = made.get(scores)
     if before is not None and before.op_type in ("Softmax", "LogSoftmax"):
         scores = before.input[0]
-    keeps = bool(int_attribute(node, "keepdims", 1))
-    # What follows moves choices, not classes: the axis is the scores' in any case.
-    return Ending("argmax", scores, int_attribute(node, "axis", 0), tuple(moves), keeps)
+    return Ending("argmax", scores, int_attribute(node, "axis", 0), keeps_axis=keeps)
 
 
 def _producers(graph: GraphProto) -> dict[str, NodeProto]:

@@ -4,18 +4,16 @@ Nothing is guessed silently: labels that suit no loss are refused with the shape
 """
 
 import contextlib
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 from onnx import ModelProto
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
-from sparsebook_compressor.training.dataset import LABELS, Dataset
+from sparsebook_compressor.training.dataset import Dataset
 from sparsebook_compressor.training.ending import Ending, ending
+from sparsebook_compressor.training.labels import LabelReading, Target
 from sparsebook_compressor.training.own import OwnGraph
-from sparsebook_compressor.training.parts import PARTS
 from sparsebook_compressor.training.probe import Probe
 
 LossKind: TypeAlias = Literal[
@@ -31,7 +29,6 @@ LossKind: TypeAlias = Literal[
     "none",
 ]
 MetricKind: TypeAlias = Literal["accuracy", "agreement", "retrieval", "fidelity", "own"]
-Target: TypeAlias = Literal["class", "probabilities", "binary", "values"]
 
 TEMPERATURE = 2.0
 """Of distillation between classifiers, as Hinton et al. (arXiv 1503.02531); the loss is scaled by its square."""
@@ -214,7 +211,9 @@ class _Decision:
             # Labels that only a loss of the caller's own understands are no fault of theirs.
             tolerant = own_loss is not None and metric == "auto"
             with contextlib.suppress(BadData) if tolerant else contextlib.nullcontext():
-                target, axis = self._target(axis)
+                target, axis = LabelReading(
+                    self.dataset, self.probe, self.end, chosen=self.chosen
+                ).read(axis)
         classes = None if axis is None or self.chosen else self.first.shape[axis]
         kind = self._loss(loss, target, axis, metric, own_loss)
         measured = self._metric(metric, target, axis, own_metric)
@@ -249,69 +248,6 @@ class _Decision:
         if self.chosen:
             return axis
         return axis if self.first.is_float and self.first.shape[axis] >= 2 else None
-
-    def _target(self, default: int | None) -> tuple[Target, int | None]:
-        """What the labels are to the first output, and the axis of its classes."""
-        dtype, shape = self.dataset.array_facts(LABELS)
-        found, output = _long(shape), self.first.shape
-        integers = dtype.kind in "iu"
-        if self.chosen:
-            if integers and found == _long(output):
-                self._check_range(None)
-                return "class", default
-            raise self._unsuitable(dtype, shape)
-        if self.first.is_float and integers:
-            axes = [axis for axis in (default, len(output) - 1, 1) if axis is not None]
-            for axis in axes:
-                if not 0 <= axis < len(output) or output[axis] < 2:
-                    continue
-                if found == _long(output[:axis] + output[axis + 1 :]):
-                    self._check_range(output[axis])
-                    return "class", axis
-            if self.end.kind == "sigmoid" and found == _long(output):
-                self._check_range(2)
-                return "binary", None
-        if self.first.is_float and not integers and found == _long(output):
-            if self.end.kind == "sigmoid":
-                self._check_probabilities()
-                return "binary", None
-            if self.end.kind in ("softmax", "log-softmax") and default is not None:
-                self._check_probabilities()
-                return "probabilities", default
-            return "values", None
-        raise self._unsuitable(dtype, shape)
-
-    def _unsuitable(self, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> BadData:
-        facts = self.first
-        return BadData(
-            f"array 'labels' has {dtype} of shape {shape} a sample, the first output {facts.name!r} has {facts.dtype} of "
-            f"shape {facts.shape[1:] if self.probe.batched else facts.shape}: give the number of a class (integers) for "
-            "every position of a classifier, or floats of the output's own shape; or a loss of your own (--loss)"
-        )
-
-    def _check_range(self, classes: int | None) -> None:
-        limit = math.inf if classes is None else classes
-        for part in PARTS:
-            first = 0
-            for labels in self.dataset.column(part, LABELS):
-                wrong = (labels < 0) | (labels >= limit)
-                if wrong.any():
-                    where = np.argwhere(wrong)[0]
-                    bound = "" if classes is None else f" to {classes - 1}"
-                    raise BadData(
-                        f"array 'labels' ({part} part, sample {first + int(where[0])}) holds {labels[tuple(where)]}; the "
-                        f"classes of {self.first.name!r} are numbered 0{bound}"
-                    )
-                first += len(labels)
-
-    def _check_probabilities(self) -> None:
-        for part in PARTS:
-            for labels in self.dataset.column(part, LABELS):
-                if ((labels < 0) | (labels > 1)).any():
-                    raise BadData(
-                        f"array 'labels' ({part} part) holds floats outside 0 to 1, but {self.first.name!r} is a "
-                        f"{self.end.kind}'s; give probabilities, or integers"
-                    )
 
     def _loss(
         self,
@@ -396,8 +332,3 @@ _LABEL_LOSSES: dict[Target, LossKind] = {
     "binary": "binary-cross-entropy",
     "values": "squared-error",
 }
-
-
-def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without its axes of one entry: [1, 5] and [5] hold the same positions."""
-    return tuple(size for size in shape if size != 1)

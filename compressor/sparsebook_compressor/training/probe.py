@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import Feed
@@ -79,10 +80,10 @@ def probe(model: Path, dataset: Dataset, own: Sequence[OwnGraph] = ()) -> Probe:
     return Probe(outputs, several and _takes(running, pair, outputs))
 
 
-def _takes(running: object, pair: Feed, outputs: tuple[OutputFacts, ...]) -> bool:
+def _takes(running: ort.InferenceSession, pair: Feed, outputs: tuple[OutputFacts, ...]) -> bool:
     """Whether two samples give outputs of twice the first axis; a graph may be made for one in spite of its inputs."""
     try:
-        two = running.run(None, pair)  # type: ignore[attr-defined]
+        two = running.run(None, pair)
     except Exception:  # it takes them one at a time, which worked
         return False
     return all(

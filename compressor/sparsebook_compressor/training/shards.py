@@ -1,7 +1,8 @@
 """Shards on disk: one .npy file an array, written and read in blocks, so that none is ever in memory whole."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,8 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from sparsebook_compressor.errors import BadData
 
 Array = npt.NDArray[Any]
 
@@ -96,3 +99,50 @@ def blocks(path: Path, samples: int) -> Iterator[Array]:
     with Reader(path) as reader:
         while len(block := reader.take(samples)):
             yield block
+
+
+class Recorder:
+    """Writes further arrays of a part, batch by batch, into files beside its shards.
+
+    Args:
+        root: the folder of the shards.
+        part: that they are of.
+        shards: which get the new files.
+        names: of the arrays; they become part of file names.
+        stack: closes the files.
+    """
+
+    def __init__(
+        self, root: Path, part: str, shards: list[Shard], names: Sequence[str], stack: ExitStack
+    ) -> None:
+        self._root = root
+        self._part = part
+        self._names = names
+        self._stack = stack
+        self._shards = iter(enumerate(shards))
+        self._writers: dict[str, Writer] = {}
+
+    def add(self, arrays: Sequence[Array]) -> None:
+        """The next samples of every array; a batch does not cross shards.
+
+        Raises:
+            BadData: the shape of a sample is not that of those before it.
+        """
+        if not self._writers or not next(iter(self._writers.values())).left:
+            self._next_shard()
+        for (name, writer), array in zip(self._writers.items(), arrays, strict=True):
+            if not writer.fits(array):
+                raise BadData(
+                    f"{name}: its shape, {array.shape[1:]} here, changes from sample to sample, so that the outputs "
+                    "cannot be learned from the original; give a loss of your own, or samples of one size"
+                )
+            writer.add(array)
+
+    def _next_shard(self) -> None:
+        self._stack.close()
+        number, shard = next(self._shards)
+        for name in self._names:
+            shard.files[name] = file = f"{self._part}-{number:05}.{name}.npy"
+            self._writers[name] = self._stack.enter_context(
+                Writer(self._root / file, shard.samples)
+            )

@@ -9,17 +9,12 @@ from types import MappingProxyType
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from sparsebook_compressor.training.dataset import LABELS, Dataset
+from sparsebook_compressor.training.dataset import LABELS, Dataset, teacher_name
 from sparsebook_compressor.training.ending import Ending, ending
 from sparsebook_compressor.training.nodes import Nodes
 from sparsebook_compressor.training.objective import Objective
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
-
-
-def teacher_name(index: int) -> str:
-    """The array of a dataset that holds an output of the original."""
-    return f"teacher_{index}"
 
 
 class Wires:
@@ -136,7 +131,11 @@ class Wires:
         return copied.output[0]
 
     def _teacher(self, index: int) -> str:
-        fed = self._input(teacher_name(index))
+        name = teacher_name(index)
+        fed = self._input(name)
+        wanted = TensorProto.FLOAT if index in self.objective.floats else TensorProto.INT64
+        if self.type_of(name) != wanted:
+            fed = self.nodes.add("Cast", fed, to=wanted)
         # Where samples are fed one by one, each one's outputs are an array of their own on the first axis.
         return fed if self.objective.batched else self.nodes.squeeze_first(fed)
 

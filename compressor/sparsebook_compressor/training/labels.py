@@ -1,0 +1,107 @@
+"""What labels are to the first output: classes, probabilities, yes or no, values; and whether all are in range."""
+
+import math
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.training.dataset import LABELS, Dataset
+from sparsebook_compressor.training.ending import Ending
+from sparsebook_compressor.training.parts import PARTS
+from sparsebook_compressor.training.probe import Probe
+
+Target: TypeAlias = Literal["class", "probabilities", "binary", "values"]
+
+
+class LabelReading:
+    """Labels beside the first output that they are for.
+
+    Args:
+        dataset: has labels.
+        probe: what the original makes of the data.
+        end: how the graph ends at its first output.
+        chosen: the first output is an ArgMax's.
+    """
+
+    def __init__(self, dataset: Dataset, probe: Probe, end: Ending, *, chosen: bool) -> None:
+        self.dataset = dataset
+        self.probe = probe
+        self.end = end
+        self.first = probe.outputs[0]
+        self.chosen = chosen
+
+    def read(self, default: int | None) -> tuple[Target, int | None]:
+        """What the labels are to the first output, and the axis of its classes.
+
+        Args:
+            default: the axis of its classes as far as the graph tells.
+
+        Raises:
+            BadData: labels of a shape or dtype that suits no loss, or one out of range.
+        """
+        dtype, shape = self.dataset.array_facts(LABELS)
+        found, output = _long(shape), self.first.shape
+        integers = dtype.kind in "iu"
+        if self.chosen:
+            if integers and found == _long(output):
+                self._check_range(None)
+                return "class", default
+            raise self._unsuitable(dtype, shape)
+        if self.first.is_float and integers:
+            axes = [axis for axis in (default, len(output) - 1, 1) if axis is not None]
+            for axis in axes:
+                if not 0 <= axis < len(output) or output[axis] < 2:
+                    continue
+                if found == _long(output[:axis] + output[axis + 1 :]):
+                    self._check_range(output[axis])
+                    return "class", axis
+            if self.end.kind == "sigmoid" and found == _long(output):
+                self._check_range(2)
+                return "binary", None
+        if self.first.is_float and not integers and found == _long(output):
+            if self.end.kind == "sigmoid":
+                self._check_probabilities()
+                return "binary", None
+            if self.end.kind in ("softmax", "log-softmax") and default is not None:
+                self._check_probabilities()
+                return "probabilities", default
+            return "values", None
+        raise self._unsuitable(dtype, shape)
+
+    def _unsuitable(self, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> BadData:
+        facts = self.first
+        return BadData(
+            f"array 'labels' has {dtype} of shape {shape} a sample, the first output {facts.name!r} has {facts.dtype} of "
+            f"shape {facts.shape[1:] if self.probe.batched else facts.shape}: give the number of a class (integers) for "
+            "every position of a classifier, or floats of the output's own shape; or a loss of your own (--loss)"
+        )
+
+    def _check_range(self, classes: int | None) -> None:
+        limit = math.inf if classes is None else classes
+        for part in PARTS:
+            first = 0
+            for labels in self.dataset.column(part, LABELS):
+                wrong = (labels < 0) | (labels >= limit)
+                if wrong.any():
+                    where = np.argwhere(wrong)[0]
+                    bound = "" if classes is None else f" to {classes - 1}"
+                    raise BadData(
+                        f"array 'labels' ({part} part, sample {first + int(where[0])}) holds {labels[tuple(where)]}; the "
+                        f"classes of {self.first.name!r} are numbered 0{bound}"
+                    )
+                first += len(labels)
+
+    def _check_probabilities(self) -> None:
+        for part in PARTS:
+            for labels in self.dataset.column(part, LABELS):
+                if ((labels < 0) | (labels > 1)).any():
+                    raise BadData(
+                        f"array 'labels' ({part} part) holds floats outside 0 to 1, but {self.first.name!r} is a "
+                        f"{self.end.kind}'s; give probabilities, or integers"
+                    )
+
+
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its axes of one entry: [1, 5] and [5] hold the same positions."""
+    return tuple(size for size in shape if size != 1)
