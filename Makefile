@@ -100,7 +100,9 @@ RUNTIME_SOURCES := $(shell find runtime -type f -not -path '*/__pycache__/*' -no
 	touch $@
 
 # The fine-tuning worker, linked to its sources. onnxruntime-training owns the module name `onnxruntime`.
-.venv-trainer/.stamp: requirements/trainer.lock runtime/training/pyproject.toml .tools/.stamp
+# On a machine with a GPU, instead of what is there: rm -r .venv-trainer; make .venv-trainer TRAINER=trainer-cuda
+TRAINER ?= trainer
+.venv-trainer/.stamp: requirements/$(TRAINER).lock runtime/training/pyproject.toml .tools/.stamp
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv-trainer
 	$(SYNC) .venv-trainer/bin/python $<
 	$(INSTALL) .venv-trainer/bin/python -e runtime/training

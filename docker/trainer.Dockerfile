@@ -1,24 +1,38 @@
-# The fine-tuning worker's environment. onnxruntime-training owns the module name `onnxruntime`, so it lives in an image
-# of its own and meets the service only through files.
+# The fine-tuning worker: the product, which takes trainings from the queue, and beside it the trainer's own environment, in
+# which onnxruntime-training owns the module name `onnxruntime`. They meet through files alone.
 # From the project's root: docker build -f docker/trainer.Dockerfile -t sparsebook-trainer .
+# For an NVIDIA GPU: docker build -f docker/trainer.Dockerfile --build-arg TRAINER=trainer-cuda -t sparsebook-trainer-cuda .
+# and docker run --gpus all.
 
 FROM python:3.11-slim-bookworm AS build
+ARG TRAINER=trainer
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends make \
+    && apt-get install --yes --no-install-recommends g++ make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/sparsebook
-COPY Makefile ./
+COPY Makefile pyproject.toml ./
 COPY requirements requirements
-RUN make .venv-trainer
+COPY runtime runtime
+# The trainer is linked to its sources, so it is built where it will stand.
+RUN make .venv-trainer TRAINER=$TRAINER
+COPY compressor compressor
+COPY service service
+RUN make install PREFIX=/opt/sparsebook/.venv
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --user-group --no-create-home sparsebook \
     && install --directory --owner=sparsebook --group=sparsebook /data
+COPY --from=build /opt/sparsebook/.venv /opt/sparsebook/.venv
 COPY --from=build /opt/sparsebook/.venv-trainer /opt/sparsebook/.venv-trainer
-ENV PATH=/opt/sparsebook/.venv-trainer/bin:$PATH PYTHONUNBUFFERED=1
+COPY --from=build /opt/sparsebook/runtime/training /opt/sparsebook/runtime/training
+# The CUDA build finds the libraries of its lock here; in the CPU image the folders do not exist.
+ARG NVIDIA=/opt/sparsebook/.venv-trainer/lib/python3.11/site-packages/nvidia
+ENV LD_LIBRARY_PATH=$NVIDIA/cublas/lib:$NVIDIA/cuda_runtime/lib:$NVIDIA/cudnn/lib:$NVIDIA/cufft/lib:$NVIDIA/curand/lib:$NVIDIA/cuda_nvrtc/lib \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    PATH=/opt/sparsebook/.venv/bin:$PATH PYTHONUNBUFFERED=1
 USER sparsebook
 WORKDIR /data
 VOLUME /data
-# A release that cannot be imported here must not become an image.
-RUN python -c "import onnxruntime; assert onnxruntime.__version__.startswith('1.19.2')"
-ENTRYPOINT ["python"]
+# A trainer that does not start must not become an image.
+RUN /opt/sparsebook/.venv-trainer/bin/python -P -m sparsebook_training --help
+CMD ["sparsebook", "worker", "--queue", "finetune", "--data-dir", "/data"]

@@ -16,6 +16,10 @@ def test_it_learns_and_says_how(tmp_path: Path) -> None:
     assert [line["kind"] for line in lines] == ["progress"] * (len(lines) - 1) + ["done"]
     result = job.train()  # a second start finds the first one's result
     values = result.values
+    assert len(lines) - 1 <= 1 + 4 * values["seconds"]
+    assert set(lines[0]) == {"kind", "epoch", "epochs", "fraction", "loss", "metric"} | {
+        "samples_per_second"
+    }
     assert [epoch["epoch"] for epoch in values["epochs"]] == [0, 1, 2, 3, 4]
     assert result.metrics[0] < 0.5
     assert max(result.metrics) > 0.9
