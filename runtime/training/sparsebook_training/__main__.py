@@ -12,15 +12,18 @@ from sparsebook_training.progress import Channel
 
 def main() -> int:
     """The program; its exit status."""
-    parser = argparse.ArgumentParser(prog="sparsebook_training", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="sparsebook_training",
+        description="Train a prepared ONNX graph (docs/training.md). Ends when its standard input is closed.",
+    )
     parser.add_argument("order", type=Path, help="the folder with order.json and model.onnx")
     parser.add_argument("dataset", type=Path, help="the folder with dataset.json and its shards")
     parser.add_argument("work", type=Path, help="the folder for checkpoints and the result")
     parser.add_argument("--device", choices=device.DEVICES, default="auto")
     arguments = parser.parse_args()
     channel = Channel()
-    progress.end_with_parent()
     try:
+        progress.end_with_parent()
         job.run(arguments.order, arguments.dataset, arguments.work, arguments.device, channel)
     except Failed as failure:
         traceback.print_exc()

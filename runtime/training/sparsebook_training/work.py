@@ -28,7 +28,7 @@ from sparsebook_training.errors import Failed
 from sparsebook_training.selection import Epoch
 from sparsebook_training.session import Session
 
-_LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
