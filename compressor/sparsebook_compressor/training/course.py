@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.errors import Diverged, SparsebookError
+from sparsebook_compressor.errors import BudgetNotMet, Diverged, SparsebookError
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.protocol import Protocol, StageMetric
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import Done
+from sparsebook_compressor.training.budget import Search, search
 from sparsebook_compressor.training.finetuning import FineTuning
 from sparsebook_compressor.training.metrics import evaluate
 from sparsebook_compressor.training.packing import pack_trained
@@ -46,11 +47,16 @@ class Course:
     config: Config
     folder: Path
     _models: dict[str, Path] = field(default_factory=dict)
+    _search: Search | None = None
 
     def run(self) -> Plan:
         """Everything up to the tuned centroids; the plan that was carried out."""
         self.folder.mkdir(parents=True)
-        self._carry_out()
+        if self.config.budget.max_drop is None:
+            self._carry_out()
+        else:
+            self._search = search(self.plan, self.weights, self.tuning, self.config, self._keep)
+            self.plan = self._search.plan
         self._keep_pruned()
         return self.plan
 
@@ -91,7 +97,7 @@ class Course:
             settings=self._settings(described),
             stages=tuple(stages),
             phases=tuple(tuning.phases),
-            points=(),
+            points=() if self._search is None else self._search.points,
             frozen=tuple((frozen.weight, frozen.reason) for frozen in tuning.trainable.frozen),
             rewritten=tuning.trainable.rewritten,
             versions=tuning.versions,
@@ -99,6 +105,14 @@ class Course:
 
     def fault(self) -> SparsebookError | None:
         """What must be said although the bundle is written."""
+        limit = self.config.budget.max_drop
+        if self._search is not None and limit is not None and not self._search.chosen.met:
+            best = self._search.chosen
+            return BudgetNotMet(
+                f"budget.max_drop {limit:g}: the least drop that was found on the eval part is {best.drop:.4g}, with "
+                f"{best.bytes} bytes of weights ({best.ratio:.1f}x); the bundle holds that one; allow a larger drop, more "
+                "train.epochs, or give more data"
+            )
         if self.tuning.diverged:
             return Diverged(
                 "the loss was not finite in the first epoch, at every learning rate that was tried; the bundle holds the last "

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, SparseTensorProto, TensorProto
+from onnx import ModelProto, SparseTensorProto, TensorProto, helper
 
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.graph.tensors import is_float, read, read_sparse, read_stored
@@ -46,7 +46,8 @@ Array = npt.NDArray[np.generic]
 F32 = npt.NDArray[np.float32]
 Fill = dict[str, Callable[[], Array]]
 
-# A rate that brings nothing better than the start, or diverges, is lowered by this, so many times at most.
+# A rate that diverges is lowered by this, so many times at most; one that brings nothing better than the start, once: there
+# may be nothing better.
 _BACKOFF = 4.0
 _MOST_RETRIES = 2
 
@@ -112,6 +113,21 @@ class FineTuning:
         model = ModelProto()
         model.CopyFrom(self.trainable.model)
         write_graph(path, model, self._fill(values or self.values), self.source)
+
+    def write_loss(self, path: Path, inputs: Iterable[str]) -> None:
+        """Write the graph of loss and metric; some of the initializers become inputs, to be fed in every run."""
+        model = attach(self.trainable.model, self.objective, self.dataset)
+        graph, wanted = model.graph, set(inputs)
+        for tensor in [tensor for tensor in graph.initializer if tensor.name in wanted]:
+            shape = list(tensor.dims)
+            graph.input.append(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, shape))
+            graph.initializer.remove(tensor)
+        write_graph(path, model, self._fill(self.values), self.source)
+
+    def shape(self, initializer: str) -> tuple[int, ...]:
+        """Of an initializer of the training graph."""
+        tensors = self.trainable.model.graph.initializer
+        return next(tuple(tensor.dims) for tensor in tensors if tensor.name == initializer)
 
     def reference(self, part: Part) -> Path:
         """The original's outputs on a part, as far as the metric reads them; the original is run once."""
@@ -190,7 +206,8 @@ class FineTuning:
         for retries in range(_MOST_RETRIES + 1):
             result = self._carry_out(f"{stage}-{len(self.phases)}-{retries}", epochs, rate, graph())
             seconds += result.seconds
-            if result.kept_epoch > 0 or retries == _MOST_RETRIES:
+            patience = _MOST_RETRIES if result.ended == "diverged" else 1
+            if result.kept_epoch > 0 or retries >= patience:
                 break
             rate /= _BACKOFF
         rows = tuple(

@@ -3,6 +3,7 @@
 They live in files, one a weight, so that one weight at a time is in memory whatever the model's size.
 """
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,18 @@ class Values:
         self._files: dict[str, Path] = {}
         self._codebooks: dict[str, F32] = {}
         self._vectors: dict[str, F32] = {}
+        self._fresh_numbers = itertools.count()
         self._folder = folder
-        self._writes = 0
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def fork(self) -> "Values":
+        """The same values, of which either side may change its own from now on; no file is copied."""
+        forked = Values(self._weights.values(), self._folder)
+        forked._fresh_numbers = self._fresh_numbers
+        forked._files = {name: forked._linked(name, path) for name, path in self._files.items()}
+        forked._codebooks = dict(self._codebooks)
+        forked._vectors = dict(self._vectors)
+        return forked
 
     @property
     def vectors(self) -> dict[str, F32]:
@@ -96,14 +106,23 @@ class Values:
 
     def _store(self, name: str, array: F32 | U8) -> None:
         # Always another file: the one before may still be mapped.
-        self._writes += 1
-        path = self._folder / f"{self._numbers[name]:05}-{self._writes}.npy"
+        path = self._fresh(name)
         with path.open("wb") as file:
             np.save(file, array, allow_pickle=False)
         old = self._files.pop(name, None)
         self._files[name] = path
         if old is not None:
             old.unlink()
+
+    def _linked(self, name: str, path: Path) -> Path:
+        link = self._fresh(name)
+        link.hardlink_to(path)
+        return link
+
+    def _fresh(self, name: str) -> Path:
+        """A path in the folder that no fork has used."""
+        number = next(self._fresh_numbers)
+        return self._folder / f"{self._numbers[name]:05}-{number}.npy"
 
     def _load(self, name: str) -> Any:
         return np.load(self._files[name], mmap_mode="r", allow_pickle=False)

@@ -1,0 +1,83 @@
+"""Which weight is pruned how far, where all of them together may keep so many elements.
+
+The plan of a size that is expected to hurt least minimises damage + price x elements over all weights; every price gives one
+such plan (the Lagrangian relaxation), a higher one a smaller plan. Damage curves are taken piecewise linear between the
+measured densities, in the logarithm of the density, and made convex there, so that a small change of price is a small
+change of plan.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.plan import PlanRow
+from sparsebook_compressor.training.sensitivity import Sensitivity
+
+F64 = npt.NDArray[np.float64]
+
+_FINE = 200
+_PRICES = 200
+# A weight of few elements saves nothing by being pruned harder than this while others are not.
+_LEAST_DENSITY = 0.004
+
+
+def allocate(
+    rows: Sequence[PlanRow], sensitivity: Mapping[str, Sensitivity], density: float
+) -> dict[str, float]:
+    """Densities by weight name, whose mean over all elements is about `density`.
+
+    Args:
+        rows: the weights.
+        sensitivity: of each.
+        density: of all elements together, above 0.
+    """
+    curves = {row.name: _curve(sensitivity[row.name]) for row in rows}
+    wanted = density * sum(row.elements for row in rows)
+
+    def plan(price: float) -> dict[str, float]:
+        chosen = {}
+        for row in rows:
+            densities, damage = curves[row.name]
+            cost = damage + price * row.elements * densities
+            chosen[row.name] = float(densities[int(np.argmin(cost))])
+        return chosen
+
+    def kept(price: float) -> float:
+        chosen = plan(price)
+        return sum(chosen[row.name] * row.elements for row in rows)
+
+    # Bisection over the price: what is kept never rises with it.
+    low, high = -40.0, 20.0
+    for _ in range(_PRICES):
+        middle = (low + high) / 2
+        if kept(float(np.exp(middle))) > wanted:
+            low = middle
+        else:
+            high = middle
+    return plan(float(np.exp(high)))
+
+
+def _curve(found: Sensitivity) -> tuple[F64, F64]:
+    """Damage on a fine grid of densities from 1 down, convex and falling in the density."""
+    known = np.log(np.maximum(np.array(found.densities), _LEAST_DENSITY))
+    damage = np.array(found.damage)
+    grid = np.linspace(known.min(), 0.0, _FINE)
+    fine = np.interp(grid, known[::-1], damage[::-1])
+    densities = np.exp(grid)
+    return densities, _convex(densities, fine)
+
+
+def _convex(x: F64, y: F64) -> F64:
+    """The lower convex envelope of points with ascending x."""
+    hull: list[int] = []
+    for index in range(len(x)):
+        while len(hull) >= 2:
+            a, b = hull[-2], hull[-1]
+            if (y[b] - y[a]) * (x[index] - x[a]) >= (y[index] - y[a]) * (x[b] - x[a]):
+                hull.pop()
+            else:
+                break
+        hull.append(index)
+    envelope: F64 = np.interp(x, x[hull], y[hull])
+    return envelope

@@ -1,0 +1,253 @@
+"""The budget search: the smallest file whose metric on the eval part drops at most so much.
+
+The search is itself a gradual pruning. It goes down a ladder of sizes; at each rung the weights are pruned further from
+where the training of the rung above has left them, retrained, shared, tuned and measured. How far each weight is pruned at
+a rung follows its sensitivity: of all plans of that size the one that is expected to hurt least. Where the budget breaks,
+smaller steps are tried from the last good rung; then codes are made narrower as far as the budget bears it; then the
+point that was found is trained longer.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sparsebook_compressor.coding import encode_weight
+from sparsebook_compressor.config import Config
+from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.plan import Plan, PlanRow, matches
+from sparsebook_compressor.protocol import Point
+from sparsebook_compressor.training.allocation import allocate
+from sparsebook_compressor.training.finetuning import FineTuning
+from sparsebook_compressor.training.metrics import evaluate
+from sparsebook_compressor.training.rounds import as_coded, prune, share
+from sparsebook_compressor.training.sensitivity import Sensitivity, sensitivities
+from sparsebook_compressor.training.values import Values
+
+_FIRST_DENSITY = 0.5
+# A rung has this share of the elements of the one above.
+_STEP = 0.6
+# Behind a rung that breaks the budget: shares of the last good one, each tried once.
+_FINER = (0.77, 0.88)
+# No model tried kept anything below; it ends the ladder.
+_LEAST_DENSITY = 0.004
+_FIRST_BITS = 6
+_NARROWER = (5, 4, 3)
+# Weights whose codes are narrowed one by one; the others have too few bytes to be worth their time.
+_MOST_NARROWED = 4
+# Shares of the config's epochs that a point of the search, and the one that was found, are trained for.
+_POINT, _FINAL = 0.2, 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was found.
+
+    Attributes:
+        plan: of the chosen point.
+        points: all that were evaluated.
+        chosen: the one that the artifact is made of.
+    """
+
+    plan: Plan
+    points: tuple[Point, ...]
+    chosen: Point
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """A point with its plan and weights: as they are, and as they were before sharing."""
+
+    point: Point
+    plan: Plan
+    values: Values
+    floats: Values
+
+
+def search(
+    plan: Plan,
+    weights: Mapping[str, Weight],
+    tuning: FineTuning,
+    config: Config,
+    keep: Callable[[str, Values], None],
+) -> Search:
+    """Find the smallest plan within the budget and leave its weights in `tuning.values`.
+
+    Args:
+        plan: names the weights; a density or bits that the config sets itself stay.
+        weights: by name.
+        tuning: trains, and holds the weights.
+        config: with `budget.max_drop`.
+        keep: writes the model as it is after a stage, for the account.
+    """
+    found = _Search(plan, weights, tuning, config)
+    best = found.run()
+    keep("retrained", best.floats)
+    shared = best.floats.fork()
+    share(best.plan, weights, shared, config.output, tuning.clock)
+    keep("shared", shared)
+    tuning.values = best.values
+    points = tuple(replace(point, chosen=point is best.point) for point in found.points)
+    return Search(best.plan, points, replace(best.point, chosen=True))
+
+
+@dataclass(eq=False)
+class _Search:
+    plan: Plan
+    weights: Mapping[str, Weight]
+    tuning: FineTuning
+    config: Config
+    points: list[Point] = field(default_factory=list)
+    sensitivity: dict[str, Sensitivity] = field(default_factory=dict)
+    before: float = 0.0
+
+    def run(self) -> _State:
+        tuning = self.tuning
+        self.before = self._metric(None)
+        self.free = [row for row in self.plan.rows if not self._sets(row, "density", "threshold")]
+        with tuning.clock.stage("prune"):
+            folder = tuning.folder / "sensitivity"
+            self.sensitivity = sensitivities(tuning, self.free, folder)
+        best = self._descend()
+        if best.point.met:
+            best = self._narrow(best)
+            best = self._lengthen(best)
+        return best
+
+    def _descend(self) -> _State:
+        """Down the ladder to the last rung within the budget; the least harmful point where there is none."""
+        start = self.tuning.values
+        density = _FIRST_DENSITY
+        best = self._point(self._at(density), start, self._epochs(_POINT))
+        if not best.point.met:
+            gentler = self._point(self._at(0.8, bits=8), start, self._epochs(_FINAL))
+            return min((gentler, best), key=lambda state: state.point.drop)
+        while density * _STEP > _LEAST_DENSITY:
+            density *= _STEP
+            below = self._point(self._at(density), best.floats, self._epochs(_POINT))
+            if not below.point.met:
+                return self._finer(best, density / _STEP)
+            best = below
+        return best
+
+    def _finer(self, best: _State, density: float) -> _State:
+        for share_of_it in _FINER:
+            between = self._point(
+                self._at(density * share_of_it), best.floats, self._epochs(_POINT)
+            )
+            if between.point.met:
+                return between
+        return best
+
+    def _narrow(self, best: _State) -> _State:
+        """Codebooks of fewer centroids: all weights at once, then the largest one by one."""
+        rows = [row for row in best.plan.rows if not self._sets(row, "bits")]
+        for bits in _NARROWER:
+            narrowed = self._shared(_with_bits(best.plan, [row.name for row in rows], bits), best)
+            if not narrowed.point.met:
+                break
+            best = narrowed
+        rows.sort(key=lambda row: -row.elements)
+        for row in rows[:_MOST_NARROWED]:
+            current = next(found for found in best.plan.rows if found.name == row.name)
+            if current.bits > 1:
+                narrowed = self._shared(_with_bits(best.plan, [row.name], current.bits - 1), best)
+                if narrowed.point.met and narrowed.point.bytes < best.point.bytes:
+                    best = narrowed
+        return best
+
+    def _lengthen(self, best: _State) -> _State:
+        """Train what was found longer; it is taken where it is no worse."""
+        longer = self._point(best.plan, best.floats, self._epochs(_FINAL))
+        return longer if longer.point.drop <= best.point.drop else best
+
+    def _point(self, plan: Plan, start: Values, epochs: int) -> _State:
+        """Prune to a plan from some weights on, retrain, share, tune, measure."""
+        tuning = self.tuning
+        tuning.values = start.fork()
+        prune(plan, tuning.values, tuning.clock)
+        names = [row.name for row in plan.rows]
+        tuning.retrain(names, len(self.points) + 1, epochs, 0.0)
+        return self._share(plan, tuning.values)
+
+    def _shared(self, plan: Plan, state: _State) -> _State:
+        """Another sharing of the same floats."""
+        return self._share(plan, state.floats)
+
+    def _share(self, plan: Plan, floats: Values) -> _State:
+        tuning = self.tuning
+        tuning.values = floats.fork()
+        share(plan, self.weights, tuning.values, self.config.output, tuning.clock)
+        shared = [row.name for row in plan.rows if row.name in tuning.values.codebooks]
+        tuning.tune(shared, len(self.points) + 1, max(1, self._epochs(_POINT) // 2))
+        point = self._measure(plan)
+        self.points.append(point)
+        return _State(point, plan, tuning.values, floats)
+
+    def _measure(self, plan: Plan) -> Point:
+        values = self.tuning.values
+        size = before = nonzeros = elements = 0
+        for row in plan.rows:
+            weight = self.weights[row.name]
+            before += weight.stored_bytes
+            elements += row.elements
+            nonzeros += values.nonzeros(row.name)
+            if row.name in values.codebooks:
+                size += len(encode_weight(weight, row, as_coded(weight, values))[1])
+            else:
+                size += weight.stored_bytes
+        metric = self._metric(values)
+        drop = self.before - metric
+        limit = self.config.budget.max_drop
+        assert limit is not None
+        return Point(
+            number=len(self.points) + 1,
+            bytes=size,
+            ratio=before / max(1, size),
+            density=nonzeros / max(1, elements),
+            metric=metric,
+            drop=drop,
+            # A drop of exactly the budget is within it, whatever the last bit of two sums says.
+            met=drop <= limit + 1e-9,
+            chosen=False,
+        )
+
+    def _metric(self, values: Values | None) -> float:
+        """On the eval part: of the original, or of the graph with these values."""
+        tuning = self.tuning
+        path = tuning.source
+        if values is not None:
+            path = tuning.folder / "point.onnx"
+            tuning.write_inference(path, values)
+        reference = tuning.reference("eval")
+        return evaluate(path, None, tuning.dataset, "eval", tuning.objective, reference).value
+
+    def _at(self, density: float, bits: int = _FIRST_BITS) -> Plan:
+        """The plan of a mean density over the weights that the config leaves open."""
+        densities = allocate(self.free, self.sensitivity, density)
+        rows = []
+        for row in self.plan.rows:
+            made = row
+            if row.name in densities:
+                made = replace(made, density=densities[row.name], why="budget")
+            if not self._sets(row, "bits"):
+                made = replace(made, centroids=(1 << bits) - 1, why="budget")
+            rows.append(made)
+        return replace(self.plan, scope="weight", rows=tuple(rows))
+
+    def _sets(self, row: PlanRow, *keys: str) -> bool:
+        """Whether the config itself decides this of a weight."""
+        return any(
+            matches(glob, row.name) and getattr(override, key) is not None
+            for glob, override in self.config.weights.items()
+            for key in keys
+        )
+
+    def _epochs(self, share_of_all: float) -> int:
+        return max(1, round(sum(self.tuning.settings.round_epochs) * share_of_all))
+
+
+def _with_bits(plan: Plan, names: list[str], bits: int) -> Plan:
+    changed = set(names)
+    rows = (
+        replace(row, centroids=(1 << bits) - 1) if row.name in changed else row for row in plan.rows
+    )
+    return replace(plan, rows=tuple(rows))
