@@ -124,7 +124,7 @@ class Draft:
         """A node with any outputs."""
         wanted = {name: value for name, value in attributes.items() if value is not None}
         node = helper.make_node(op, list(inputs), list(outputs), domain=domain, **wanted)
-        node.name = f"{self.node.name or self.y}/{op}"
+        node.name = f"{self.node.name}/{op}.{len(self.nodes)}"
         self.nodes.append(node)
         return list(outputs)
 

@@ -104,34 +104,47 @@ class Facts:
 
 
 def _inferred(model: ModelProto) -> ModelProto:
-    """With shapes; where onnx gives up, convolutions say the rank of their results, and it goes on from there."""
-    ranks = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    """With shapes; where onnx gives up, Conv and Reshape say the rank of their results, and it goes on from there."""
     told: set[str] = set()
     while True:
         inferred = _infer(model)
-        known = {
-            value.name
-            for value in inferred.graph.value_info
-            if value.type.tensor_type.HasField("shape")
-        }
-        known.update(value.name for value in inferred.graph.output)
-        hints = {
-            node.output[0]: ranks[node.input[1]]
-            for node in model.graph.node
-            if node.op_type in ("Conv", "ConvTranspose")
-            and node.input[1] in ranks
-            and node.output[0] not in known | told
-        }
+        hints = {name: rank for name, rank in _ranks(inferred).items() if name not in told}
         if not hints:
             return inferred
         told.update(hints)
-        model = inferred
         values = [value for value in inferred.graph.value_info if value.name not in hints]
         for name, rank in hints.items():
             values.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank))
         copies = [ValueInfoProto.FromString(value.SerializeToString()) for value in values]
+        model = inferred
         del model.graph.value_info[:]
         model.graph.value_info.extend(copies)
+
+
+def _ranks(inferred: ModelProto) -> dict[str, int]:
+    """Float results of unknown rank, and the rank that the inputs of their nodes tell."""
+    graph = inferred.graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    unknown: set[str] = set()
+    for value in graph.value_info:
+        kind = value.type.tensor_type
+        if kind.HasField("shape"):
+            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
+        elif kind.elem_type == TensorProto.FLOAT:
+            unknown.add(value.name)
+    for value in graph.input:
+        kind = value.type.tensor_type
+        shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
+    found: dict[str, int] = {}
+    for node in graph.node:
+        if node.output[0] not in unknown or len(node.input) < 2:
+            continue
+        shape = shapes.get(node.input[1], ())
+        if node.op_type in ("Conv", "ConvTranspose") and shape:
+            found[node.output[0]] = len(shape)
+        if node.op_type == "Reshape" and shape and shape[0]:
+            found[node.output[0]] = shape[0]
+    return found
 
 
 def _infer(model: ModelProto) -> ModelProto:

@@ -1,8 +1,8 @@
 """From an inference graph to one that can be trained: the order of the passes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
-from onnx import ModelProto, TensorProto, inliner
+from onnx import ModelProto, TensorProto, helper, inliner
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.errors import NotTrainable
@@ -19,7 +19,11 @@ from sparsebook_compressor.trainable.widen import widen
 
 
 def prepare(
-    model: ModelProto, view: GraphView, outputs: Collection[str] | None = None
+    model: ModelProto,
+    view: GraphView,
+    *,
+    outputs: Collection[str] | None = None,
+    shapes: Mapping[str, Sequence[int | None]] | None = None,
 ) -> Trainable:
     """Make a copy of a graph differentiable, as far as that goes.
 
@@ -28,6 +32,8 @@ def prepare(
         view: its weights.
         outputs: names of those outputs that the loss will look at; all where none are named. A weight whose way to one of
             them has no gradient is frozen.
+        shapes: input -> the shape of what training will feed, None for a dimension that stays free. Some ops can only be
+            rebuilt where dimensions are known.
 
     Raises:
         NotTrainable: no weight gets a gradient, or the graph cannot be brought to an opset that training reads.
@@ -46,6 +52,7 @@ def prepare(
         said.append(f"opset {before}: converted to opset {opset(lifted.model)}")
     raise_constants(lifted.model, source, lifted.constants)
     prepared = lifted.model
+    _fix_shapes(prepared, shapes or {})
     name_nodes(prepared)
     wishes = candidates(prepared, model)
     outcome = rewrite(prepared)
@@ -70,6 +77,21 @@ def prepare(
         frozen=frozen,
         rewritten=(*said, *outcome.done),
     )
+
+
+def _fix_shapes(model: ModelProto, shapes: Mapping[str, Sequence[int | None]]) -> None:
+    """Declare the inputs to be of these shapes."""
+    for value in model.graph.input:
+        if value.name in shapes:
+            dims = [
+                f"{value.name}/{axis}" if dim is None else dim
+                for axis, dim in enumerate(shapes[value.name])
+            ]
+            # Samples of all inputs lie on the first axis: one name for it, so that they are known to be as many.
+            if dims and shapes[value.name][0] is None:
+                dims[0] = "batch"
+            kind = value.type.tensor_type.elem_type
+            value.CopyFrom(helper.make_tensor_value_info(value.name, kind, dims))
 
 
 def _flatten(lifted: Lifted) -> list[str]:

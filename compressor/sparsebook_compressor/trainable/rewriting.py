@@ -6,7 +6,7 @@ from onnx import ModelProto, NodeProto
 
 from sparsebook_compressor.trainable.draft import CannotRewriteError, Draft
 from sparsebook_compressor.trainable.facts import Facts
-from sparsebook_compressor.trainable.names import Names, label
+from sparsebook_compressor.trainable.names import Names, label, name_nodes
 from sparsebook_compressor.trainable.table import row_of
 
 # What a rebuild writes may ask for another: a bidirectional LSTM, an Einsum that becomes a MatMul of vectors.
@@ -29,8 +29,9 @@ class Rewriting:
 def rewrite(model: ModelProto) -> Rewriting:
     """Rebuild the float nodes of the main graph, in place."""
     outcome = Rewriting()
+    settled: set[str] = set()
     for first in (True, *(False for _ in range(_MOST_ROUNDS))):
-        said = _round(model, outcome)
+        said = _round(model, outcome, settled)
         if first:
             outcome.done = said
         if not said:
@@ -38,18 +39,21 @@ def rewrite(model: ModelProto) -> Rewriting:
     return outcome
 
 
-def _round(model: ModelProto, outcome: Rewriting) -> list[str]:
+def _round(model: ModelProto, outcome: Rewriting, settled: set[str]) -> list[str]:
+    """Rebuild every node once; `settled` names those that a rebuild of the same op wrote, which stay."""
+    name_nodes(model)
     facts, names = Facts(model), Names(model)
     nodes: list[NodeProto] = []
     said: list[str] = []
     for node in model.graph.node:
         draft = Draft(node, facts, names)
-        sentence = _rebuild(draft, outcome)
+        sentence = None if node.name in settled else _rebuild(draft, outcome)
         if sentence is None:
             nodes.append(node)
             continue
         said.append(sentence)
         nodes += draft.nodes
+        settled.update(each.name for each in draft.nodes if each.op_type == node.op_type)
         model.graph.initializer.extend(draft.constants)
     if said:
         copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]

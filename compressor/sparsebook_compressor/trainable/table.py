@@ -16,6 +16,7 @@ from sparsebook_compressor.trainable.rebuilds import (
     activations,
     einsum,
     normalisation,
+    pooling,
     recurrent,
     reductions,
     shapes,
@@ -85,18 +86,9 @@ def _pad_mode(draft: Draft) -> str | None:
     return None if mode == "constant" else f"has none in mode {mode!r}"
 
 
-def _dilated(draft: Draft) -> str | None:
-    dilated = any(each != 1 for each in draft.attribute("dilations", []))
-    return "has none where it is dilated" if dilated else None
-
-
 def _scattering(draft: Draft) -> str | None:
     reduction = draft.attribute("reduction", "none")
     return None if reduction == "none" else f"has none with reduction {reduction!r}"
-
-
-def _recurrent(draft: Draft) -> str | None:
-    return None if recurrent.is_ready(draft) else "has none in this form"
 
 
 _ROWS: Final = (
@@ -106,7 +98,6 @@ _ROWS: Final = (
             "Abs",
             "Add",
             "Concat",
-            "Conv",
             "Cos",
             "Div",
             "Erf",
@@ -130,22 +121,26 @@ _ROWS: Final = (
             "Sqrt",
             "Sub",
             "Tanh",
-            "Transpose",
         )
     ),
-    _native("AveragePool", unless=_dilated, note="not where it is dilated"),
     _native("Cast", note="from float to float"),
     _native("Clip", 0),
+    _native("Conv", rebuild=pooling.conv, note="auto_pad is spelled out"),
     _native("Expand", 0),
     _native("Gather", 0),
     _native("GatherElements", 0),
     _native("GatherND", 0),
     _native("MatMul", rebuild=shapes.mat_mul, note="vectors become matrices"),
-    _native("MaxPool", out=(0,)),
+    _native(
+        "MaxPool",
+        out=(0,),
+        rebuild=pooling.max_pool,
+        note="Gather where dimensions other than the batch are free",
+    ),
     _native("Pad", 0, unless=_pad_mode, rebuild=shapes.pad, note="mode `constant`"),
-    _native("Pow", 0, note="in its base"),
-    _native("ReduceL2", 0, rebuild=reductions.reduce_axes),
-    _native("ReduceLogSumExp", 0, rebuild=reductions.reduce_axes),
+    _native("Pow", 0, rebuild=shapes.power, note="in its base"),
+    _native("ReduceL2", 0, rebuild=reductions.norm),
+    _native("ReduceLogSumExp", 0, rebuild=reductions.norm),
     _native("ReduceMean", 0, rebuild=reductions.reduce_axes),
     _native("ReduceSum", 0, rebuild=reductions.reduce_axes),
     _native("Reshape", 0),
@@ -155,6 +150,7 @@ _ROWS: Final = (
     _native("Squeeze", 0),
     _native("Tile", 0),
     _native("TopK", 0, out=(0,)),
+    _native("Transpose", rebuild=shapes.transpose),
     _native("Unsqueeze", 0),
     _native("Where", 1, 2, rebuild=shapes.where, note="operands that broadcast are expanded"),
     _native("Gelu", rebuild=activations.gelu, note="approximate: its formula with Tanh"),
@@ -164,8 +160,18 @@ _ROWS: Final = (
         rebuild=normalisation.layer_normalization,
         note="all three outputs declared",
     ),
-    _native("LSTM", 0, 1, 2, 3, 5, 6, unless=_recurrent, rebuild=recurrent.lstm),
-    _native("GRU", 0, 1, 2, 3, 5, unless=_recurrent, rebuild=recurrent.gru),
+    _native(
+        "LSTM",
+        *(0, 1, 2, 3, 5, 6),
+        rebuild=recurrent.lstm,
+        note="forward, with its states given and all its outputs declared",
+    ),
+    _native(
+        "GRU",
+        *(0, 1, 2, 3, 5),
+        rebuild=recurrent.gru,
+        note="forward, with its state given and both outputs declared",
+    ),
     _rebuilt("RNN", recurrent.rnn, "its steps, where the length is known"),
     _rebuilt("BatchNormalization", normalisation.batch_normalization, "Mul and Add"),
     _rebuilt("InstanceNormalization", normalisation.instance_normalization, "ReduceMean, Div"),
@@ -174,6 +180,7 @@ _ROWS: Final = (
         "MeanVarianceNormalization", normalisation.mean_variance_normalization, "ReduceMean, Div"
     ),
     _rebuilt("LpNormalization", normalisation.lp_normalization, "ReduceL2 or ReduceSum, Div"),
+    _rebuilt("AveragePool", pooling.average_pool, "ReduceMean, or Conv and Mul"),
     _rebuilt("LRN", normalisation.lrn, "Pad, Slice, Pow, Div"),
     _rebuilt("HardSigmoid", activations.hard_sigmoid, "Clip"),
     _rebuilt("HardSwish", activations.hard_swish, "Clip, Mul"),

@@ -9,7 +9,7 @@ def einsum(draft: Draft) -> str:
     names = list(draft.node.input)
     if len(operands) == 1:
         name, letters = _summed(draft, names[0], operands[0], set(result))
-        draft.op("Transpose", name, out=draft.y, perm=[letters.index(each) for each in result])
+        _ordered(draft, name, letters, result)
     else:
         _product(draft, names, operands, result)
     return draft.says("a MatMul between Transposes and Reshapes")
@@ -61,7 +61,14 @@ def _product(draft: Draft, names: list[str], operands: list[str], result: str) -
             product = draft.reshape(product, [sizes[letter] for letter in order])
         else:
             product = draft.squeeze(product, [0, 1])
-    draft.op("Transpose", product, out=draft.y, perm=[order.index(each) for each in result])
+    _ordered(draft, product, "".join(order), result)
+
+
+def _ordered(draft: Draft, name: str, letters: str, result: str) -> None:
+    if letters == result:
+        draft.op("Identity", name, out=draft.y)
+    else:
+        draft.transpose(name, [letters.index(letter) for letter in result], draft.y)
 
 
 def _matrix(

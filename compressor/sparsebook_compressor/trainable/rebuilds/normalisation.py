@@ -57,16 +57,12 @@ def instance_normalization(draft: Draft) -> str:
 
 
 def group_normalization(draft: Draft) -> str:
-    """Normalised over groups of channels; before opset 21 gain and offset are the groups' own."""
+    """Normalised over groups of channels. It exists from opset 21 on: the one of opset 18 was withdrawn."""
     groups = draft.attribute("num_groups", 1)
     size = [draft.dim(draft.x, axis) for axis in range(draft.rank(draft.x))]
     grouped = draft.reshape(draft.x, [size[0], groups, -1])
     normal = _normal(draft, grouped, [2])
-    if draft.facts.opset < 21:
-        gain, bias = (draft.unsqueeze(draft.input(index), [1]) for index in (1, 2))
-        draft.reshape(draft.add(draft.mul(normal, gain), bias), size, draft.y)
-    else:
-        _affine(draft, draft.reshape(normal, size))
+    _affine(draft, draft.reshape(normal, size))
     return draft.says("its formula with ReduceMean")
 
 

@@ -27,43 +27,25 @@ _KINDS = {
 }
 
 
-def lstm(draft: Draft) -> str | None:
+def lstm(draft: Draft) -> str:
     """An LSTM a direction, forward, with its states given and all outputs declared."""
     return _recurrent(draft)
 
 
-def gru(draft: Draft) -> str | None:
+def gru(draft: Draft) -> str:
     """A GRU a direction, forward, with its state given and both outputs declared."""
     return _recurrent(draft)
 
 
-def rnn(draft: Draft) -> str | None:
+def rnn(draft: Draft) -> str:
     """One step after the other, where the length is known."""
     _recurrent(draft)
     return draft.says("its steps, one after the other")
 
 
-def is_ready(draft: Draft) -> bool:
-    """Whether the node has the form that the gradient kernels take."""
-    kind = _KINDS[draft.node.op_type]
-    inputs = [bool(name) for name in draft.node.input]
-    wanted = [True] * 4 + [False] + [True] * len(kind.states)
-    plain = not draft.attributes("hidden_size", "linear_before_reset", "direction")
-    outputs = len(kind.states) + 1
-    return (
-        plain
-        and inputs == wanted
-        and draft.attribute("direction", "forward") == "forward"
-        and len(draft.node.output) == outputs
-        and all(draft.node.output)
-    )
-
-
-def _recurrent(draft: Draft) -> str | None:
+def _recurrent(draft: Draft) -> str:
     op = draft.node.op_type
     kind = _KINDS[op]
-    if op != "RNN" and is_ready(draft):
-        return None
     _refuse(draft, kind)
     turned = bool(draft.attribute("layout", 0))
     x = draft.transpose(draft.x, [1, 0, 2]) if turned else draft.x
@@ -152,10 +134,28 @@ def _one_way(
             "hidden_size": draft.attribute("hidden_size", None),
             "linear_before_reset": draft.attribute("linear_before_reset", None),
         }
-        found = draft.ops(op, [x, *parameters, "", *states], outputs, **kept)
+        inputs = _tied(draft, x, parameters, states)
+        found = draft.ops(op, inputs, outputs, **kept)
     if backwards:
         found[0] = draft.slice(found[0], 0, -1, None, -1)
     return found
+
+
+def _tied(draft: Draft, x: str, parameters: Sequence[str], states: Sequence[str]) -> list[str]:
+    """Inputs of which W and R get a gradient whenever any of them does.
+
+    The kernels of LSTMGrad and GRUGrad write both without looking whether they are asked for. So 0 times an element of
+    every input is added to W and R.
+    """
+    w, r, bias = parameters
+    corner = draft.ints(0, 0, 0), draft.ints(1, 1, 1), draft.ints(0, 1, 2)
+    parts = [draft.op("Slice", each, *corner) for each in (x, w, r, *states)]
+    parts.append(draft.unsqueeze(draft.slice(bias, 1, 0, 1), [0]))
+    tie = parts[0]
+    for part in parts[1:]:
+        tie = draft.add(tie, part)
+    nothing = draft.mul(tie, 0.0)
+    return [x, draft.add(w, nothing), draft.add(r, nothing), bias, "", *states]
 
 
 def _unrolled(draft: Draft, x: str, parameters: Sequence[str], state: str) -> list[str]:

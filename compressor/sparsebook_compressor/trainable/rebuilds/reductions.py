@@ -46,6 +46,17 @@ def reduce_axes(draft: Draft) -> str | None:
     return draft.says("the same with its axes listed")
 
 
+def norm(draft: Draft) -> str | None:
+    """ReduceL2 and ReduceLogSumExp with their axes kept, which are squeezed out afterwards where they should go."""
+    if draft.attribute("keepdims", 1):
+        return reduce_axes(draft)
+    _refuse_noop(draft)
+    axes = draft.axes()
+    kept = draft.reduce(draft.node.op_type, draft.x, axes)
+    draft.squeeze(kept, axes, draft.y)
+    return draft.says("the same and a Squeeze")
+
+
 def total(draft: Draft) -> str:
     """Sum: one Add after the other."""
     _chain(draft, draft.y)

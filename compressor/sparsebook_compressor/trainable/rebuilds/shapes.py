@@ -56,31 +56,54 @@ def space_to_depth(draft: Draft) -> str:
 
 def where(draft: Draft) -> str | None:
     """Operands expanded to the shape of the result: the gradient of Where does not sum over what was broadcast."""
-    shape = draft.facts.shape(draft.y)
     smaller = [
         index
         for index in (1, 2)
-        if not draft.facts.is_constant(draft.input(index))
-        and not _is_expanded(draft, draft.input(index))
-        and (shape is None or None in shape or draft.facts.shape(draft.input(index)) != shape)
+        if not draft.facts.is_constant(draft.input(index)) and not _has_size_of_result(draft, index)
     ]
     if not smaller:
         return None
-    size = draft.op("Shape", draft.op("Where", *draft.node.input))
-    inputs = list(draft.node.input)
-    for index in smaller:
-        inputs[index] = draft.op("Expand", inputs[index], size)
+    inputs = _expanded(draft, smaller)
     draft.op("Where", *inputs, out=draft.y)
     return draft.says("the same with its operands expanded")
 
 
-def _is_expanded(draft: Draft, operand: str) -> bool:
-    """Whether it has the shape of a Where of the same condition, as `where` writes it."""
-    makers = draft.facts.makers
-    expand = makers.get(operand)
-    shape = makers.get(expand.input[1]) if expand and expand.op_type == "Expand" else None
-    model = makers.get(shape.input[0]) if shape and shape.op_type == "Shape" else None
-    return model is not None and model.op_type == "Where" and model.input[0] == draft.x
+def power(draft: Draft) -> str | None:
+    """The base expanded to the shape of the result, for the same reason."""
+    exponent = draft.facts.shape(draft.input(1))
+    if exponent is not None and all(dim == 1 for dim in exponent):
+        rank = draft.facts.rank(draft.x)
+        if not exponent or (rank is not None and len(exponent) <= rank):
+            return None
+    if _has_size_of_result(draft, 0):
+        return None
+    draft.op("Pow", *_expanded(draft, [0]), out=draft.y)
+    return draft.says("the same with its base expanded")
+
+
+def transpose(draft: Draft) -> str | None:
+    """With its permutation listed: the gradient of one without asks for it."""
+    if draft.attribute("perm", None):
+        return None
+    perm = list(reversed(range(draft.rank(draft.x))))
+    draft.op("Transpose", draft.x, out=draft.y, perm=perm)
+    return draft.says("the same with its permutation listed")
+
+
+def _has_size_of_result(draft: Draft, index: int) -> bool:
+    shape = draft.facts.shape(draft.y)
+    return (
+        shape is not None and None not in shape and draft.facts.shape(draft.input(index)) == shape
+    )
+
+
+def _expanded(draft: Draft, which: list[int]) -> list[str]:
+    """The inputs, some of them expanded to the shape that the node's result has."""
+    inputs = list(draft.node.input)
+    size = draft.op("Shape", draft.op(draft.node.op_type, *inputs))
+    for index in which:
+        inputs[index] = draft.op("Expand", inputs[index], size)
+    return inputs
 
 
 def pad(draft: Draft) -> str | None:
