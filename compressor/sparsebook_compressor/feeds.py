@@ -2,6 +2,7 @@
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ UNREADABLE = (
     KeyError,
     RuntimeError,
     MemoryError,
+    # A header is a Python literal, which is parsed twice: as it is, then without the suffixes of Python 2's integers.
+    SyntaxError,
+    TypeError,
+    tokenize.TokenError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

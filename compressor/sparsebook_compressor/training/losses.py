@@ -72,7 +72,7 @@ def _labelled_softly(wires: Wires) -> str:
 
 
 def _labelled_binary(wires: Wires) -> str:
-    return _binary_cross_entropy(wires, wires.nodes.floats(wires.labels()))
+    return _binary_cross_entropy(wires, wires.label_values())
 
 
 def _distil_binary(wires: Wires) -> str:
@@ -85,7 +85,7 @@ def _distil_choice(wires: Wires) -> str:
 
 def _squared_error(wires: Wires) -> str:
     nodes = wires.nodes
-    error = nodes.add("Sub", nodes.row(wires.output(0)), nodes.floats(wires.labels()))
+    error = nodes.add("Sub", wires.row(0), wires.label_values())
     return nodes.mean(nodes.square(error))
 
 

@@ -41,7 +41,7 @@ def _against_labels(wires: Wires) -> tuple[str, str]:
     if objective.target == "binary":
         half = nodes.constant(0.5)
         found = nodes.row(nodes.add("Greater", wires.output(0), half))
-        return found, nodes.add("Greater", nodes.floats(wires.labels()), half)
+        return found, nodes.add("Greater", wires.label_values(), half)
     if objective.target == "probabilities":
         return _choice(wires, wires.output(0)), _choice(wires, wires.array("labels"))
     return _choice(wires, wires.output(0)), wires.labels()
@@ -73,8 +73,8 @@ def _squares(wires: Wires) -> tuple[str, str]:
     """Squared error and squared reference, every output over its reference's mean square, so that each counts alike."""
     nodes, objective = wires.nodes, wires.objective
     if objective.against == "labels":
-        labels = nodes.floats(wires.labels())
-        error = nodes.add("Sub", nodes.row(wires.output(0)), labels)
+        labels = wires.label_values()
+        error = nodes.add("Sub", wires.row(0), labels)
         return nodes.total(nodes.square(error)), nodes.total(nodes.square(labels))
     errors, references = [], []
     for index in objective.floats:

@@ -63,6 +63,13 @@ class Wires:
         """The labels, on one axis."""
         return self._once(LABELS, lambda: self.nodes.row(self.array(LABELS)))
 
+    def label_values(self) -> str:
+        """The labels as float32, on one axis."""
+        # A Cast that changes nothing makes ONNX Runtime 1.19's optimizer of training graphs fail.
+        if self.type_of(LABELS) == TensorProto.FLOAT:
+            return self.labels()
+        return self._once("label values", lambda: self.nodes.floats(self.labels()))
+
     def array(self, name: str) -> str:
         """An array of the data: the graph's own input, or one that is appended."""
         if name in {spec.name for spec in self.dataset.specs}:
@@ -73,6 +80,10 @@ class Wires:
         """ONNX element type of an array of the data, as `array` gives it."""
         dtype, _ = self.dataset.array_facts(name)
         return helper.np_dtype_to_tensor_dtype(dtype)
+
+    def row(self, index: int) -> str:
+        """An output on one axis."""
+        return self._once(f"row {index}", lambda: self.nodes.row(self.output(index)))
 
     def scores(self) -> str:
         """The first output's scores, classes on the last axis: float32 [positions, classes]."""

@@ -1,0 +1,160 @@
+"""Every loss in the training graph: its value by the textbook formula, its gradient by finite differences."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import ModelProto, TensorProto, compose, helper
+
+from sparsebook_compressor.training.attach import OUTPUTS, attach
+from sparsebook_compressor.training.metrics import evaluate, record_teacher
+from tests.unit.compressor.trainable.running import PYTHON
+from tests.unit.compressor.training.cases import LOSSES, LossCase
+from tests.unit.compressor.training.data import Job
+
+DIFFERENTIATE = Path(__file__).parents[1] / "trainable/differentiate.py"
+OPSETS = (12, 17, 21)
+
+
+class Attached:
+    """A case with everything around it: the job, and the training graph of another model of the same kind."""
+
+    def __init__(self, folder: Path, case: LossCase, opset: int) -> None:
+        own = None if case.own is None else case.own(folder)
+        self.job = Job(folder, case.make(0, opset), dict(case.arrays), own_loss=own, **case.choice)
+        record_teacher(self.job.path, self.job.dataset, self.job.objective)
+        self.student = case.make(1, opset)
+        self.graph = attach(self.student, self.job.objective, self.job.dataset)
+
+    def feed(self) -> dict[str, np.ndarray]:
+        names = [given.name for given in self.graph.graph.input]
+        (feed,) = self.job.dataset.batches("train", 64, names)
+        return feed
+
+    def run(self) -> dict[str, float]:
+        values = session(self.graph).run(None, self.feed())
+        assert all(found.shape == () and found.dtype == np.float32 for found in values)
+        return dict(zip(OUTPUTS, map(float, values), strict=True))
+
+
+def session(model: ModelProto) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def by_formula(attached: Attached, case: LossCase) -> float:
+    """The loss in float64: the student's values before the ending, the original's outputs, the arrays."""
+    dataset, objective = attached.job.dataset, attached.job.objective
+    (arrays,) = dataset.batches("train", 64)
+    inside = ModelProto()
+    inside.CopyFrom(attached.student)
+    for name in {"z", "large"} & {name for node in inside.graph.node for name in node.output}:
+        if name not in {output.name for output in inside.graph.output}:
+            inside.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    running = session(inside)
+    found = dict(
+        zip(
+            [o.name for o in running.get_outputs()],
+            running.run(None, {"x": arrays["x"]}),
+            strict=True,
+        )
+    )
+    original = session(attached.job.model).run(None, {"x": arrays["x"]})
+    teacher = {
+        i: output.astype(np.float64) if output.dtype == np.float32 else output
+        for i, output in enumerate(original)
+    }
+    more = {f"scale {i}": np.square(teacher[i]).mean() for i in objective.floats if i in teacher}
+    more |= {name: array.astype(np.float64) for name, array in found.items()}
+    return case.formula(found["z"].astype(np.float64), teacher, {**arrays, **more})
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_its_formula_and_the_metric_in_the_graph_is_the_one_that_is_reported(
+    name: str, opset: int, tmp_path: Path
+) -> None:
+    case = LOSSES[name]
+    attached = Attached(tmp_path, case, opset)
+    objective = attached.job.objective
+    assert (objective.loss, objective.metric) == (case.loss, case.metric)
+    onnx.checker.check_model(attached.graph, full_check=True)
+    found = attached.run()
+    assert found["loss"] == pytest.approx(by_formula(attached, case), rel=2e-5)
+    student = tmp_path / "student.onnx"
+    student.write_bytes(attached.student.SerializeToString())
+    arguments = (attached.job.dataset, "train", objective, attached.job.path)
+    reported = evaluate(student, None, *arguments)
+    ratio = found["metric_sum"] / found["metric_weight"]
+    value = ratio if objective.form == "mean" else 1 - ratio**0.5
+    assert value == pytest.approx(reported.value, abs=2e-5)
+    assert reported.samples == 32
+    if objective.metric in ("accuracy", "agreement"):
+        assert reported.hits is not None
+        assert reported.hits.mean() == reported.value
+        assert len(reported.hits) == found["metric_weight"]
+    if objective.against == "original" and objective.metric != "own":
+        assert evaluate(attached.job.path, None, *arguments).value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("opset", [12, 21])
+def test_gradients_are_those_of_finite_differences(opset: int, tmp_path: Path) -> None:
+    """All losses in one graph, so that the worker's environment starts once."""
+    whole = onnx.GraphProto(name="losses")
+    feeds: dict[str, np.ndarray] = {}
+    losses: dict[str, str] = {}
+    parameters: dict[str, list[str]] = {}
+    for number, (name, case) in enumerate(LOSSES.items()):
+        attached = Attached(tmp_path / str(number), case, opset)
+        prefix = f"c{number}/"
+        graph = compose.add_prefix(attached.graph, prefix).graph
+        whole.node.extend(graph.node)
+        whole.initializer.extend(graph.initializer)
+        whole.input.extend(graph.input)
+        feeds |= {prefix + key: array for key, array in attached.feed().items()}
+        losses[name] = f"{prefix}loss"
+        parameters[name] = [f"{prefix}w", f"{prefix}b"]
+    total, *others = losses.values()
+    for other in others:  # Sum has no gradient
+        whole.node.append(helper.make_node("Add", [total, other], [f"{total}+"], f"{total}+"))
+        total += "+"
+    for output in (total, *losses.values()):
+        whole.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, []))
+    found = _differentiate(tmp_path, whole, opset, feeds, losses, parameters)
+    for name, slopes in found.items():
+        for parameter, (gradient, difference, scale) in slopes.items():
+            assert scale > 1e-3, (name, parameter)
+            assert gradient == pytest.approx(difference, rel=0.02, abs=0.02 * scale), (
+                name,
+                parameter,
+            )
+
+
+def _differentiate(
+    folder: Path,
+    graph: onnx.GraphProto,
+    opset: int,
+    feeds: Mapping[str, np.ndarray],
+    losses: Mapping[str, str],
+    parameters: Mapping[str, list[str]],
+) -> dict[str, dict[str, list[float]]]:
+    # The metrics have no part in it; the worker's graph keeps them as further outputs.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    (folder / "graph.onnx").write_bytes(model.SerializeToString())
+    np.savez(folder / "inputs.npz", **feeds)
+    order = {"losses": losses, "parameters": parameters, "step": 0.002}
+    (folder / "order.json").write_text(json.dumps(order))
+    done = subprocess.run(
+        [PYTHON, "-P", DIFFERENTIATE, folder], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, dict[str, list[float]]] = json.loads((folder / "result.json").read_text())
+    return found
