@@ -1,6 +1,7 @@
-"""One server a data folder."""
+"""Who may work in a data folder: one server, and as many fine-tuning workers as are started, each under its own name."""
 
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,7 @@ def claim(data_dir: Path) -> Iterator[None]:
     Raises:
         BadValue: the folder cannot be used, or another server works in it.
     """
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise BadValue(
-            f"the data folder {data_dir} cannot be used: {error.strerror}; choose another with --data-dir"
-        ) from error
+    lock = _open(data_dir, "lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -32,3 +27,48 @@ def claim(data_dir: Path) -> Iterator[None]:
         ) from error
     finally:
         os.close(lock)
+
+
+@contextmanager
+def claim_worker(data_dir: Path) -> Iterator[str]:
+    """Take the first free name of a fine-tuning worker while the block runs.
+
+    So a worker that is started again has the name that the one had which died, and takes its work up.
+
+    Raises:
+        BadValue: the folder cannot be used.
+    """
+    for number in itertools.count(1):
+        name = f"finetune-{number}"
+        lock = _open(data_dir, f"{name}.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        try:
+            yield name
+        finally:
+            os.close(lock)
+        return
+
+
+@contextmanager
+def opening(data_dir: Path) -> Iterator[None]:
+    """Let one process at a time create and migrate tables."""
+    lock = _open(data_dir, "opening.lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _open(data_dir: Path, name: str) -> int:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return os.open(data_dir / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BadValue(
+            f"the data folder {data_dir} cannot be used: {error.strerror}; choose another with --data-dir"
+        ) from error

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -34,16 +34,27 @@ CHUNK_BYTES = 1 << 20
 
 
 class ServiceProblem(SparsebookError):
-    """The service answered with a problem, or a job ended with one."""
+    """The service answered with a problem, or a job ended with one.
 
-    def __init__(self, found: Problem) -> None:
+    Attributes:
+        found: the problem.
+        job: the job that ended with it; it may have a result all the same.
+    """
+
+    def __init__(self, found: Problem, job: Job | None = None) -> None:
         super().__init__(found.detail)
         self.found = found
+        self.job = job
+
+    @property
+    def slug(self) -> str:
+        """The last part of the problem's type."""
+        return self.found.type.rsplit("/", 1)[-1]
 
     @property
     def callers_fault(self) -> bool:
         """Whether the caller can mend it."""
-        return 400 <= self.found.status < 500 and not self.found.type.endswith("/cancelled")
+        return 400 <= self.found.status < 500 and self.slug not in {"cancelled", "diverged"}
 
 
 class Unreachable(SparsebookError):
@@ -81,7 +92,9 @@ class Client:
         model: Path,
         *,
         config: Config | None = None,
-        data: Path | None = None,
+        data: Sequence[Path] = (),
+        loss: Path | None = None,
+        metric: Path | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """Upload a model, with its external data, and queue its compression.
@@ -89,7 +102,9 @@ class Client:
         Args:
             model: an .onnx file with its external data in the same folder, or a .zip of them.
             config: the preset `safe` by default.
-            data: an .npz with samples.
+            data: .npz files with samples, which continue each other.
+            loss: a small .onnx graph to train for.
+            metric: likewise, to measure by.
             idempotency_key: makes a repetition give the same job.
 
         Raises:
@@ -107,8 +122,11 @@ class Client:
                 files.append((part, (name, file, "application/octet-stream")))
 
             attach("model", model.name, model)
-            if data is not None:
-                attach("data", data.name, data)
+            for path in data:
+                attach("data", path.name, path)
+            for part, graph in (("loss", loss), ("metric", metric)):
+                if graph is not None:
+                    attach(part, graph.name, graph)
             for name in _external_files(model):
                 attach("external", name, model.parent / name)
             answer = self._send("POST", "/compress", files=files, headers=headers)
@@ -129,14 +147,14 @@ class Client:
             The job, which has succeeded.
 
         Raises:
-            ServiceProblem: it failed or was cancelled; with its problem.
+            ServiceProblem: it failed or was cancelled; with its problem and the job.
         """
         while True:
             job = self.job(job_id, wait=0 if on_change else LONG_POLL_SECONDS)
             if on_change is not None:
                 on_change(job)
             if job.error is not None:
-                raise ServiceProblem(job.error)
+                raise ServiceProblem(job.error, job)
             if job.final:
                 return job
             if on_change is not None:

@@ -1,11 +1,17 @@
 """One stream of structured log lines, ours and our libraries'."""
 
 import logging
+import math
 import sys
+import threading
+import time
 from typing import Literal
 
 import structlog
 from structlog.typing import Processor
+
+# The same warning of the queue is shown once in so many seconds.
+REPEAT_SECONDS = 30.0
 
 
 def configure(form: Literal["auto", "console", "json"], level: str) -> None:
@@ -44,9 +50,39 @@ def configure(form: Literal["auto", "console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # DBOS brings a handler of its own; uvicorn says in many lines what `serve` says in one.
+    # DBOS brings a handler of its own where it finds none; uvicorn says in many lines what `serve` says in one.
     for name in ("dbos", "uvicorn", "uvicorn.error"):
         library = logging.getLogger(name)
-        library.handlers = []
+        library.handlers = [logging.NullHandler()]
         library.propagate = True
         library.setLevel(logging.WARNING)
+    # A queue that finds the disk full says so ten times a second.
+    logging.getLogger("dbos").addFilter(_Seldom())
+    threading.excepthook = _log_thread_death
+
+
+class _Seldom(logging.Filter):
+    """Lets the same warning pass once in a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno > logging.WARNING:
+            return True
+        now = time.monotonic()
+        said = record.getMessage()
+        if now - self._passed.get(said, -math.inf) < REPEAT_SECONDS:
+            return False
+        self._passed = {
+            text: when for text, when in self._passed.items() if now - when < REPEAT_SECONDS
+        }
+        self._passed[said] = now
+        return True
+
+
+def _log_thread_death(death: threading.ExceptHookArgs) -> None:
+    if death.exc_value is not None:
+        name = None if death.thread is None else death.thread.name
+        structlog.get_logger(__name__).error("a thread died", thread=name, exc_info=death.exc_value)

@@ -55,7 +55,7 @@ class Metrics:
         """Count a new job."""
         self._bytes_in.inc(input_bytes)
 
-    def job_succeeded(self, report: Report) -> None:
+    def artifact_made(self, report: Report) -> None:
         """Count what a job has made."""
         self._bytes_out.inc(report.artifact.bytes)
         self._ratio.observe(report.ratio)

@@ -1,7 +1,14 @@
-"""Headers that every answer carries."""
+"""What surrounds every answer: headers that each one carries, and an end for those that a stop of the service cuts."""
 
+import asyncio
+
+import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sparsebook_service import problems
+from sparsebook_service.errors import ProblemResponse
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -36,3 +43,34 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+class CutShort:
+    """Ends requests that the server cancels because it stops: with an answer, where none has begun.
+
+    It must be outermost, so that nothing around it takes the cancellation for a fault of the application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            path = Request(scope).url.path
+            structlog.get_logger(__name__).warning("request cut by the stop", path=path)
+            if not begun:
+                problem = problems.describe("not-ready", "the service is stopping", path)
+                await ProblemResponse(problem)(scope, receive, send)

@@ -53,6 +53,16 @@ def model_name(raw: str) -> str:
     return name
 
 
+def plain_name(raw: str | None, default: str) -> str:
+    """The file name of a part whose name matters to people alone; `default` where it is not usable.
+
+    >>> plain_name("data/digits.npz", "data.npz"), plain_name("..", "data.npz")
+    ('digits.npz', 'data.npz')
+    """
+    name = (raw or "").replace("\\", "/").rsplit("/", 1)[-1]
+    return default if name in {".", ".."} or fault(name) else name
+
+
 class Tree:
     """The names of files that are to lie together in one folder."""
 

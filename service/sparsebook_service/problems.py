@@ -98,11 +98,32 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "Give one array a graph input, samples on the first axis, without pickled objects.",
     ),
     ProblemType(
+        "not-trainable",
+        422,
+        "The model cannot be fine-tuned",
+        "No weight of the graph can get a gradient, or there is nothing to fine-tune with.",
+        "Read in the detail what stands in the way; without data, or with train.loss none, the model is compressed as it is.",
+    ),
+    ProblemType(
+        "diverged",
+        422,
+        "Training diverged",
+        "The loss became infinite or NaN. What was reached before is kept: the job has a result.",
+        "Lower train.learning_rate, or look for outliers in the data and for a loss that is not bounded.",
+    ),
+    ProblemType(
+        "budget-not-met",
+        422,
+        "The budget cannot be met",
+        "No setting keeps the metric within the budget. The best that was found is kept: the job has a result.",
+        "Allow a larger drop, or train longer (train.epochs) on more data.",
+    ),
+    ProblemType(
         "too-large",
         413,
         "Too large",
         "The upload, or what it unpacks to, is larger than this service accepts.",
-        "Send a smaller model, or raise SPARSEBOOK_MAX_UPLOAD_BYTES where the service runs.",
+        "Send less, or raise SPARSEBOOK_MAX_UPLOAD_BYTES (of data SPARSEBOOK_MAX_DATA_BYTES) where the service runs.",
     ),
     ProblemType(
         "malformed-request",
@@ -143,7 +164,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "no-result",
         409,
         "The job has no result",
-        "An artifact or a report exists only for a job that has succeeded.",
+        "An artifact and a report exist for a job that has succeeded, or failed in training with something to show.",
         "Wait for the job (`GET /jobs/{id}?wait=30`); if it failed, its `error` says why.",
     ),
     ProblemType(

@@ -13,6 +13,7 @@ from sparsebook_compressor.errors import BadValue
 from sparsebook_service import logs
 from sparsebook_service.app import create_app
 from sparsebook_service.claim import claim
+from sparsebook_service.middleware import CutShort
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
 from sparsebook_service.version import VERSION
@@ -45,11 +46,15 @@ class Server(uvicorn.Server):
                 )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Wake the waiting requests, so that the connections can end."""
+        """Wake the waiting requests, so that the connections can end; asked again, cut what is under way."""
         services: Services | None = getattr(self._app.state, "services", None)
         if services is not None:
             services.bell.close()
-        super().handle_exit(sig, frame)
+        if self.should_exit:
+            for request in list(self.server_state.tasks):
+                request.get_loop().call_soon_threadsafe(request.cancel)
+        else:
+            super().handle_exit(sig, frame)
 
 
 def run(settings: Settings) -> None:
@@ -62,7 +67,7 @@ def run(settings: Settings) -> None:
         logs.configure(settings.log_format, settings.log_level)
         app = create_app(settings)
         config = uvicorn.Config(
-            app,
+            CutShort(app),
             log_config=None,
             access_log=False,
             server_header=False,

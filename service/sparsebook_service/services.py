@@ -6,7 +6,13 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from sparsebook_service.claim import opening
 from sparsebook_service.database import open_sqlite
+from sparsebook_service.finetune.queue import TrainingQueue
+from sparsebook_service.finetune.repository import TrainingRepository
+from sparsebook_service.finetune.service import Trainings
+from sparsebook_service.finetune.supervisor import Supervisor
+from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import recovery
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.repository import Repository
@@ -30,27 +36,55 @@ class Services:
     runner: Runner
     queue: Queue
     jobs: Jobs
+    trainings: Trainings
+    supervisor: Supervisor
+    housekeeper: Housekeeper
 
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
         """Start everything, in a data folder that is claimed. Blocks: call it in a thread."""
-        engine = open_sqlite(settings.database_file)
-        storage = Storage(settings.store_dir)
-        repository = Repository(engine)
-        metrics = Metrics(repository.count_by_state)
-        bell = Bell(loop)
-        runner = Runner(settings, storage, repository, bell, metrics)
-        recovery.tidy(settings, storage, repository)
-        queue = Queue(engine, runner.run, settings.workers)
+        with opening(settings.data_dir):
+            engine = open_sqlite(settings.database_file)
+            storage = Storage(settings.store_dir)
+            repository = Repository(engine)
+            supervisor = Supervisor(settings)
+            trainings = Trainings(
+                storage,
+                TrainingRepository(engine),
+                TrainingQueue(engine),
+                worker_comes=lambda: supervisor.worker_comes,
+            )
+            metrics = Metrics(repository.count_by_state)
+            bell = Bell(loop)
+            runner = Runner(settings, storage, repository, trainings, bell, metrics)
+            recovery.tidy(settings, storage, repository)
+            trainings.keep_only([row.id for row in repository.live()])
+            queue = Queue(engine, runner.run, settings.workers)
         recovery.requeue(storage, repository, queue)
-        jobs = Jobs(storage, repository, queue, bell, metrics)
-        return cls(settings, storage, repository, metrics, bell, runner, queue, jobs)
+        supervisor.start()
+        lost = recovery.Lost(storage, repository, queue, runner)
+        return cls(
+            settings=settings,
+            storage=storage,
+            repository=repository,
+            metrics=metrics,
+            bell=bell,
+            runner=runner,
+            queue=queue,
+            jobs=Jobs(storage, repository, queue, trainings, bell, metrics),
+            trainings=trainings,
+            supervisor=supervisor,
+            housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost),
+        )
 
     def close(self) -> None:
-        """Stop everything; jobs that run are taken up again at the next start. Blocks."""
+        """Stop everything; jobs and trainings that run are taken up again at the next start. Blocks."""
         self.bell.close()
         self.runner.close()
+        self.housekeeper.close()
+        self.supervisor.close()
         self.queue.close()
+        self.trainings.close()
 
 
 async def _of_request(

@@ -1,6 +1,7 @@
 """The settings of the service, from the environment (`SPARSEBOOK_…`) and the command line."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,11 @@ LATER = {
 }
 
 
+def _trainer_python() -> Path:
+    """The Python of the environment that `make .venv-trainer` puts beside the product's own."""
+    return Path(sys.prefix).parent / ".venv-trainer" / "bin" / "python"
+
+
 class Settings(BaseSettings):
     """All that an operator decides. Sizes are in bytes."""
 
@@ -30,8 +36,16 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="port; 0 takes a free one")] = 8080
     workers: Annotated[int, Field(ge=1, le=256, description="jobs that run at once")] = 2
     max_upload_bytes: Annotated[
-        int, Field(ge=1, description="largest request body, and largest content of a .zip")
+        int,
+        Field(ge=1, description="largest model with its external data, and content of a .zip"),
     ] = 4 * GIB
+    max_data_bytes: Annotated[
+        int, Field(ge=1, description="most that the `data` parts of a job may have together")
+    ] = 16 * GIB
+    max_data_files: Annotated[int, Field(ge=1, description="most `data` parts of a job")] = 1000
+    max_graph_bytes: Annotated[int, Field(ge=1, description="largest `loss` or `metric` graph")] = (
+        16 * MIB
+    )
     min_free_bytes: Annotated[
         int, Field(ge=0, description="below this much free disk new jobs are refused")
     ] = 512 * MIB
@@ -48,6 +62,34 @@ class Settings(BaseSettings):
         int | None,
         Field(ge=MIB, description="largest file a job may write (RLIMIT_FSIZE); none by default"),
     ] = None
+    serve_worker: Annotated[
+        bool,
+        Field(
+            description="whether `serve` starts a fine-tuning worker of its own, "
+            "where the trainer's environment is there"
+        ),
+    ] = True
+    trainings: Annotated[
+        int,
+        Field(
+            default_factory=lambda: max(1, (os.cpu_count() or 1) // 2),
+            ge=1,
+            le=256,
+            description="trainings that a fine-tuning worker runs at once; by default one for two processors",
+        ),
+    ]
+    trainer_python: Annotated[
+        Path,
+        AfterValidator(Path.absolute),
+        Field(
+            default_factory=_trainer_python,
+            description="the trainer's Python; by default that of `.venv-trainer` beside the product's environment",
+        ),
+    ]
+    trainer_device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        Field(description="what is trained on; auto takes CUDA where there is a GPU"),
+    ] = "auto"
     log_format: Annotated[
         Literal["auto", "console", "json"],
         Field(description="auto: console on a terminal, json elsewhere"),

@@ -1,4 +1,4 @@
-"""Files of jobs: what was uploaded and what came of it, through obstore."""
+"""Files of jobs and trainings: what was uploaded and what came of it, through obstore."""
 
 import errno
 import re
@@ -66,7 +66,7 @@ class Writer:
 
 
 class Storage:
-    """A tree of immutable files under `jobs/<id>/`, in a local folder."""
+    """A tree of immutable files, in a local folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -84,6 +84,26 @@ class Storage:
         """
         with full_disk_named(path.name):
             obstore.put(self.store, key, path, chunk_size=PART_BYTES, max_concurrency=2)
+
+    def get(self, key: str, path: Path) -> None:
+        """Copy a file out to a local path, whose folder is made.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageFull: the disk has no room.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        answer = obstore.get(self.store, key)
+        with full_disk_named(path.name), path.open("wb") as file:
+            for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                file.write(chunk)
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a file that is there whole; None where there is none."""
+        try:
+            return int(obstore.head(self.store, key)["size"])
+        except FileNotFoundError:
+            return None
 
     async def read(self, key: str) -> bytes:
         """The whole of a small file."""
@@ -104,8 +124,12 @@ class Storage:
         """Remove everything below `prefix`, files that are still being written among it; nothing there is no error."""
         shutil.rmtree(self._root / prefix, ignore_errors=True)
 
+    def remove_file(self, key: str) -> None:
+        """Remove one file; none there is no error."""
+        (self._root / key).unlink(missing_ok=True)
+
     def folders(self, prefix: str) -> list[str]:
-        """The names of the folders directly below `prefix`."""
+        """The names of what lies directly below `prefix`."""
         folder = self._root / prefix
         return sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
 

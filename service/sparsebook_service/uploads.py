@@ -19,12 +19,15 @@ from sparsebook_compressor.errors import BadValue, NotOnnx, StorageFull, TooLarg
 from sparsebook_service import multipart
 from sparsebook_service.errors import DigestMismatch, UnsupportedMediaType
 from sparsebook_service.jobs import keys
-from sparsebook_service.names import Tree, model_name
+from sparsebook_service.names import Tree, model_name, plain_name
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import CHUNK_BYTES, Storage
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_EXTERNAL_FILES = 10_000
+# Room for the headers of a form's parts.
+FORM_BYTES = 8 << 20
+PARTS = ("model", "data", "config", "loss", "metric", "external")
 # The free room is looked at again after so many bytes.
 ROOM_CHECK_BYTES = 64 << 20
 RAW_TYPES = frozenset(
@@ -48,7 +51,9 @@ class Upload:
     """A whole upload."""
 
     model: Part
-    data: Part | None = None
+    data: list[Part] = field(default_factory=list)
+    loss: Part | None = None
+    metric: Part | None = None
     external: list[Part] = field(default_factory=list)
 
     @property
@@ -61,7 +66,9 @@ class Upload:
         content: dict[str, Any] = {
             "config": config.as_given(),
             "model": [self.model.name, self.model.sha256],
-            "data": self.data.sha256 if self.data else None,
+            "data": [part.sha256 for part in self.data],
+            "loss": self.loss.sha256 if self.loss else None,
+            "metric": self.metric.sha256 if self.metric else None,
             "external": sorted([part.name, part.sha256] for part in self.external),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -99,7 +106,6 @@ class Receiver:
         content_type = self._request.headers.get("content-type", "")
         kind = content_type.split(";", 1)[0].strip().lower()
         config = None if config_text is None else Config.parse_json(config_text)
-        self._refuse_by_length()
         if kind == "multipart/form-data":
             upload, config = await self._form(content_type, config, name)
         elif kind in RAW_TYPES:
@@ -121,29 +127,26 @@ class Receiver:
 
     # ------------------------------------------------------------------------------------------- the body
 
-    def _refuse_by_length(self) -> None:
+    def _refuse_by_length(self, most: int) -> None:
         """Refuse by the announced length what would be refused while it arrives."""
         length = self._request.headers.get("content-length", "0")
         announced = int(length) if length.isdecimal() else 0
-        if announced > self._settings.max_upload_bytes:
-            raise self._too_large()
+        if announced > most:
+            raise TooLarge(f"the upload is larger than {most} bytes")
         self._check_room(announced)
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"the upload is larger than {self._settings.max_upload_bytes} bytes")
 
     def _check_room(self, wanted: int) -> None:
         if self._storage.free_bytes() - wanted < self._settings.min_free_bytes:
             raise StorageFull("no room left on the disk for the upload; nothing of it was kept")
 
-    async def _body(self) -> AsyncIterator[bytes]:
+    async def _body(self, most: int) -> AsyncIterator[bytes]:
         """The body in pieces of about a megabyte, counted and hashed."""
         total, checked = 0, 0
         pending = bytearray()
         async for chunk in self._request.stream():
             total += len(chunk)
-            if total > self._settings.max_upload_bytes:
-                raise self._too_large()
+            if total > most:
+                raise TooLarge(f"the upload is larger than {most} bytes")
             if total - checked >= ROOM_CHECK_BYTES:
                 checked = total
                 self._check_room(0)
@@ -157,10 +160,12 @@ class Receiver:
             yield bytes(pending)
 
     async def _raw(self, name: str) -> Part:
+        most = self._settings.max_upload_bytes
+        self._refuse_by_length(most)
         key = keys.model(self._job_id, name)
         size = 0
         async with self._storage.writer(key) as writer:
-            async for chunk in self._body():
+            async for chunk in self._body(most):
                 size += len(chunk)
                 await writer.write(chunk)
         return Part(name=name, key=key, bytes=size, sha256=self._digest.hexdigest())
@@ -170,46 +175,129 @@ class Receiver:
     async def _form(
         self, content_type: str, config: Config | None, name: str | None
     ) -> tuple[Upload, Config | None]:
-        model: Part | None = None
-        data: Part | None = None
-        external: list[Part] = []
-        tree = Tree()
-        async for part in multipart.parts(content_type, self._body()):
-            if part.name == "config":
-                if config is not None:
-                    raise BadValue("config is given twice: send it once, as a part or as ?config=")
-                config = Config.parse_json(await part.read(MAX_CONFIG_BYTES))
-            elif part.name == "model":
-                if model is not None:
-                    raise BadValue("the part 'model' is given twice: one job compresses one model")
-                chosen = model_name(name or part.filename or "model.onnx")
-                tree.add(chosen)
-                model = await self._store(part, chosen, keys.model(self._job_id, chosen))
-            elif part.name == "data":
-                if data is not None:
-                    raise BadValue("the part 'data' is given twice: put all arrays into one .npz")
-                data = await self._store(part, "data.npz", keys.data(self._job_id))
-            elif part.name == "external":
-                if len(external) == MAX_EXTERNAL_FILES:
-                    raise TooLarge(f"more than {MAX_EXTERNAL_FILES} files of external data")
-                chosen = part.filename or ""
-                tree.add(chosen)
-                external.append(await self._store(part, chosen, keys.model(self._job_id, chosen)))
-            else:
-                raise BadValue(
-                    f"unknown part {part.name[:80]!r}: the parts are model, data, config and external"
-                )
-        if model is None:
-            raise BadValue("the part 'model' is missing: send the .onnx file under this name")
-        return Upload(model=model, data=data, external=external), config
+        settings = self._settings
+        most = settings.max_upload_bytes + settings.max_data_bytes + 2 * settings.max_graph_bytes
+        most += MAX_CONFIG_BYTES + FORM_BYTES
+        self._refuse_by_length(most)
+        form = _Form(self._storage, settings, self._job_id, name, config)
+        async for part in multipart.parts(content_type, self._body(most)):
+            await form.take(part)
+        return form.upload(), form.config
 
-    async def _store(self, part: multipart.FormPart, name: str, key: str) -> Part:
+
+class _Form:
+    """The parts of a form, as they arrive."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: Settings,
+        job_id: str,
+        name: str | None,
+        config: Config | None,
+    ) -> None:
+        self.config = config
+        self._storage = storage
+        self._settings = settings
+        self._job_id = job_id
+        self._name = name
+        self._tree = Tree()
+        self._model: Part | None = None
+        self._graphs: dict[str, Part] = {}
+        self._data: list[Part] = []
+        self._external: list[Part] = []
+        self._model_room = settings.max_upload_bytes
+        self._data_room = settings.max_data_bytes
+
+    async def take(self, part: multipart.FormPart) -> None:
+        """Store a part, or understand it.
+
+        Raises:
+            InputError: it is refused.
+            StorageFull: there is no room.
+        """
+        match part.name:
+            case "config":
+                if self.config is not None:
+                    raise BadValue("config is given twice: send it once, as a part or as ?config=")
+                self.config = Config.parse_json(await part.read(MAX_CONFIG_BYTES))
+            case "model":
+                if self._model is not None:
+                    raise BadValue("the part 'model' is given twice: one job compresses one model")
+                self._model = await self._take_model(part)
+            case "data":
+                await self._take_data(part)
+            case "loss" | "metric":
+                await self._take_graph(part)
+            case "external":
+                if len(self._external) == MAX_EXTERNAL_FILES:
+                    raise TooLarge(f"more than {MAX_EXTERNAL_FILES} files of external data")
+                self._external.append(await self._beside_model(part, part.filename or ""))
+            case _:
+                raise BadValue(f"unknown part {part.name[:80]!r}: the parts are {', '.join(PARTS)}")
+
+    def upload(self) -> Upload:
+        """All that was stored.
+
+        Raises:
+            BadValue: the model is missing.
+        """
+        if self._model is None:
+            raise BadValue("the part 'model' is missing: send the .onnx file under this name")
+        return Upload(
+            model=self._model,
+            data=self._data,
+            loss=self._graphs.get("loss"),
+            metric=self._graphs.get("metric"),
+            external=self._external,
+        )
+
+    async def _take_model(self, part: multipart.FormPart) -> Part:
+        return await self._beside_model(
+            part, model_name(self._name or part.filename or "model.onnx")
+        )
+
+    async def _beside_model(self, part: multipart.FormPart, name: str) -> Part:
+        self._tree.add(name)
+        most = self._settings.max_upload_bytes
+        refusal = f"the model and its external data are larger than {most} bytes"
+        stored = await self._store(
+            part, name, keys.model(self._job_id, name), self._model_room, refusal
+        )
+        self._model_room -= stored.bytes
+        return stored
+
+    async def _take_data(self, part: multipart.FormPart) -> None:
+        number, most = len(self._data), self._settings.max_data_files
+        if number == most:
+            raise TooLarge(f"more than {most} parts 'data': put more samples into each")
+        refusal = f"the parts 'data' are larger than {self._settings.max_data_bytes} bytes"
+        name = plain_name(part.filename, "data.npz")
+        key = keys.data(self._job_id, number, name)
+        stored = await self._store(part, name, key, self._data_room, refusal)
+        self._data_room -= stored.bytes
+        self._data.append(stored)
+
+    async def _take_graph(self, part: multipart.FormPart) -> None:
+        if part.name in self._graphs:
+            raise BadValue(f"the part {part.name!r} is given twice")
+        most = self._settings.max_graph_bytes
+        refusal = f"the part {part.name!r} is larger than {most} bytes"
+        name = plain_name(part.filename, f"{part.name}.onnx")
+        key = keys.graph(self._job_id, part.name, name)
+        self._graphs[part.name] = await self._store(part, name, key, most, refusal)
+
+    async def _store(
+        self, part: multipart.FormPart, name: str, key: str, room: int, refusal: str
+    ) -> Part:
         digest = hashlib.sha256()
         size = 0
         async with self._storage.writer(key) as writer:
             async for chunk in part.chunks():
-                digest.update(chunk)
                 size += len(chunk)
+                if size > room:
+                    raise TooLarge(refusal)
+                digest.update(chunk)
                 await writer.write(chunk)
         return Part(name=name, key=key, bytes=size, sha256=digest.hexdigest())
 

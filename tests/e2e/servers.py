@@ -1,5 +1,6 @@
 """A real server in a process of its own."""
 
+import contextlib
 import json
 import os
 import resource
@@ -27,6 +28,7 @@ class Server:
         self._environment = {
             **os.environ,
             "SPARSEBOOK_MIN_FREE_BYTES": "1000000",
+            "SPARSEBOOK_SERVE_WORKER": "0",
             **{f"SPARSEBOOK_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self.url = ""
@@ -60,8 +62,22 @@ class Server:
         return httpx.Client(base_url=self.url, timeout=90)
 
     def job_processes(self) -> list[psutil.Process]:
+        return self._children("sparsebook_service.jobs.child")
+
+    def worker_processes(self) -> list[psutil.Process]:
+        return self._children("sparsebook_service.finetune.worker")
+
+    def trainer_processes(self) -> list[psutil.Process]:
+        return self._children("sparsebook_training")
+
+    def _children(self, module: str) -> list[psutil.Process]:
         assert self.process is not None
-        return psutil.Process(self.process.pid).children(recursive=True)
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+                if module in process.cmdline():
+                    found.append(process)
+        return found
 
     def kill(self) -> None:
         """As a crash: no chance to clean up."""

@@ -36,7 +36,7 @@ REFUSED = {
         "colour",
     ),
     "config of a later part": (
-        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"budget": {}}'}},
+        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"budget": {"min_ratio": 9}}'}},
         400,
         "unknown-option",
         "not built yet",
@@ -56,6 +56,12 @@ REFUSED = {
     "no model": (form(("config", (None, "{}"))), 400, "bad-value", "missing"),
     "two models": (form(MODEL_PART, MODEL_PART), 400, "bad-value", "twice"),
     "unknown part": (form(MODEL_PART, ("weights", ("w", b"1"))), 400, "bad-value", "weights"),
+    "two losses": (
+        form(MODEL_PART, ("loss", ("l.onnx", b"1")), ("loss", ("l.onnx", b"2"))),
+        400,
+        "bad-value",
+        "twice",
+    ),
     "external ..": (
         form(MODEL_PART, ("external", ("a/../../w", b"1"))),
         422,
@@ -248,6 +254,22 @@ def test_upload_over_the_limit(make_server: Any) -> None:
         job = wait(http, submit(http, bomb)["id"])
         assert job["error"]["type"] == "/problems/too-large"
         assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
+
+
+def test_data_and_graphs_over_their_limits(make_server: Any) -> None:
+    server: Server = make_server(max_data_bytes=5000, max_data_files=2, max_graph_bytes=1000)
+    model = ("model", ("model.onnx", BYTES))
+    cases: list[tuple[list[tuple[str, Any]], str]] = [
+        ([("data", ("a.npz", bytes(3000))), ("data", ("b.npz", bytes(2001)))], "5000"),
+        ([("data", ("a.npz", b"1"))] * 3, "more than 2"),
+        ([("loss", ("l.onnx", bytes(1001)))], "'loss' is larger than 1000"),
+        ([("metric", ("m.onnx", bytes(1001)))], "'metric' is larger than 1000"),
+    ]
+    with server.client() as http:
+        for parts, mentions in cases:
+            answer = http.post("/compress", files=[model, *parts])
+            assert mentions in assert_problem(answer, 413, "too-large")
+            assert server.files() == set()
 
 
 def test_full_disk_refuses_new_jobs(make_server: Any) -> None:

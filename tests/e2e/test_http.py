@@ -40,11 +40,12 @@ def run(model: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
 def test_form_with_data_gives_an_artifact_that_runs(http: httpx.Client, server: Server) -> None:
     data = io.BytesIO()
     np.savez(data, **models.samples())
+    config = {"preset": "safe", "seed": 3, "train": {"loss": "none"}}
     answer = http.post(
         "/compress",
         files={
             "data": ("samples.npz", data.getvalue()),
-            "config": (None, json.dumps({"preset": "safe", "seed": 3}), "application/json"),
+            "config": (None, json.dumps(config), "application/json"),
             "model": ("folder/tiny.onnx", BYTES),
         },
     )

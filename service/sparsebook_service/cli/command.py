@@ -1,13 +1,14 @@
 """The commands, their options and their exit status.
 
-Exit status: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 bad usage or bad input, 3 the budget could not be met, 130 interrupted.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -20,7 +21,7 @@ from sparsebook_service.client import ServiceProblem, Unreachable
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.version import VERSION
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, OVER_BUDGET, INTERRUPTED = 0, 1, 2, 3, 130
 DEBUG_VARIABLE = "SPARSEBOOK_DEBUG"
 
 app = typer.Typer(
@@ -65,8 +66,26 @@ def _refuse_option(name: str) -> Callable[[Any], None]:
     return refuse
 
 
-MaxDrop: TypeAlias = Annotated[
-    str | None, typer.Option("--max-drop", hidden=True, callback=_refuse_option("--max-drop"))
+Data: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="F.npz",
+        help="One array a graph input, samples on the first axis, and `labels` where there are some. Several files "
+        "continue each other.",
+    ),
+]
+Loss: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--loss",
+        metavar="F.onnx",
+        help="A small graph over the outputs and the data's arrays that gives a scalar to train for.",
+    ),
+]
+Metric: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--metric", metavar="F.onnx", help="Likewise, a scalar to measure by."),
 ]
 MinRatio: TypeAlias = Annotated[
     str | None, typer.Option("--min-ratio", hidden=True, callback=_refuse_option("--min-ratio"))
@@ -79,13 +98,18 @@ MaxLatency: TypeAlias = Annotated[
 @app.command("compress")
 def compress_command(
     model: Model,
-    data: Annotated[
-        Path | None,
+    data: Data = None,
+    preset: Preset = None,
+    max_drop: Annotated[
+        float | None,
         typer.Option(
-            "--data", help="An .npz with one array a graph input: fidelity is measured on it."
+            "--max-drop",
+            metavar="X",
+            help="Search for the smallest file whose metric drops at most so much: 0.005 is half a point.",
         ),
     ] = None,
-    preset: Preset = None,
+    loss: Loss = None,
+    metric: Metric = None,
     config: ConfigFile = None,
     output: Annotated[
         str | None,
@@ -110,7 +134,6 @@ def compress_command(
         ),
     ] = None,
     as_json: AsJson = False,
-    max_drop: MaxDrop = None,
     min_ratio: MinRatio = None,
     max_latency: MaxLatency = None,
 ) -> None:
@@ -119,24 +142,43 @@ def compress_command(
     Examples:
     * `sparsebook compress model.onnx`
     * `sparsebook compress model.onnx --preset paper -o small/`
-    * `sparsebook compress model.onnx --output portable --data samples.npz`
+    * `sparsebook compress model.onnx --data samples.npz --max-drop 0.005`
+    * `sparsebook compress model.onnx --output portable`
     * `sparsebook compress model.onnx --server http://127.0.0.1:8080 --json`
     """
-    chosen = work.read_config(config, preset=preset, output=output, seed=seed)
+    chosen = work.read_config(
+        config,
+        preset=preset,
+        output=output,
+        seed=seed,
+        sections={"budget": {"max_drop": max_drop}},
+    )
     work.check_input(model, "the model")
-    if data is not None:
-        work.check_input(data, "the data file")
+    samples = work.Samples(tuple(data or ()), loss, metric)
+    samples.check()
     folder = out or Path(f"{model.stem}-sparsebook")
     work.check_output(folder)
-    if server is None:
-        report = work.compress_here(model, folder, chosen, data, quiet=as_json)
-    else:
-        report = work.compress_there(server, model, folder, chosen, data, quiet=as_json)
-    if as_json:
-        sys.stdout.write(report.to_json())
-    else:
-        tables.report(report)
-        console.out.print(f"bundle: {folder}", markup=False)
+    with _showing(folder, as_json):
+        if server is None:
+            work.compress_here(model, folder, chosen, samples, quiet=as_json)
+        else:
+            work.compress_there(server, model, folder, chosen, samples, quiet=as_json)
+
+
+@contextlib.contextmanager
+def _showing(bundle: Path, as_json: bool) -> Iterator[None]:
+    """Show the report of the bundle that the block writes, also where it stops with something to show."""
+    try:
+        yield
+    finally:
+        # Only the block writes here: the folder was empty before.
+        if (bundle / "report.json").is_file():
+            report = work.read_report(bundle)
+            if as_json:
+                sys.stdout.write(report.to_json())
+            else:
+                tables.report(report)
+                console.out.print(f"bundle: {bundle}", markup=False)
 
 
 @app.command("estimate")
@@ -145,13 +187,12 @@ def estimate_command(
     preset: Preset = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
-    max_drop: MaxDrop = None,
 ) -> None:
     """Say in seconds what ratio to expect and how risky it is; nothing is written.
 
     Example: `sparsebook estimate model.onnx --preset paper`
     """
-    chosen = work.read_config(config, preset=preset, output=None, seed=None)
+    chosen = work.read_config(config, preset=preset)
     work.check_input(model, "the model")
     found = estimate(model, chosen)
     if as_json:
@@ -222,6 +263,31 @@ def serve_command(
     server.run(settings.load(host=host, port=port, data_dir=data_dir))
 
 
+@app.command("worker")
+def worker_command(
+    queue: Annotated[
+        str, typer.Option("--queue", help="The queue to work on: finetune.", metavar="finetune")
+    ] = "finetune",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="That of the service. Default sparsebook-data."),
+    ] = None,
+) -> None:
+    """Run trainings that a service on the same data folder asks for. `serve` starts one worker of its own.
+
+    Example: `sparsebook worker --queue finetune --data-dir /var/lib/sparsebook`
+    """
+    if queue != "finetune":
+        raise BadValue(
+            f"--queue {queue!r}: the queue is finetune; jobs are run by `sparsebook serve`"
+        )
+    # Three seconds of imports that no other command needs.
+    from sparsebook_service import settings  # noqa: PLC0415
+    from sparsebook_service.finetune import worker  # noqa: PLC0415
+
+    worker.work(settings.load(data_dir=data_dir))
+
+
 @app.command("version")
 def version_command() -> None:
     """Print the version."""
@@ -273,16 +339,24 @@ def main() -> None:
 
 
 def _advice(error: SparsebookError) -> str | None:
-    slug = error.problem
-    if isinstance(error, ServiceProblem):
-        slug = error.found.type.rsplit("/", 1)[-1]
-    # A refused value or option says itself what would be right.
-    if slug in {"bad-value", "unknown-option"} or slug not in BY_SLUG or type(error) is Unreachable:
+    slug = _slug(error)
+    # Some say themselves what would be right.
+    if (
+        slug in {"bad-value", "unknown-option", "not-ready"}
+        or slug not in BY_SLUG
+        or type(error) is Unreachable
+    ):
         return None
     return BY_SLUG[slug].remedy
 
 
+def _slug(error: SparsebookError) -> str:
+    return error.slug if isinstance(error, ServiceProblem) else error.problem
+
+
 def _status(error: SparsebookError) -> int:
+    if _slug(error) == "budget-not-met":
+        return OVER_BUDGET
     if isinstance(error, InputError):
         return BAD_INPUT
     if isinstance(error, ServiceProblem) and error.callers_fault:

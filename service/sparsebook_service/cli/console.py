@@ -35,7 +35,7 @@ def say(message: str) -> None:
 
 
 class Bar:
-    """A progress bar that shows stage and weight."""
+    """A progress bar that shows the stage and what it is at."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -43,11 +43,11 @@ class Bar:
             BarColumn(bar_width=32),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[weight]}", markup=False),
+            TextColumn("{task.fields[at]}", markup=False),
             console=err,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=1.0, stage="", weight="")
+        self._task = self._progress.add_task("", total=1.0, stage="", at="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -61,11 +61,9 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def show(self, stage: str | None, weight: str | None, fraction: float) -> None:
-        """Move the bar."""
-        self._progress.update(
-            self._task, completed=fraction, stage=stage or "queued", weight=weight or ""
-        )
+    def show(self, stage: str | None, at: str | None, fraction: float) -> None:
+        """Move the bar; `at` says what is worked on in the stage."""
+        self._progress.update(self._task, completed=fraction, stage=stage or "queued", at=at or "")
 
 
 @contextmanager

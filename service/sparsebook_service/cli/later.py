@@ -5,23 +5,21 @@ from typing import NoReturn
 from sparsebook_compressor.errors import UnknownOption
 
 FAST_KERNELS = "the fast kernels"
-FINE_TUNING = "fine-tuning"
+SMALL = "the preset that searches by itself"
 TRUST = "the service for pipelines"
 
 COMMANDS = {
     "bench": FAST_KERNELS,
-    "tune": FINE_TUNING,
+    "tune": "the tuning of artifacts",
     "report": "the web page",
-    "worker": TRUST,
     "doctor": TRUST,
     "verify": TRUST,
 }
 OPTIONS = {
-    "--max-drop": FINE_TUNING,
     "--min-ratio": TRUST,
     "--max-latency": TRUST,
 }
-PRESETS = {"small": FINE_TUNING}
+PRESETS = {"small": SMALL}
 
 
 class NotBuiltYet(UnknownOption):

@@ -1,25 +1,42 @@
-"""What `sparsebook compress` does, here or on a server."""
+"""What `sparsebook compress` and `tune` do, here or on a server."""
 
 import contextlib
 import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sparsebook_compressor import compress
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue
-from sparsebook_compressor.progress import Progress
+from sparsebook_compressor.progress import Progress, TrainingProgress
 from sparsebook_compressor.report import Report
 from sparsebook_runtime import library_path, platform_tag
+from sparsebook_service import settings
 from sparsebook_service.cli import console, later
 from sparsebook_service.client import Client, ServiceProblem, Unreachable
-from sparsebook_service.jobs.schemas import Job
+from sparsebook_service.finetune.local import LocalTrainer
+from sparsebook_service.finetune.program import Trainer
+from sparsebook_service.jobs.schemas import Job, Training
 
 
 def read_config(
-    file: Path | None, *, preset: str | None, output: str | None, seed: int | None
+    file: Path | None,
+    *,
+    preset: str | None = None,
+    output: str | None = None,
+    seed: int | None = None,
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     """The config of a file, with the options of the command line on top.
+
+    Args:
+        file: JSON.
+        preset: as the config's key, and so the following two.
+        output: likewise.
+        seed: likewise.
+        sections: section -> its keys. What is None was not given.
 
     Raises:
         BadValue, UnknownOption: as `Config.parse`; or the file cannot be read.
@@ -35,9 +52,13 @@ def read_config(
     options = {"preset": preset, "output": output, "seed": seed}
     given = {key: value for key, value in options.items() if value is not None}
     merged = {**raw, **given} if isinstance(raw, dict) else raw
-    chosen = merged.get("preset") if isinstance(merged, dict) else None
-    if isinstance(chosen, str) and chosen in later.PRESETS:
-        later.refuse(chosen, later.PRESETS[chosen])
+    for section, values in (sections or {}).items():
+        chosen = {key: value for key, value in values.items() if value is not None}
+        if chosen and isinstance(merged, dict) and isinstance(merged.get(section, {}), dict):
+            merged[section] = {**merged.get(section, {}), **chosen}
+    wanted = merged.get("preset") if isinstance(merged, dict) else None
+    if isinstance(wanted, str) and wanted in later.PRESETS:
+        later.refuse(wanted, later.PRESETS[wanted])
     return Config.parse(merged)
 
 
@@ -64,21 +85,74 @@ def check_output(folder: Path) -> None:
         )
 
 
-def compress_here(
-    model: Path, out: Path, config: Config, data: Path | None, *, quiet: bool
-) -> Report:
-    """Compress in this process."""
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What a model is fine-tuned and measured with."""
+
+    data: tuple[Path, ...] = ()
+    loss: Path | None = None
+    metric: Path | None = None
+
+    def check(self) -> None:
+        """Refuse early what is not a readable file.
+
+        Raises:
+            BadValue: there is no such file, or it is a folder.
+        """
+        for path in self.data:
+            check_input(path, "the data file")
+        if self.loss is not None:
+            check_input(self.loss, "the loss")
+        if self.metric is not None:
+            check_input(self.metric, "the metric")
+
+
+def local_trainer() -> LocalTrainer | None:
+    """The trainer on this machine; None where its environment is not there."""
+    trainer = Trainer.of(settings.load())
+    return LocalTrainer(trainer) if trainer.is_there else None
+
+
+@contextlib.contextmanager
+def listening(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """A listener that shows a progress bar where a terminal does."""
     with console.progress_bar(not quiet) as bar:
 
         def listener(step: Progress) -> None:
             if bar is not None:
-                bar.show(step.stage, step.weight, step.fraction)
+                bar.show(step.stage, training_line(step.training) or step.weight, step.fraction)
 
+        yield listener
+
+
+def training_line(at: TrainingProgress | Training | None) -> str | None:
+    """How far a training is, for the progress bar.
+
+    >>> training_line(TrainingProgress(3, 8, 0.3, 0.3127, 0.9712, 2103.4))
+    'epoch 3/8  loss 0.3127  metric 0.9712  2103 samples/s'
+    """
+    if at is None:
+        return None
+    parts = [f"epoch {at.epoch}/{at.epochs}"]
+    parts += [] if at.loss is None else [f"loss {at.loss:.4g}"]
+    parts += [] if at.metric is None else [f"metric {at.metric:.4f}"]
+    parts += [] if at.samples_per_second is None else [f"{at.samples_per_second:.0f} samples/s"]
+    return "  ".join(parts)
+
+
+def compress_here(
+    model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
+) -> Report:
+    """Compress in this process; training is a child of it."""
+    with listening(quiet) as listener:
         return compress(
             model,
             out,
             config,
-            data=data,
+            data=samples.data,
+            loss=samples.loss,
+            metric=samples.metric,
+            trainer=local_trainer(),
             operator_library=library_path(),
             platform=platform_tag(),
             progress=listener,
@@ -86,23 +160,34 @@ def compress_here(
 
 
 def compress_there(
-    server: str, model: Path, out: Path, config: Config, data: Path | None, *, quiet: bool
+    server: str, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
 ) -> Report:
     """Compress on a server and download the bundle; a job that is interrupted here is cancelled there."""
     with Client(server) as client, console.progress_bar(not quiet) as bar:
-        job = client.compress(model, config=config, data=data)
+        job = client.compress(
+            model, config=config, data=samples.data, loss=samples.loss, metric=samples.metric
+        )
         if not quiet:
             console.say(f"job {job.id} at {server}")
 
         def on_change(now: Job) -> None:
             if bar is not None:
-                bar.show(now.stage, now.weight, now.progress)
+                at = now.waiting or training_line(now.training) or now.weight
+                bar.show(now.stage, at, now.progress)
 
         try:
-            done = client.wait(job.id, on_change)
-            client.download(done, out)
+            client.download(client.wait(job.id, on_change), out)
+        except ServiceProblem as problem:
+            if problem.job is not None and problem.job.result is not None:
+                client.download(problem.job, out)
+            raise
         except KeyboardInterrupt:
             with contextlib.suppress(ServiceProblem, Unreachable):
                 client.cancel(job.id)
             raise
-    return Report.from_json((out / "report.json").read_text())
+    return read_report(out)
+
+
+def read_report(bundle: Path) -> Report:
+    """The report of a bundle."""
+    return Report.from_json((bundle / "report.json").read_text())

@@ -7,29 +7,38 @@ untrusted files are parsed, so that it can be limited, and killed, without harm 
 import errno
 import hashlib
 import os
+import queue
 import resource
 import signal
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 from sparsebook_compressor import compress
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, SparsebookError
-from sparsebook_compressor.progress import Progress
+from sparsebook_compressor.progress import Progress, TrainingProgress
 from sparsebook_runtime import library_path, platform_tag
+from sparsebook_service.finetune import problems
 from sparsebook_service.jobs import archive
 from sparsebook_service.jobs.protocol import (
+    ANSWER,
     Advanced,
+    Answer,
     Done,
     Limits,
+    Made,
     MadeFile,
     Message,
     Order,
     Stopped,
+    Train,
+    Trained,
+    TrainingAdvanced,
 )
+
+STDIN = 0
 
 Report: TypeAlias = Callable[[Message], None]
 
@@ -37,10 +46,12 @@ Report: TypeAlias = Callable[[Message], None]
 def main() -> None:
     """Carry out the order on standard input."""
     report = _reporting_on_stdout()
-    order = Order.model_validate_json(sys.stdin.buffer.readline())
+    heard = _lines()
+    order = Order.model_validate_json(next(heard))
     _limit(order.limits)
-    threading.Thread(target=_end_with_the_service, daemon=True).start()
-    report(_carry_out(order, report))
+    trainer = QueuedTrainer(report)
+    threading.Thread(target=_listen, args=(heard, trainer), daemon=True).start()
+    report(_carry_out(order, report, trainer))
 
 
 def _reporting_on_stdout() -> Report:
@@ -69,18 +80,57 @@ def _limit(limits: Limits) -> None:
             resource.setrlimit(kind, (lowered, hard))
 
 
-def _end_with_the_service() -> None:
+def _lines() -> Iterator[bytes]:
+    """The lines of standard input, as they come."""
     # os.read, because a buffered reader would hold its lock while the interpreter shuts down.
-    while os.read(0, 4096):
-        pass
+    pending = b""
+    while chunk := os.read(STDIN, 1 << 16):
+        *lines, pending = (pending + chunk).split(b"\n")
+        yield from lines
+
+
+def _listen(heard: Iterator[bytes], trainer: "QueuedTrainer") -> None:
+    """Hand answers over; end with the service."""
+    for line in heard:
+        trainer.hear(ANSWER.validate_json(line))
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _carry_out(order: Order, report: Report) -> Done | Stopped:
+class QueuedTrainer:
+    """A `Trainer` that asks the service, which hands the order to a fine-tuning worker."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+
+    def hear(self, answer: Answer) -> None:
+        """Take an answer of the service. From any thread."""
+        self._answers.put(answer)
+
+    def __call__(
+        self,
+        order: Path,
+        dataset: Path,
+        work: Path,
+        listener: Callable[[TrainingProgress], None],
+    ) -> Path:
+        """As `Trainer` says; waits as long as it takes. The worker has a folder of its own."""
+        self._report(Train(order=order, dataset=dataset))
+        while isinstance(answer := self._answers.get(), TrainingAdvanced):
+            listener(answer.progress)
+        if isinstance(answer, Trained):
+            return answer.result
+        raise problems.to_error(answer.problem, answer.detail)
+
+
+def _carry_out(order: Order, report: Report, trainer: QueuedTrainer) -> Done | Stopped:
     try:
-        return _compress(order, report)
+        _compress(order, report, trainer)
+        made = _pack(order)
     except SparsebookError as error:
-        return Stopped(problem=error.problem, detail=str(error))
+        # Some stop where there is something to show: their bundle is there, whole.
+        reached = _pack(order) if _bundle(order).exists() else None
+        return Stopped(problem=error.problem, detail=str(error), made=reached)
     except MemoryError:
         limit = order.limits.address_space_bytes
         return Stopped(
@@ -94,26 +144,22 @@ def _carry_out(order: Order, report: Report) -> Done | Stopped:
                 problem="storage-full", detail="no room left on the disk for the job's files"
             )
         raise
+    return Done(made=made)
 
 
-def _compress(order: Order, report: Report) -> Done:
+def _compress(order: Order, report: Report, trainer: QueuedTrainer) -> None:
     report(Advanced(stage="admit", weight=None, fraction=0.0))
-    config = Config.parse(order.config)
-    bundle = order.out / "bundle"
     compress(
         _unpacked(order),
-        bundle,
-        config,
+        _bundle(order),
+        Config.parse(order.config),
         data=order.data,
+        loss=order.loss,
+        metric=order.metric,
+        trainer=trainer,
         operator_library=library_path(),
         platform=platform_tag(),
         progress=lambda step: report(_advanced(step)),
-    )
-    names = sorted(str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file())
-    packed = order.out / "bundle.zip"
-    archive.pack(bundle, names, packed)
-    return Done(
-        files=tuple(_made(name, bundle / name) for name in names), bundle=_made(packed.name, packed)
     )
 
 
@@ -131,7 +177,23 @@ def _unpacked(order: Order) -> Path:
 
 
 def _advanced(step: Progress) -> Advanced:
-    return Advanced(stage=step.stage, weight=step.weight, fraction=step.fraction)
+    return Advanced(
+        stage=step.stage, weight=step.weight, fraction=step.fraction, training=step.training
+    )
+
+
+def _bundle(order: Order) -> Path:
+    return order.out / "bundle"
+
+
+def _pack(order: Order) -> Made:
+    bundle = _bundle(order)
+    names = sorted(str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file())
+    packed = order.out / "bundle.zip"
+    archive.pack(bundle, names, packed)
+    return Made(
+        files=tuple(_made(name, bundle / name) for name in names), bundle=_made(packed.name, packed)
+    )
 
 
 def _made(name: str, path: Path) -> MadeFile:

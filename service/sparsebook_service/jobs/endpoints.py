@@ -39,8 +39,19 @@ _BODY: dict[str, Any] = {
                             "description": "The .onnx file, or a .zip of it and its external data",
                         },
                         "data": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "description": "Files .npz that continue each other: one array a graph input, "
+                            "samples on the first axis",
+                        },
+                        "loss": {
                             **_BINARY,
-                            "description": "An .npz file: one array a graph input, samples on the first axis",
+                            "description": "A small .onnx graph over the outputs and the data's arrays: "
+                            "a scalar to train for",
+                        },
+                        "metric": {
+                            **_BINARY,
+                            "description": "Likewise, a scalar to measure by",
                         },
                         "config": {"$ref": "#/components/schemas/Config"},
                         "external": {

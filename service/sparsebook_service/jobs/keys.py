@@ -24,16 +24,26 @@ def model(job_id: str, name: str) -> str:
     return f"{inputs(job_id)}/model/{name}"
 
 
-def data(job_id: str) -> str:
-    """The .npz file."""
-    return f"{inputs(job_id)}/data.npz"
+def data(job_id: str, number: int, name: str) -> str:
+    """An .npz file; they are numbered from 0 on, in the order in which they came."""
+    return f"{inputs(job_id)}/data/{number}/{name}"
+
+
+def graph(job_id: str, part: str, name: str) -> str:
+    """The caller's own loss or metric; `part` says which."""
+    return f"{inputs(job_id)}/{part}/{name}"
+
+
+def output(job_id: str) -> str:
+    """Everything that the job has made."""
+    return f"{JOBS}/{job_id}/output"
 
 
 def artifact(job_id: str, name: str) -> str:
     """A file of the bundle."""
-    return f"{JOBS}/{job_id}/artifact/{name}"
+    return f"{output(job_id)}/artifact/{name}"
 
 
 def bundle(job_id: str) -> str:
     """The bundle as one .zip."""
-    return f"{JOBS}/{job_id}/bundle.zip"
+    return f"{output(job_id)}/bundle.zip"

@@ -1,58 +1,32 @@
-"""The service's side of a job's process: start it, listen to it, end it."""
+"""The service's side of a job's process."""
 
-import os
-import queue
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import IO
+from typing import Self
 
-from sparsebook_service.jobs.protocol import MESSAGE, Message, Order
-
-STDERR_TAIL_BYTES = 4096
+from sparsebook_service.jobs.protocol import MESSAGE, Answer, Message, Order
+from sparsebook_service.lines import LineProcess
 
 
 class JobProcess:
-    """A child process in a group of its own; leaving the `with` kills what is left of it."""
+    """A child process that carries one order out; leaving the `with` kills what is left of it."""
 
     def __init__(self, order: Order) -> None:
+        # -P keeps the working folder, where the uploaded files are unpacked, out of the import path.
+        self._process = LineProcess(
+            [sys.executable, "-P", "-m", "sparsebook_service.jobs.child"],
+            folder=order.out,
+            stderr=order.out / "stderr.log",
+        )
         self._order = order
-        self._stderr = order.out / "stderr.log"
-        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
-    def __enter__(self) -> "JobProcess":
-        with self._stderr.open("wb") as stderr:
-            # -P keeps the working folder, where the uploaded files are unpacked, out of the import path.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sparsebook_service.jobs.child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=self._order.out,
-                env={**os.environ, "TMPDIR": str(self._order.out)},
-                start_new_session=True,
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(BrokenPipeError):  # it died at once; the end of its output says so
-            self._process.stdin.write(self._order.model_dump_json().encode() + b"\n")
-            self._process.stdin.flush()
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
-        self._reader.start()
+    def __enter__(self) -> Self:
+        self._process.__enter__()
+        self._process.say(self._order.model_dump_json().encode())
         return self
 
-    def __exit__(self, *_raised: object) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._reader.join()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            with suppress(BrokenPipeError):  # an order it never read
-                stream.close()
+    def __exit__(self, *raised: object) -> None:
+        self._process.__exit__(*raised)
 
     def messages(self, tick: float) -> Iterator[Message | None]:
         """What the process says, until it ends; None whenever it says nothing for `tick` seconds.
@@ -60,28 +34,17 @@ class JobProcess:
         Raises:
             ValidationError: a line that is no message.
         """
-        while True:
-            try:
-                line = self._lines.get(timeout=tick)
-            except queue.Empty:
-                yield None
-                continue
-            if line is None:
-                return
-            yield MESSAGE.validate_json(line)
+        for line in self._process.lines(tick):
+            yield None if line is None else MESSAGE.validate_json(line)
+
+    def answer(self, answer: Answer) -> None:
+        """Answer what it has asked for."""
+        self._process.say(answer.model_dump_json().encode())
 
     def exit_status(self) -> int:
         """Wait for its end: the exit status, or minus the signal that ended it."""
-        return self._process.wait()
+        return self._process.exit_status()
 
     def last_words(self) -> str:
         """The end of what it wrote to standard error."""
-        with self._stderr.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - STDERR_TAIL_BYTES))
-            return file.read().decode(errors="replace").strip()
-
-    def _read(self, stdout: IO[bytes]) -> None:
-        for line in stdout:
-            self._lines.put(line)
-        self._lines.put(None)
+        return self._process.last_words()

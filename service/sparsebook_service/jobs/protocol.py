@@ -1,7 +1,8 @@
 """What the service and a job's process say to each other: one JSON object a line.
 
 The service writes one `Order` to the process's standard input and keeps it open; its end tells the process that the
-service is gone. The process answers with any number of `Advanced` and then one `Done` or `Stopped`.
+service is gone. The process says any number of `Advanced` and `Train`, then one `Done` or `Stopped`. To each `Train` the
+service answers with any number of `TrainingAdvanced` and one `Trained` or `TrainingStopped`.
 """
 
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sparsebook_compressor.progress import Stage
+from sparsebook_compressor.progress import Stage, TrainingProgress
 
 
 class _Message(BaseModel):
@@ -31,7 +32,9 @@ class Order(_Message):
 
     model: Path
     external: int
-    data: Path | None
+    data: tuple[Path, ...]
+    loss: Path | None
+    metric: Path | None
     config: dict[str, Any]
     out: Path
     limits: Limits
@@ -44,6 +47,15 @@ class Advanced(_Message):
     stage: Stage
     weight: str | None
     fraction: float
+    training: TrainingProgress | None = None
+
+
+class Train(_Message):
+    """Asks for a training: the folders of an order and of a dataset, which stay as they are until the answer."""
+
+    kind: Literal["train"] = "train"
+    order: Path
+    dataset: Path
 
 
 class MadeFile(_Message):
@@ -54,21 +66,56 @@ class MadeFile(_Message):
     sha256: str
 
 
-class Done(_Message):
+class Made(_Message):
     """The bundle lies in `<out>/bundle`, its files are these; `<out>/bundle.zip` holds them all."""
 
-    kind: Literal["done"] = "done"
     files: tuple[MadeFile, ...]
     bundle: MadeFile
 
 
+class Done(_Message):
+    """The work is done."""
+
+    kind: Literal["done"] = "done"
+    made: Made
+
+
 class Stopped(_Message):
-    """The work cannot be done; `problem` is the slug of a problem type."""
+    """The work cannot be done; `problem` is the slug of a problem type. What was reached all the same is in `made`."""
 
     kind: Literal["stopped"] = "stopped"
     problem: str
     detail: str
+    made: Made | None = None
 
 
-Message: TypeAlias = Annotated[Advanced | Done | Stopped, Field(discriminator="kind")]
+Message: TypeAlias = Annotated[Advanced | Train | Done | Stopped, Field(discriminator="kind")]
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+
+
+class TrainingAdvanced(_Message):
+    """How far the training is that was asked for."""
+
+    kind: Literal["training-advanced"] = "training-advanced"
+    progress: TrainingProgress
+
+
+class Trained(_Message):
+    """The training is done; its result lies in this folder until the job ends."""
+
+    kind: Literal["trained"] = "trained"
+    result: Path
+
+
+class TrainingStopped(_Message):
+    """The training cannot be done; `problem` is the slug of a problem type."""
+
+    kind: Literal["training-stopped"] = "training-stopped"
+    problem: str
+    detail: str
+
+
+Answer: TypeAlias = Annotated[
+    TrainingAdvanced | Trained | TrainingStopped, Field(discriminator="kind")
+]
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)

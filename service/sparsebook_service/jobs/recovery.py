@@ -1,4 +1,4 @@
-"""Brings table, files and queue into step after a start, however the last run has ended."""
+"""Brings table, files and queue into step: after a start, however the last run has ended, and now and then."""
 
 import shutil
 
@@ -6,7 +6,9 @@ import structlog
 
 from sparsebook_service import problems
 from sparsebook_service.jobs import keys
-from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.keeping import keep_only, keeps_upload
+from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
@@ -21,13 +23,16 @@ def tidy(settings: Settings, storage: Storage, repository: Repository) -> None:
     """
     shutil.rmtree(settings.work_dir, ignore_errors=True)
     settings.work_dir.mkdir(parents=True)
-    states = repository.states()
     for job_id in storage.folders(keys.JOBS):
-        state = states.get(job_id)
-        if state in {None, "failed", "cancelled"}:
+        row = repository.get(job_id)
+        if row is None or row.state == "cancelled":
             storage.remove(keys.job(job_id))
-        elif state == "succeeded":
-            storage.remove(keys.inputs(job_id))
+        elif row.final:
+            keep_only(storage, job_id, upload=_keeps_upload(row), output=row.result is not None)
+
+
+def _keeps_upload(row: JobRow) -> bool:
+    return row.error is not None and keeps_upload(row.error["type"].rsplit("/", 1)[-1], row.stage)
 
 
 def requeue(storage: Storage, repository: Repository, queue: Queue) -> None:
@@ -39,12 +44,43 @@ def requeue(storage: Storage, repository: Repository, queue: Queue) -> None:
     given_up = queue.given_up(live) if live else set()
     for job_id in live:
         if job_id in given_up:
-            problem = problems.describe(
-                "internal", "the job was given up: it failed too often", keys.address(job_id)
-            )
-            storage.remove(keys.job(job_id))
-            repository.fail(job_id, problem.model_dump())
+            _give_up(storage, repository, job_id)
         else:
             queue.submit(job_id)
     if live:
         log.info("jobs taken up again", jobs=len(live) - len(given_up), given_up=len(given_up))
+
+
+def _give_up(storage: Storage, repository: Repository, job_id: str) -> None:
+    problem = problems.describe(
+        "internal", "the job was given up: it failed too often", keys.address(job_id)
+    )
+    storage.remove(keys.job(job_id))
+    repository.fail(job_id, problem.model_dump())
+
+
+class Lost:
+    """Finds jobs that the queue has taken and that nobody runs: on a full disk, it takes one and cannot start it."""
+
+    def __init__(
+        self, storage: Storage, repository: Repository, queue: Queue, runner: Runner
+    ) -> None:
+        self._storage = storage
+        self._repository = repository
+        self._queue = queue
+        self._runner = runner
+        self._suspects: set[str] = set()
+
+    def take_up(self) -> None:
+        """Put them back into the queue. Call it now and then.
+
+        A job must be found lost twice, because one that has just been taken may not have been begun yet.
+        """
+        idle = {row.id for row in self._repository.live()} - self._runner.running()
+        for job_id in self._queue.given_up(idle):
+            _give_up(self._storage, self._repository, job_id)
+        lost = self._queue.claimed(idle)
+        for job_id in (lost & self._suspects) - self._runner.running():
+            self._queue.resume(job_id)
+            log.warning("job taken up again", job=job_id)
+        self._suspects = lost - self._suspects

@@ -4,18 +4,15 @@ Every change of state is one conditional UPDATE, so that whoever comes second (a
 against a cancel) changes nothing and is told so.
 """
 
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
-from sparsebook_compressor.errors import StorageFull
 from sparsebook_compressor.progress import Stage
+from sparsebook_service.database import make_tables, writing
 from sparsebook_service.jobs.schemas import FINAL, State
 
 _METADATA = sa.MetaData()
@@ -35,8 +32,10 @@ _JOBS = sa.Table(
     sa.Column("upload", sa.JSON, nullable=False),
     sa.Column("idempotency_key", sa.String, unique=True),
     sa.Column("fingerprint", sa.String, nullable=False),
-    sa.Column("result", sa.JSON),
-    sa.Column("error", sa.JSON),
+    sa.Column("result", sa.JSON(none_as_null=True)),
+    sa.Column("error", sa.JSON(none_as_null=True)),
+    sa.Column("training", sa.JSON(none_as_null=True)),
+    sa.Column("waiting", sa.String),
     sqlite_autoincrement=True,
 )
 _LIVE = _JOBS.c.state.in_(("queued", "running"))
@@ -61,6 +60,8 @@ class JobRow:
     fingerprint: str
     result: dict[str, Any] | None
     error: dict[str, Any] | None
+    training: dict[str, Any] | None
+    waiting: str | None
 
     @property
     def final(self) -> bool:
@@ -73,7 +74,7 @@ class Repository:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        _METADATA.create_all(engine)
+        make_tables(engine, _METADATA)
 
     def add(
         self,
@@ -96,7 +97,7 @@ class Repository:
             "idempotency_key": idempotency_key,
         }
         try:
-            with self._writing() as connection:
+            with writing(self._engine) as connection:
                 connection.execute(_JOBS.insert().values(values))
         except IntegrityError:
             if idempotency_key is None:
@@ -128,12 +129,6 @@ class Repository:
             query = sa.select(_JOBS).where(_LIVE).order_by(_JOBS.c.number)
             return [_row(row) for row in connection.execute(query)]
 
-    def states(self) -> dict[str, State]:
-        """The state of every job by its id."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(_JOBS.c.id, _JOBS.c.state))
-            return {row.id: cast("State", row.state) for row in rows}
-
     def count_by_state(self) -> dict[State, int]:
         """How many jobs are in which state."""
         query = sa.select(_JOBS.c.state, sa.func.count().label("jobs")).group_by(_JOBS.c.state)
@@ -149,6 +144,8 @@ class Repository:
             stage=None,
             weight=None,
             progress=0.0,
+            training=None,
+            waiting=None,
         )
         return self.get(job_id) if changed else None
 
@@ -157,14 +154,26 @@ class Repository:
         row = self.get(job_id)
         return row is not None and row.state == "running"
 
-    def advance(self, job_id: str, stage: Stage, weight: str | None, progress: float) -> bool:
+    def advance(
+        self,
+        job_id: str,
+        stage: Stage,
+        weight: str | None,
+        progress: float,
+        training: dict[str, Any] | None = None,
+    ) -> bool:
         """Note how far a running job is; False where it is not running any more."""
         return self._update(
             (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
             stage=stage,
             weight=weight,
             progress=progress,
+            training=training,
         )
+
+    def wait(self, job_id: str, waiting: str | None) -> bool:
+        """Note what a running job waits for; False where it is not running any more."""
+        return self._update((_JOBS.c.id == job_id) & (_JOBS.c.state == "running"), waiting=waiting)
 
     def succeed(self, job_id: str, result: dict[str, Any]) -> bool:
         """Finish a running job with its result; False where it is not running any more."""
@@ -174,35 +183,41 @@ class Repository:
             finished=time.time(),
             progress=1.0,
             weight=None,
+            training=None,
+            waiting=None,
             result=result,
         )
 
-    def fail(self, job_id: str, error: dict[str, Any]) -> bool:
-        """Finish a live job with the problem that stopped it; False where it is not live any more."""
+    def fail(
+        self, job_id: str, error: dict[str, Any], result: dict[str, Any] | None = None
+    ) -> bool:
+        """Finish a live job with the problem that stopped it; False where it is not live any more.
+
+        `result` is what was reached all the same.
+        """
         return self._update(
-            (_JOBS.c.id == job_id) & _LIVE, state="failed", finished=time.time(), error=error
+            (_JOBS.c.id == job_id) & _LIVE,
+            state="failed",
+            finished=time.time(),
+            waiting=None,
+            error=error,
+            result=result,
         )
 
     def cancel(self, job_id: str, error: dict[str, Any]) -> bool:
         """Cancel a live job; False where it is not live any more."""
         return self._update(
-            (_JOBS.c.id == job_id) & _LIVE, state="cancelled", finished=time.time(), error=error
+            (_JOBS.c.id == job_id) & _LIVE,
+            state="cancelled",
+            finished=time.time(),
+            waiting=None,
+            error=error,
         )
 
     def delete(self, job_id: str) -> bool:
         """Forget a job; False where there is none."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(_JOBS.delete().where(_JOBS.c.id == job_id)).rowcount > 0
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise StorageFull("no room left on the disk for the jobs' table") from error
-            raise
 
     def _one(self, condition: sa.ColumnElement[bool]) -> JobRow | None:
         with self._engine.connect() as connection:
@@ -210,7 +225,7 @@ class Repository:
         return None if row is None else _row(row)
 
     def _update(self, condition: sa.ColumnElement[bool], **values: Any) -> bool:
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(_JOBS.update().where(condition).values(values)).rowcount > 0
 
 

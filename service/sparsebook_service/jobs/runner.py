@@ -10,19 +10,27 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from sparsebook_compressor.errors import StorageFull
 from sparsebook_compressor.report import Report
 from sparsebook_service import problems
+from sparsebook_service.durable import Interrupted, when_there_is_room
+from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.keeping import keep_only, keeps_upload
 from sparsebook_service.jobs.process import JobProcess
-from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Order, Stopped
+from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Made, Order, Stopped, Train
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.results import summarise
+from sparsebook_service.jobs.training import Training
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage, full_disk_named
@@ -31,23 +39,17 @@ from sparsebook_service.storage import Storage, full_disk_named
 TICK_SECONDS = 0.25
 
 
-class Interrupted(BaseException):
-    """The service stops while a job runs.
-
-    Not an Exception: the queue must not record it as the job's end, so that the next start runs the job again.
-    """
-
-
 class _NoLongerWanted(Exception):
     """The job was cancelled or deleted meanwhile."""
 
 
 class _Failed(Exception):
-    """The job's process could not do it; `slug` is that of a problem type."""
+    """The job's process could not do it; `slug` is that of a problem type. `result` is what was reached."""
 
-    def __init__(self, slug: str, detail: str) -> None:
+    def __init__(self, slug: str, detail: str, result: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
         self.slug = slug
+        self.result = result
 
 
 class Runner:
@@ -58,19 +60,28 @@ class Runner:
         settings: Settings,
         storage: Storage,
         repository: Repository,
+        trainings: Trainings,
         bell: Bell,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._storage = storage
         self._repository = repository
+        self._trainings = trainings
         self._bell = bell
         self._metrics = metrics
         self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[str] = set()
 
     def close(self) -> None:
         """Stop what runs; it runs again after the next start."""
         self._closing.set()
+
+    def running(self) -> set[str]:
+        """The jobs that run now."""
+        with self._lock:
+            return set(self._running)
 
     def run(self, job_id: str) -> None:
         """Bring a job to its end; returns at once where it has reached it already.
@@ -78,11 +89,25 @@ class Runner:
         Raises:
             Interrupted: the service stops.
         """
-        if self._closing.is_set():
-            raise Interrupted
-        row = self._repository.begin(job_id)
-        if row is None:
-            return
+        with self._noted_as_running(job_id):
+            row = when_there_is_room(lambda: self._repository.begin(job_id), self._closing)
+            if row is not None:
+                self._run(row)
+
+    @contextmanager
+    def _noted_as_running(self, job_id: str) -> Iterator[None]:
+        with self._lock:
+            if self._closing.is_set() or job_id in self._running:
+                raise Interrupted
+            self._running.add(job_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(job_id)
+
+    def _run(self, row: JobRow) -> None:
+        job_id = row.id
         log = structlog.get_logger(__name__).bind(job=job_id)
         log.info("job started", model=row.upload["model"]["name"])
         started = time.monotonic()
@@ -92,40 +117,56 @@ class Runner:
             self._storage.remove(keys.job(job_id))
             log.info("job stopped", reason="cancelled or deleted")
         except _Failed as failed:
-            self._fail(job_id, failed.slug, str(failed))
+            self._fail(job_id, failed)
             log.warning("job failed", problem=failed.slug, detail=str(failed))
         except StorageFull as full:
-            self._fail(job_id, full.problem, str(full))
+            self._fail(job_id, _Failed(full.problem, str(full)))
             log.error("job failed", problem=full.problem, detail=str(full))
         except Exception:
-            self._fail(job_id, "internal", "an unexpected fault; the service's log has the details")
+            detail = "an unexpected fault; the service's log has the details"
             log.exception("job failed", problem="internal")
+            self._fail(job_id, _Failed("internal", detail))
         else:
             log.info("job succeeded", seconds=round(time.monotonic() - started, 3))
+        when_there_is_room(lambda: self._trainings.release(job_id), self._closing)
         self._bell.ring(job_id)
 
-    def _fail(self, job_id: str, slug: str, detail: str) -> None:
+    def _fail(self, job_id: str, failed: _Failed) -> None:
         # Files first: on a full disk that makes the room which the row needs.
-        self._storage.remove(keys.job(job_id))
-        problem = problems.describe(slug, detail, keys.address(job_id))
-        self._repository.fail(job_id, problem.model_dump())
+        row = self._repository.get(job_id)
+        upload = row is not None and keeps_upload(failed.slug, row.stage)
+        keep_only(self._storage, job_id, upload=upload, output=failed.result is not None)
+        problem = problems.describe(failed.slug, str(failed), keys.address(job_id)).model_dump()
+        when_there_is_room(
+            lambda: self._repository.fail(job_id, problem, failed.result), self._closing
+        )
+        # Cancelled or deleted meanwhile: nothing of it is kept.
+        now = self._repository.get(job_id)
+        if now is None or now.state == "cancelled":
+            self._storage.remove(keys.job(job_id))
 
     def _to_the_end(self, row: JobRow) -> None:
         with full_disk_named("the job's files"):
             work = Path(tempfile.mkdtemp(prefix=f"{row.id}.", dir=self._settings.work_dir))
         try:
-            done = self._watch(row, self._order(row, work))
-            self._publish(row, done, work)
+            outcome = self._watch(row, self._order(row, work))
+            result = None if outcome.made is None else self._publish(row, outcome.made, work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+        if isinstance(outcome, Stopped):
+            raise _Failed(outcome.problem, outcome.detail, result)
+        if not self._repository.succeed(row.id, result or {}):
+            raise _NoLongerWanted
+        self._storage.remove(keys.inputs(row.id))
 
     def _order(self, row: JobRow, work: Path) -> Order:
-        settings = self._settings
-        data = row.upload["data"]
+        settings, upload, local = self._settings, row.upload, self._storage.local
         return Order(
-            model=self._storage.local(row.upload["model"]["key"]),
-            external=len(row.upload["external"]),
-            data=self._storage.local(data["key"]) if data else None,
+            model=local(upload["model"]["key"]),
+            external=len(upload["external"]),
+            data=tuple(local(part["key"]) for part in upload["data"]),
+            loss=local(upload["loss"]["key"]) if upload["loss"] else None,
+            metric=local(upload["metric"]["key"]) if upload["metric"] else None,
             config=row.config,
             out=work,
             limits=Limits(
@@ -137,26 +178,33 @@ class Runner:
             ),
         )
 
-    def _watch(self, row: JobRow, order: Order) -> Done:
+    def _watch(self, row: JobRow, order: Order) -> Done | Stopped:
         """Start the process and follow it to its end."""
         outcome: Done | Stopped | None = None
         latest: Advanced | None = None
         with full_disk_named("the job's files"), JobProcess(order) as process:
+            training = Training(
+                self._trainings.asking(row.id, lambda: self._note(row.id, None)),
+                process.answer,
+                lambda waiting: self._repository.wait(row.id, waiting),
+            )
             noted = time.monotonic()
             for message in process.messages(TICK_SECONDS):
-                if isinstance(message, Advanced):
-                    latest = message
-                elif message is not None:
-                    outcome = message
+                match message:
+                    case Advanced():
+                        latest = message
+                    case Train():
+                        training.begin(message)
+                    case Done() | Stopped():
+                        outcome = message
                 if time.monotonic() - noted >= TICK_SECONDS:
                     noted = time.monotonic()
                     self._note(row.id, latest)
                     latest = None
+                    training.look()
             self._note(row.id, latest)
             if outcome is None:
                 raise _died(process, order)
-        if isinstance(outcome, Stopped):
-            raise _Failed(outcome.problem, outcome.detail)
         return outcome
 
     def _note(self, job_id: str, latest: Advanced | None) -> None:
@@ -166,23 +214,23 @@ class Runner:
             wanted = self._repository.is_running(job_id)
         else:
             fraction = min(max(latest.fraction, 0.0), 1.0)
-            wanted = self._repository.advance(job_id, latest.stage, latest.weight, fraction)
+            training = None if latest.training is None else asdict(latest.training)
+            wanted = self._repository.advance(
+                job_id, latest.stage, latest.weight, fraction, training
+            )
         if not wanted:
             raise _NoLongerWanted
 
-    def _publish(self, row: JobRow, done: Done, work: Path) -> None:
-        """Put the bundle into the storage, then mark the job."""
+    def _publish(self, row: JobRow, made: Made, work: Path) -> dict[str, Any]:
+        """Put the bundle into the storage; what the row keeps of it."""
         bundle = work / "bundle"
         report = Report.from_json((bundle / keys.REPORT).read_text())
-        for file in done.files:
+        for file in made.files:
             self._storage.put(keys.artifact(row.id, file.name), bundle / file.name)
-        self._storage.put(keys.bundle(row.id), work / done.bundle.name)
-        result = summarise(row.id, report, done.files).model_dump()
-        stored = {"result": result, "bundle": done.bundle.model_dump()}
-        if not self._repository.succeed(row.id, stored):
-            raise _NoLongerWanted
-        self._storage.remove(keys.inputs(row.id))
-        self._metrics.job_succeeded(report)
+        self._storage.put(keys.bundle(row.id), work / made.bundle.name)
+        result = summarise(row.id, report, made.files).model_dump()
+        self._metrics.artifact_made(report)
+        return {"result": result, "bundle": made.bundle.model_dump()}
 
 
 def _died(process: JobProcess, order: Order) -> _Failed:

@@ -19,6 +19,8 @@ EXAMPLE_JOB: JsonValue = {
     "stage": "verify",
     "weight": None,
     "progress": 1.0,
+    "training": None,
+    "waiting": None,
     "times": {
         "created": "2026-01-05T09:30:00.120000Z",
         "started": "2026-01-05T09:30:00.310000Z",
@@ -89,12 +91,23 @@ class Metrics(BaseModel):
 
 
 class Result(BaseModel):
-    """What a job that succeeded has made."""
+    """What a job has made."""
 
     bytes: int = Field(description="Of the artifact, with its external data")
     ratio: float = Field(description="Bytes of the input / bytes of the artifact")
     metrics: Metrics
     files: list[ResultFile]
+
+
+class Training(BaseModel):
+    """How far the training of the stages `retrain` and `tune` is."""
+
+    epoch: int = Field(description="The epoch that runs, from 1; 0 before the first")
+    epochs: int = Field(description="How many there will be at most")
+    fraction: float = Field(ge=0, le=1, description="Of this training")
+    loss: float | None = Field(description="Mean training loss of the epoch so far")
+    metric: float | None = Field(description="On the eval part, after the last whole epoch")
+    samples_per_second: float | None = None
 
 
 class Job(BaseModel):
@@ -107,12 +120,21 @@ class Job(BaseModel):
     stage: Stage | None = Field(description="The stage that runs now, or ran last")
     weight: str | None = Field(description="The weight it works on, between weights null")
     progress: float = Field(ge=0, le=1, description="Of the whole job")
+    training: Training | None = Field(
+        default=None, description="Set while the stages `retrain` and `tune` run"
+    )
+    waiting: str | None = Field(
+        default=None, description="What a running job waits for, such as a fine-tuning worker"
+    )
     times: Times
     config: dict[str, Any] = Field(
         description="As it was given; sent again it gives the same result"
     )
     input: InputFile
-    result: Result | None = None
+    result: Result | None = Field(
+        default=None,
+        description="Of a job that succeeded, or failed in training with something to show",
+    )
     error: Problem | None = None
 
     @property

@@ -13,6 +13,7 @@ from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service import problems
 from sparsebook_service.errors import Cancelled, IdempotencyConflict, NoResult, UnknownJob
+from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.protocol import MadeFile
@@ -38,12 +39,14 @@ class Jobs:
         storage: Storage,
         repository: Repository,
         queue: Queue,
+        trainings: Trainings,
         bell: Bell,
         metrics: Metrics,
     ) -> None:
         self._storage = storage
         self._repository = repository
         self._queue = queue
+        self._trainings = trainings
         self._bell = bell
         self._metrics = metrics
 
@@ -157,8 +160,7 @@ class Jobs:
             "cancelled", "the job was cancelled on request", keys.address(job_id)
         )
         if self._repository.cancel(job_id, problem.model_dump()):
-            self._storage.remove(keys.job(job_id))
-            self._bell.ring(job_id)
+            self._free(job_id)
             log.info("job cancelled", job=job_id)
         return self.get(job_id)
 
@@ -170,16 +172,20 @@ class Jobs:
         """
         if not self._repository.delete(job_id):
             raise UnknownJob(job_id)
-        self._storage.remove(keys.job(job_id))
-        self._bell.ring(job_id)
+        self._free(job_id)
         log.info("job deleted", job=job_id)
+
+    def _free(self, job_id: str) -> None:
+        self._storage.remove(keys.job(job_id))
+        self._trainings.release(job_id)
+        self._bell.ring(job_id)
 
     def made(self, job_id: str) -> tuple[MadeFile, dict[str, MadeFile]]:
         """What a job has made: the bundle as one file, and its files by name.
 
         Raises:
             UnknownJob: there is no such job.
-            NoResult: it has not ended, or failed.
+            NoResult: it has not ended, or failed without one.
             Cancelled: it was cancelled.
         """
         row = self._row(job_id)

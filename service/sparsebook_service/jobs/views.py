@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from sparsebook_service.jobs.repository import JobRow
-from sparsebook_service.jobs.schemas import InputFile, Job, Result, Times
+from sparsebook_service.jobs.schemas import InputFile, Job, Result, Times, Training
 from sparsebook_service.schemas import Problem
 
 
@@ -16,6 +16,8 @@ def to_job(row: JobRow) -> Job:
         stage=row.stage,
         weight=row.weight,
         progress=row.progress,
+        training=None if row.training is None else Training.model_validate(row.training),
+        waiting=row.waiting,
         times=Times(
             created=_time(row.created),
             started=None if row.started is None else _time(row.started),

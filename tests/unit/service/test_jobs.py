@@ -78,7 +78,7 @@ def test_metrics_are_those_of_the_worst_output() -> None:
 
 def test_fingerprints() -> None:
     def upload(name: str = "m", *, key: str = "k1", data: Part | None = None) -> Upload:
-        return Upload(Part(name, key, 5, "digest"), data)
+        return Upload(Part(name, key, 5, "digest"), [data] if data else [])
 
     config = Config.parse({"preset": "paper"})
     same = upload().fingerprint(config)
@@ -100,7 +100,9 @@ def order(out: Path, model: Path, **limits: int) -> Order:
     return Order(
         model=model,
         external=0,
-        data=None,
+        data=(),
+        loss=None,
+        metric=None,
         config={},
         out=out,
         limits=Limits(

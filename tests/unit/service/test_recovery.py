@@ -8,14 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from sparsebook_service.database import open_sqlite
+from sparsebook_service.durable import Interrupted
 from sparsebook_service.jobs import keys, recovery
 from sparsebook_service.jobs.repository import Repository
-from sparsebook_service.jobs.runner import Interrupted
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 
-UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": None, "external": []}
+UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": [], "external": []}
 OpenQueue = Callable[[Callable[[str], None]], Queue]
 
 
@@ -67,13 +67,17 @@ def until(holds: Callable[[], bool]) -> None:
 def test_files_that_no_job_needs_are_removed(
     tmp_path: Path, storage: Storage, repository: Repository
 ) -> None:
-    add(repository, "queued", "running", "done", "failed", "cancelled")
-    for job_id in ("running", "done", "failed", "cancelled"):
+    jobs = ("queued", "running", "done", "failed", "diverged", "untrainable", "cancelled")
+    add(repository, *jobs)
+    for job_id in jobs[1:]:
         repository.begin(job_id)
     repository.succeed("done", {})
-    repository.fail("failed", {})
+    repository.fail("failed", {"type": "/problems/not-onnx"})
+    repository.fail("diverged", {"type": "/problems/diverged"}, {})
+    repository.advance("untrainable", "retrain", None, 0.5)
+    repository.fail("untrainable", {"type": "/problems/internal"})
     repository.cancel("cancelled", {})
-    for job_id in ("queued", "running", "done", "failed", "cancelled", "unknown"):
+    for job_id in (*jobs, "unknown"):
         for key in (keys.model(job_id, "m"), keys.bundle(job_id), keys.model(job_id, "half#1")):
             path = storage.local(key)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,10 +85,20 @@ def test_files_that_no_job_needs_are_removed(
     settings = Settings(data_dir=tmp_path)
     (settings.work_dir / "old").mkdir(parents=True)
     recovery.tidy(settings, storage, repository)
-    assert storage.folders(keys.JOBS) == ["done", "queued", "running"]
-    assert not storage.local(keys.inputs("done")).exists()
-    assert storage.local(keys.bundle("done")).exists()
-    assert storage.local(keys.model("queued", "m")).exists()
+    kept = {
+        job_id: (
+            storage.local(keys.inputs(job_id)).exists(),
+            storage.local(keys.bundle(job_id)).exists(),
+        )
+        for job_id in storage.folders(keys.JOBS)
+    }
+    assert kept == {
+        "queued": (True, True),
+        "running": (True, True),
+        "done": (False, True),
+        "diverged": (True, True),
+        "untrainable": (True, False),
+    }
     assert list(settings.work_dir.iterdir()) == []
 
 

@@ -1,0 +1,1 @@
+"""Trainings: asked for by jobs, run by fine-tuning workers, shared by content."""

@@ -1,0 +1,49 @@
+"""From the problems that the trainer program names to errors, and what they say to people."""
+
+import signal
+
+from sparsebook_compressor.errors import (
+    BadData,
+    InternalError,
+    NotTrainable,
+    SparsebookError,
+    StorageFull,
+)
+
+MEMORY = "the system ended the trainer, most likely because memory ran out"
+
+
+class LimitExceeded(SparsebookError):
+    """The training needs more than the machine of the worker has."""
+
+    problem = "limit-exceeded"
+
+
+_ERRORS: dict[str, type[SparsebookError]] = {
+    error.problem: error
+    for error in (NotTrainable, BadData, StorageFull, LimitExceeded, InternalError)
+}
+
+
+def to_error(problem: str, detail: str) -> SparsebookError:
+    """The error that a `Trainer` raises for a training that stopped."""
+    return _ERRORS.get(problem, InternalError)(detail)
+
+
+def death(status: int, said: str) -> str:
+    """How a trainer program has ended that gave no last line.
+
+    Args:
+        status: the exit status, or minus the signal that ended it.
+        said: what it wrote to standard error.
+    """
+    if status == -signal.SIGKILL:
+        return MEMORY
+    how = f"the trainer ended with {'signal' if status < 0 else 'status'} {abs(status)}"
+    last = said.rsplit("\n", 1)[-1]
+    return f"{how}: {last}" if last else how
+
+
+def of_death(how: str) -> str:
+    """The problem of a trainer that died again and again."""
+    return "limit-exceeded" if how == MEMORY else "internal"

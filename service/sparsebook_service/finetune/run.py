@@ -1,0 +1,210 @@
+"""Runs one training from its row to its end: the body of the worker's durable workflow.
+
+It may run again at any time, here or in another worker, after a crash: it goes on after the last checkpoint that is in
+the storage and ends in the same bytes. It writes to the row only while it holds it.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from sparsebook_compressor.errors import StorageFull
+from sparsebook_compressor.progress import TrainingProgress
+from sparsebook_service.durable import Interrupted, when_there_is_room
+from sparsebook_service.finetune import checkpoints, contents, keys, problems
+from sparsebook_service.finetune.checkpoints import Checkpoints
+from sparsebook_service.finetune.program import Failed, Finished, Progressed, Trainer
+from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
+from sparsebook_service.storage import Storage, full_disk_named
+
+# A training that is no longer wanted is killed within a tick.
+TICK_SECONDS = 0.5
+# A trainer that dies so often without a new checkpoint in between is given up.
+MOST_DEATHS = 3
+# Small models finish epochs faster than they are worth a copy.
+CHECKPOINT_SECONDS = 2.0
+RESULT = "result.json"
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class _NoLongerWanted(Exception):
+    """Every job that wanted it has ended."""
+
+
+class _Stopped(Exception):
+    """It cannot be done; `problem` is the slug of a problem type."""
+
+    def __init__(self, problem: str, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a worker works with; `folder` is its own, for what the trainer writes. `closing` ends what runs."""
+
+    trainer: Trainer
+    storage: Storage
+    repository: TrainingRepository
+    folder: Path
+    closing: threading.Event = field(default_factory=threading.Event)
+
+
+def run(tools: Tools, number: int) -> None:
+    """Bring a training to its end; returns at once where it has reached it already.
+
+    Raises:
+        Interrupted: the worker stops, or another one has taken the training over.
+    """
+    if tools.closing.is_set():
+        raise Interrupted
+    repository, closing = tools.repository, tools.closing
+    holder = os.urandom(16).hex()
+    row = when_there_is_room(lambda: repository.begin(number, holder), closing)
+    if row is None:
+        return
+    bound = log.bind(training=number)
+    bound.info("training started", id=row.id)
+    started = time.monotonic()
+    problem: dict[str, str] | None = None
+    try:
+        with full_disk_named("the training's files"), ThreadPoolExecutor(1) as copier:
+            _Run(tools, row, holder, copier).to_the_end()
+        bound.info("training ended", seconds=round(time.monotonic() - started, 3))
+    except _NoLongerWanted:
+        bound.info("training stopped", reason="no longer wanted")
+    except _Stopped as stopped:
+        problem = {"problem": stopped.problem, "detail": str(stopped)}
+    except StorageFull as full:
+        problem = {"problem": full.problem, "detail": str(full)}
+    except Exception:
+        bound.exception("a fault in a training")
+        detail = "an unexpected fault; the fine-tuning worker's log has the details"
+        problem = {"problem": "internal", "detail": detail}
+    if problem is not None:
+        bound.warning("training failed", **problem)
+        when_there_is_room(lambda: repository.fail(number, holder, problem), closing)
+
+
+class _Run:
+    """One run of one training."""
+
+    def __init__(
+        self, tools: Tools, row: TrainingRow, holder: str, copier: ThreadPoolExecutor
+    ) -> None:
+        self._tools = tools
+        self._row = row
+        self._holder = holder
+        # Copies are made beside the ticks, because a large one takes longer than a tick.
+        self._copier = copier
+        self._copying: Future[bool] | None = None
+        self._copied: int | None = None
+        self._copy_due = 0.0
+        self._checkpoints = Checkpoints(tools.storage, row.id)
+        self._progress: TrainingProgress | None = None
+
+    def to_the_end(self) -> None:
+        """Train, and put the result into the storage."""
+        target = keys.result(self._row.id)
+        if self._tools.storage.size(f"{target}/{RESULT}") is None:
+            folder = Path(tempfile.mkdtemp(prefix=f"{self._row.number}.", dir=self._tools.folder))
+            try:
+                self._train(folder, folder / "work")
+                self._publish(folder / "work" / "result", target)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        if not self._tools.repository.succeed(self._row.number, self._holder):
+            self._beat()
+        self._tools.storage.remove(keys.checkpoints(self._row.id))
+        self._tools.storage.remove(keys.order(self._row.id))
+
+    def _train(self, folder: Path, work: Path) -> None:
+        """Run the program until it has the result, again and again where it is killed."""
+        self._beside(partial(self._checkpoints.restore, work))
+        self._copied = reached = checkpoints.newest(work)
+        deaths = 0
+        while (died := self._follow(folder, work)) is not None:
+            epoch = checkpoints.newest(work)
+            deaths = deaths + 1 if epoch == reached else 1
+            reached = epoch
+            log.warning("the trainer died", training=self._row.number, how=died, deaths=deaths)
+            if deaths == MOST_DEATHS:
+                raise _Stopped(problems.of_death(died), died)
+
+    def _follow(self, folder: Path, work: Path) -> str | None:
+        """One run of the program: how it died, or None where it has made the result."""
+        storage = self._tools.storage
+        order = storage.local(keys.order(self._row.id))
+        dataset = storage.local(keys.dataset(self._row.dataset))
+        work.mkdir(parents=True, exist_ok=True)
+        beaten = 0.0
+        with self._tools.trainer.start(order, dataset, work, folder) as process:
+            for line in process.lines(TICK_SECONDS):
+                match line:
+                    case Finished():
+                        return None
+                    case Failed(problem=problem, detail=detail):
+                        log.info("the trainer failed", said=process.last_words())
+                        raise _Stopped(problem, detail)
+                    case Progressed():
+                        self._progress = line.progress()
+                if time.monotonic() - beaten >= TICK_SECONDS:
+                    beaten = time.monotonic()
+                    self._beat()
+                    self._copy(work)
+            return problems.death(process.exit_status(), process.last_words())
+
+    def _copy(self, work: Path) -> None:
+        """Begin to copy the newest checkpoint into the storage, where that is due."""
+        if self._copying is not None:
+            if not self._copying.done():
+                return
+            copying, self._copying = self._copying, None
+            try:
+                copying.result()
+            except StorageFull as full:  # without it there is less to go on from, that is all
+                log.warning("no checkpoint kept", training=self._row.number, detail=str(full))
+        epoch = checkpoints.newest(work)
+        if epoch is not None and epoch != self._copied and time.monotonic() >= self._copy_due:
+            self._copied, self._copy_due = epoch, time.monotonic() + CHECKPOINT_SECONDS
+            self._copying = self._copier.submit(self._checkpoints.store, work, epoch)
+
+    def _publish(self, result: Path, target: str) -> None:
+        """Put the result into the storage; what says that it is whole comes last."""
+        for name in sorted(contents.names(result), key=lambda name: name == RESULT):
+            self._beside(partial(self._tools.storage.put, f"{target}/{name}", result / name))
+
+    def _beside(self, work: Callable[[], T]) -> T:
+        """Do what may take long while the ticks go on."""
+        doing = self._copier.submit(work)
+        while not wait([doing], TICK_SECONDS).done:
+            self._beat()
+        return doing.result()
+
+    def _beat(self) -> None:
+        """Say that it goes on, and hear whether it is to go on."""
+        if self._tools.closing.is_set():
+            raise Interrupted
+        number, repository = self._row.number, self._tools.repository
+        progress, self._progress = self._progress, None
+        try:
+            held = repository.beat(number, self._holder, progress)
+        except StorageFull:  # then it is heard at least
+            held = repository.is_held(number, self._holder)
+        if held:
+            return
+        if repository.is_live(number):
+            raise Interrupted  # another run holds it: this one was taken for lost
+        raise _NoLongerWanted

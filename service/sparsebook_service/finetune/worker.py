@@ -1,0 +1,99 @@
+"""The process of a fine-tuning worker: `sparsebook worker --queue finetune`.
+
+It takes trainings from the queue in the data folder's database and runs the trainer program on each. As a child of
+`sparsebook serve` it is `python -P -m sparsebook_service.finetune.worker`, and ends when its standard input is closed.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from functools import partial
+from types import FrameType
+
+import structlog
+
+from sparsebook_compressor.errors import SparsebookError, StorageFull
+from sparsebook_service import logs, settings
+from sparsebook_service.claim import claim_worker, opening
+from sparsebook_service.database import open_sqlite
+from sparsebook_service.finetune import queue
+from sparsebook_service.finetune.program import Trainer
+from sparsebook_service.finetune.repository import TrainingRepository
+from sparsebook_service.finetune.run import Tools, run
+from sparsebook_service.settings import Settings
+from sparsebook_service.storage import Storage
+
+# How often it says that it lives.
+LIFE_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Work as a child of the service."""
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
+    try:
+        work(settings.load())
+    except SparsebookError as error:
+        log.error("the fine-tuning worker cannot start", detail=str(error))
+        sys.exit(1)
+
+
+def _end_with_the_service() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)  # its trainers hear the end of their own standard input
+
+
+def work(chosen: Settings) -> None:
+    """Run trainings until SIGTERM or SIGINT.
+
+    Raises:
+        TrainerMissing: the environment of the trainer is not there, or does not work.
+        BadValue: the data folder cannot be used.
+    """
+    trainer = Trainer.of(chosen)
+    trainer.check()
+    stop = threading.Event()
+
+    def asked(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, asked)
+    with claim_worker(chosen.data_dir) as name:
+        logs.configure(chosen.log_format, chosen.log_level)
+        folder = chosen.data_dir / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        with opening(chosen.data_dir):
+            engine = open_sqlite(chosen.database_file)
+            repository = TrainingRepository(engine)
+            tools = Tools(trainer, Storage(chosen.store_dir), repository, folder)
+            served = queue.serve(engine, name, partial(run, tools), chosen.trainings)
+        log.info("fine-tuning worker ready", worker=name, trainings=chosen.trainings)
+        _live(repository, name, stop)
+        tools.closing.set()
+        served.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _live(repository: TrainingRepository, name: str, stop: threading.Event) -> None:
+    """Say now and then that this worker is there, until it is to stop."""
+    while True:
+        try:
+            repository.worker_lives(name)
+        except StorageFull as full:
+            log.warning("the worker cannot say that it lives", detail=str(full))
+        if stop.wait(LIFE_SECONDS):
+            break
+    try:
+        repository.worker_leaves(name)
+    except StorageFull:
+        log.warning("the worker leaves without a word: the disk is full", worker=name)
+
+
+if __name__ == "__main__":
+    main()

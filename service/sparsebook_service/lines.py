@@ -1,0 +1,99 @@
+"""A child process that is talked with in lines: start it, hear it, answer it, end it."""
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Self
+
+STDERR_TAIL_BYTES = 4096
+
+
+class LineProcess:
+    """A child in a process group of its own; leaving the `with` kills what is left of the group.
+
+    It ends by itself when its standard input is closed, which the death of this process does as well.
+    """
+
+    def __init__(self, command: Sequence[str], *, folder: Path, stderr: Path) -> None:
+        """Nothing is started before the `with`.
+
+        Args:
+            command: the program and its arguments.
+            folder: where it runs, and where it keeps temporary files.
+            stderr: what it writes to standard error.
+        """
+        self._command = command
+        self._folder = folder
+        self._stderr = stderr
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        with self._stderr.open("wb") as stderr:
+            self._process = subprocess.Popen(  # noqa: S603  the command is our own, never a caller's
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=self._folder,
+                env={**os.environ, "TMPDIR": str(self._folder)},
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.kill()
+        self._process.wait()
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            with suppress(BrokenPipeError):  # a line it never read
+                stream.close()
+
+    def kill(self) -> None:
+        """End it and its group at once."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def say(self, line: bytes) -> None:
+        """Write a line to its standard input. One that has ended does not hear it: the end of its output says so."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+
+    def lines(self, tick: float) -> Iterator[bytes | None]:
+        """What it writes to standard output, until it ends; None whenever that is nothing for `tick` seconds."""
+        while True:
+            try:
+                line = self._lines.get(timeout=tick)
+            except queue.Empty:
+                yield None
+                continue
+            if line is None:
+                return
+            yield line
+
+    def exit_status(self) -> int:
+        """Wait for its end: the exit status, or minus the signal that ended it."""
+        return self._process.wait()
+
+    def last_words(self) -> str:
+        """The end of what it wrote to standard error."""
+        with self._stderr.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - STDERR_TAIL_BYTES))
+            return file.read().decode(errors="replace").strip()
+
+    def _read(self, stdout: IO[bytes]) -> None:
+        for line in stdout:
+            self._lines.put(line)
+        self._lines.put(None)
