@@ -28,14 +28,7 @@ from sparsebook_compressor.training.order import (
     write_graph,
     write_order,
 )
-from sparsebook_compressor.training.parameters import (
-    CODEBOOK,
-    CODES,
-    MASK,
-    mask,
-    masked_name,
-    share,
-)
+from sparsebook_compressor.training.parameters import Fill, Parameter, prune, restore, share
 from sparsebook_compressor.training.parts import Part
 from sparsebook_compressor.training.rate import add_rate
 from sparsebook_compressor.training.settings import Settings
@@ -44,7 +37,6 @@ from sparsebook_compressor.training.values import Values
 
 Array = npt.NDArray[np.generic]
 F32 = npt.NDArray[np.float32]
-Fill = dict[str, Callable[[], Array]]
 
 # A rate that diverges is lowered by this, so many times at most; one that brings nothing better than the start, once: there
 # may be nothing better.
@@ -90,22 +82,22 @@ class FineTuning:
         """
         names = self._trained(pruned)
         with self.clock.stage("retrain"):
-            result = self._train("retrain", number, epochs, lambda: self._masked(names, rate))
-            for name, initializer in names.items():
-                alive = self.values.read(name) != 0
-                trained = result.read(initializer).reshape(-1)
-                self.values.write(name, np.where(alive, trained, np.float32(0)))
+            result, entered = self._train(
+                "retrain", number, epochs, lambda: self._pruned(names, rate)
+            )
+            for name, parameter in entered.items():
+                before = np.array(self.values.read(name))
+                self.values.write(name, restore(before, result.read(parameter.name)))
             self._keep_vectors(result)
 
     def tune(self, shared: Sequence[str], number: int = 1, epochs: int | None = None) -> None:
         """Train the centroids of shared weights and all vectors; codes stay as they are."""
         names = self._trained(shared)
         with self.clock.stage("tune"):
-            result = self._train(
-                "tune", number, epochs or self.settings.tune_epochs, lambda: self._shared(names)
-            )
-            for name, initializer in names.items():
-                self.values.move_centroids(name, np.array(result.read(initializer + CODEBOOK)))
+            epochs = epochs or self.settings.tune_epochs
+            result, entered = self._train("tune", number, epochs, lambda: self._shared(names))
+            for name, parameter in entered.items():
+                self.values.move_centroids(name, np.array(result.read(parameter.name)))
             self._keep_vectors(result)
 
     def write_inference(self, path: Path, values: Values | None = None) -> None:
@@ -137,32 +129,38 @@ class FineTuning:
         return folder
 
     def _trained(self, wanted: Iterable[str]) -> dict[str, str]:
-        """Those of some weights that get a gradient, with their initializers."""
+        """Those of some weights that have a survivor and get a gradient, with their initializers."""
         frozen = {frozen.weight for frozen in self.trainable.frozen}
         known = self.trainable.weights
-        return {name: known[name] for name in wanted if name in known and name not in frozen}
+        names = (name for name in wanted if name in known and name not in frozen)
+        return {name: known[name] for name in names if self.values.nonzeros(name)}
 
-    def _masked(self, names: Mapping[str, str], rate: float) -> "_Graph":
+    def _pruned(self, names: Mapping[str, str], rate: float) -> "_Graph":
         model = attach(self.trainable.model, self.objective, self.dataset)
-        fill = self._fill(self.values)
-        for name, initializer in names.items():
-            mask(model, initializer)
-            fill[initializer + MASK] = partial(self._mask, name)
+        entered = {
+            name: prune(model, initializer, partial(self.values.read, name))
+            for name, initializer in names.items()
+        }
         if rate > 0:
-            sizes = {masked_name(names[name]): self._rms(name) for name in names}
+            sizes = {parameter.value: self._rms(name) for name, parameter in entered.items()}
             add_rate(model, sizes, rate)
-        return _Graph(model, fill, (*names.values(), *self._vectors()))
+        return self._graph(model, entered)
 
     def _shared(self, names: Mapping[str, str]) -> "_Graph":
         model = attach(self.trainable.model, self.objective, self.dataset)
-        fill = self._fill(self.values)
         codebooks = self.values.codebooks
-        for name, initializer in names.items():
-            share(model, initializer, len(codebooks[name]))
-            fill[initializer + CODEBOOK] = partial(_given, codebooks[name])
-            fill[initializer + CODES] = partial(self.values.codes, name)
-        parameters = tuple(initializer + CODEBOOK for initializer in names.values())
-        return _Graph(model, fill, (*parameters, *self._vectors()))
+        entered = {
+            name: share(model, initializer, codebooks[name], partial(self.values.codes, name))
+            for name, initializer in names.items()
+        }
+        return self._graph(model, entered)
+
+    def _graph(self, model: ModelProto, entered: dict[str, Parameter]) -> "_Graph":
+        fill = self._fill(self.values)
+        for parameter in entered.values():
+            fill.update(parameter.fill)
+        trained = (*(parameter.name for parameter in entered.values()), *self._vectors())
+        return _Graph(model, fill, trained, entered)
 
     def _fill(self, values: Values) -> Fill:
         """Where the data of every tensor without data comes from."""
@@ -184,10 +182,6 @@ class FineTuning:
         for name in self._vectors():
             self.values.write_vector(name, np.array(result.read(name)))
 
-    def _mask(self, name: str) -> F32:
-        alive: F32 = (self.values.read(name) != 0).astype(np.float32)
-        return alive
-
     def _rms(self, name: str) -> float:
         original = self.values.original(name)
         return math.sqrt(float(np.square(original, dtype=np.float64).mean()))
@@ -198,13 +192,14 @@ class FineTuning:
         number: int,
         epochs: int,
         graph: Callable[[], "_Graph"],
-    ) -> Result:
+    ) -> tuple[Result, dict[str, Parameter]]:
         """Carry an order out, again at a lower rate where nothing better than the start came of it."""
         settings = self.settings
         rate = settings.learning_rate
         seconds = 0.0
         for retries in range(_MOST_RETRIES + 1):
-            result = self._carry_out(f"{stage}-{len(self.phases)}-{retries}", epochs, rate, graph())
+            made = graph()
+            result = self._carry_out(f"{stage}-{len(self.phases)}-{retries}", epochs, rate, made)
             seconds += result.seconds
             patience = _MOST_RETRIES if result.ended == "diverged" else 1
             if result.kept_epoch > 0 or retries >= patience:
@@ -228,7 +223,7 @@ class FineTuning:
                 device=result.device,
             )
         )
-        return result
+        return result, made.entered
 
     def _carry_out(self, name: str, epochs: int, rate: float, graph: "_Graph") -> Result:
         settings = self.settings
@@ -263,11 +258,12 @@ class FineTuning:
 
 @dataclass(frozen=True, eq=False)
 class _Graph:
-    """A training graph, where its data comes from, and what of it is trained."""
+    """A training graph, where its data comes from, what of it is trained, and which weights that stands for."""
 
     model: ModelProto
     fill: Fill
     parameters: tuple[str, ...]
+    entered: dict[str, Parameter]
 
 
 def _given(array: Array) -> Array:

@@ -102,6 +102,13 @@ def _distil_classes(wires: Wires) -> str:
     return nodes.add("Mul", loss, nodes.constant(TEMPERATURE**2))
 
 
+def _labels_and_original(wires: Wires) -> str:
+    """The mean of both: the label says which class is right, the original how alike the others are."""
+    nodes = wires.nodes
+    both = nodes.add("Add", _labelled(wires), _distil_classes(wires))
+    return nodes.add("Mul", both, nodes.constant(0.5))
+
+
 def _distil_outputs(wires: Wires) -> str:
     """Mean over the outputs of their mean squared error over the teacher's mean square: no output's scale matters."""
     nodes, floats = wires.nodes, wires.objective.floats
@@ -124,6 +131,7 @@ _LOSSES: dict[LossKind, Callable[[Wires], str]] = {
     "soft-cross-entropy": _labelled_softly,
     "binary-cross-entropy": _labelled_binary,
     "squared-error": _squared_error,
+    "labels-and-original": _labels_and_original,
     "distil-classes": _distil_classes,
     "distil-binary": _distil_binary,
     "distil-choice": _distil_choice,

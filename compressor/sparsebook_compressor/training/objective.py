@@ -18,6 +18,7 @@ from sparsebook_compressor.training.probe import Probe
 
 LossKind: TypeAlias = Literal[
     "cross-entropy",  # integer labels: the right class
+    "labels-and-original",  # the mean of cross-entropy and distil-classes
     "soft-cross-entropy",  # float labels: a probability of every class
     "binary-cross-entropy",  # labels 0 and 1, or probabilities, behind a Sigmoid
     "squared-error",  # float labels: values
@@ -88,7 +89,7 @@ class Objective:
         wanted: set[int] = set()
         if self.loss == "distil-outputs":
             wanted.update(self.floats)
-        elif self.loss.startswith("distil"):
+        elif self.loss.startswith("distil") or self.loss == "labels-and-original":
             wanted.add(0)
         if self.own_loss is not None:
             wanted.update(self.own_loss.teachers)
@@ -115,7 +116,7 @@ class Objective:
             "metric": self._metric_words(),
             "against": self.against,
             "classes": self.classes,
-            "temperature": TEMPERATURE if self.loss == "distil-classes" else None,
+            "temperature": TEMPERATURE if self.loss in ("distil-classes", "labels-and-original") else None,
         }
         for key, own in (("own_loss", self.own_loss), ("own_metric", self.own_metric)):
             if own is not None:
@@ -132,6 +133,8 @@ class Objective:
 
 _LOSS_WORDS: dict[LossKind, str] = {
     "cross-entropy": "cross-entropy of {output!r} with the labels",
+    "labels-and-original": "half cross-entropy of {output!r} with the labels, half distillation: cross-entropy with the "
+    "original's softmax at a temperature",
     "soft-cross-entropy": "cross-entropy of {output!r} with the labels' probabilities",
     "binary-cross-entropy": "binary cross-entropy of {output!r} with the labels",
     "squared-error": "mean squared error of {output!r} against the labels",
@@ -261,6 +264,8 @@ class _Decision:
             return "none"
         if own is not None:
             return "own"
+        if target == "class" and loss == "auto" and self.first.is_float:
+            return "labels-and-original"
         if target is not None and loss != "distill":
             return _LABEL_LOSSES[target]
         if self.chosen:
