@@ -86,7 +86,10 @@ class Result:
             InternalError: the worker left something that is no float32 array, or not finite.
         """
         path = self.folder / "parameters" / f"{self.parameters.index(name):05}.npy"
-        array: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InternalError(f"retrain: the worker's {name!r} cannot be read: {error}") from error
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise InternalError(f"retrain: the worker's {name!r} is no finite float32 array")
         return array
@@ -138,10 +141,13 @@ def read_result(folder: Path, parameters: tuple[str, ...]) -> Result:
         raw: dict[str, Any] = json.loads((folder / "result.json").read_text())
         if raw["format"] != ORDER_FORMAT:
             raise ValueError(f"format {raw['format']!r}")
+        epochs = tuple(Epoch(**epoch) for epoch in raw["epochs"])
+        if raw["kept_epoch"] not in [row.epoch for row in epochs]:
+            raise ValueError(f"no epoch {raw['kept_epoch']!r}")
         return Result(
             folder=folder,
             parameters=parameters,
-            epochs=tuple(Epoch(**epoch) for epoch in raw["epochs"]),
+            epochs=epochs,
             kept_epoch=raw["kept_epoch"],
             ended=raw["ended"],
             seconds=raw["seconds"],
@@ -160,7 +166,9 @@ def _piece(
         read = values[tensor.name]
         width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         length = int(np.prod(tensor.dims, dtype=np.int64)) * width
-        return Initializer.with_data(tensor, length, lambda: np.ascontiguousarray(read()).tobytes())
+        # A bias has data already, in whichever field: what it was before it was trained.
+        bare = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        return Initializer.with_data(bare, length, lambda: np.ascontiguousarray(read()).tobytes())
     if tensor.data_location == TensorProto.EXTERNAL:
         length = external_length(tensor, source)
         return Initializer.with_data(tensor, length, lambda: external_bytes(tensor, source).data)

@@ -4,6 +4,7 @@ They live in files, one a weight, so that one weight at a time is in memory what
 """
 
 import itertools
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,14 @@ class Values:
         self._fresh_numbers = itertools.count()
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        # A search leaves many forks behind: their files go with them.
+        weakref.finalize(self, _remove, self._files).atexit = False
 
     def fork(self) -> "Values":
         """The same values, of which either side may change its own from now on; no file is copied."""
         forked = Values(self._weights.values(), self._folder)
         forked._fresh_numbers = self._fresh_numbers
-        forked._files = {name: forked._linked(name, path) for name, path in self._files.items()}
+        forked._files |= {name: forked._linked(name, path) for name, path in self._files.items()}
         forked._codebooks = dict(self._codebooks)
         forked._vectors = dict(self._vectors)
         return forked
@@ -126,3 +129,9 @@ class Values:
 
     def _load(self, name: str) -> Any:
         return np.load(self._files[name], mmap_mode="r", allow_pickle=False)
+
+
+def _remove(files: dict[str, Path]) -> None:
+    # What is still mapped stays readable.
+    for path in files.values():
+        path.unlink(missing_ok=True)
