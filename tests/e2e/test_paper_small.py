@@ -9,10 +9,7 @@ import pytest
 from benchmarks import mnist
 from benchmarks.fitting import Recipe, fit
 from benchmarks.lenets import INPUT, LENETS
-from benchmarks.paper_configs import varied
 from benchmarks.paper_runs import hits
-from benchmarks.paper_statistics import paired_loss
-from benchmarks.paper_svd import factor
 from benchmarks.worker import worker
 from sparsebook_compressor import Config, Report, compress
 from sparsebook_runtime import library_path, platform_tag
@@ -37,7 +34,10 @@ def digits() -> mnist.Mnist:
     with gzip.open(DIGITS, "rt") as lines:
         rows = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
     rows = np.random.default_rng(0).permutation(rows)
-    parts = [mnist.Part(part[:, :-1], part[:, -1].astype(np.int64)) for part in np.split(rows, [3600, 4200])]
+    parts = [
+        mnist.Part(part[:, :-1], part[:, -1].astype(np.int64))
+        for part in np.split(rows, [3600, 4200])
+    ]
     return mnist.Mnist(*parts)
 
 
@@ -92,4 +92,7 @@ def test_the_report_tells_what_every_stage_did_to_the_accuracy(
         "eval": 600,
         "test": 800,
     }
-    assert all(row.density <= wanted for row, wanted in zip(report.weights, (0.081, 0.121, 0.5), strict=True))
+    assert all(
+        row.density <= wanted
+        for row, wanted in zip(report.weights, (0.081, 0.121, 0.5), strict=True)
+    )

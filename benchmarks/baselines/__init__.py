@@ -1,0 +1,1 @@
+"""The uncompressed LeNets of the paper's tables, and the script that trained them."""

@@ -1,0 +1,200 @@
+"""Compressions for the paper's tables: each a job of its own, kept in a folder as soon as it has ended.
+
+A run is known by its settings and the digests of all that goes in: an interrupted benchmark goes on where it was, and a run
+that several tables need is made once.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+import sparsebook_runtime
+from benchmarks import mnist
+from benchmarks.lenets import INPUT, LENETS, Lenet
+from benchmarks.paper_configs import Settings
+from benchmarks.results import FOLDER
+from benchmarks.worker import worker
+from sparsebook_compressor import Config, Report, compress
+from sparsebook_compressor.errors import BudgetNotMet, Diverged
+from sparsebook_runtime import library_path, platform_tag
+
+Hits = npt.NDArray[np.bool_]
+
+RUNS = FOLDER / "paper"
+DATA = RUNS / "data"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One compression of a baseline."""
+
+    net: str
+    settings: Settings
+
+    @property
+    def key(self) -> str:
+        """The same for the same settings, the same baseline and the same data."""
+        lenet = LENETS[self.net]
+        parts = [
+            json.dumps(self.settings, sort_keys=True).encode(),
+            lenet.trained.read_bytes(),
+            mnist.MD5.read_bytes(),
+        ]
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are, once it has ended."""
+        return RUNS / f"{self.net}-{self.key[:16]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What became of a job.
+
+    Attributes:
+        hits: for every test image whether the artifact is right; bool [10,000].
+        seconds: from `compress` to the bundle.
+        fault: what was said of the bundle all the same, such as that the loss diverged.
+    """
+
+    job: Job
+    report: Report
+    hits: Hits
+    seconds: float
+    fault: str | None
+
+    @property
+    def error(self) -> float:
+        """Share of the test images that the artifact gets wrong."""
+        return 1 - float(self.hits.mean())
+
+    @property
+    def bytes(self) -> int:
+        """Of the whole file."""
+        return self.report.artifact.bytes
+
+    @property
+    def density(self) -> float:
+        """Of all weights together."""
+        rows = self.report.weights
+        return sum(row.density * row.elements for row in rows) / sum(row.elements for row in rows)
+
+    def stage_error(self, stage: str) -> float:
+        """Test error after a stage: "pruned", "retrained", "shared" or "tuned"."""
+        assert self.report.training is not None
+        return 1 - next(row.metric for row in self.report.training.stages if row.stage == stage)
+
+
+def carry_out(jobs: Iterable[Job], at_once: int) -> dict[str, Run]:
+    """Carry out the jobs that are not kept yet, and read them all.
+
+    Args:
+        jobs: the same one may be among them several times.
+        at_once: how many in parallel, each on about one core.
+
+    Returns:
+        The runs by the jobs' keys.
+    """
+    wanted = {job.key: job for job in jobs}
+    missing = [job for job in wanted.values() if not job.folder.is_dir()]
+    if missing:
+        _write_data({job.net for job in missing})
+        with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+            waiting = {pool.submit(run, job): job for job in missing}
+            try:
+                for number, done in enumerate(as_completed(waiting), 1):
+                    done.result()
+                    _say(number, len(missing), read(waiting[done]))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return {key: read(job) for key, job in wanted.items()}
+
+
+def run(job: Job) -> None:
+    """Carry one job out and keep what came of it."""
+    lenet = LENETS[job.net]
+    fault = None
+    with tempfile.TemporaryDirectory(prefix=".run-", dir=RUNS) as name:
+        scratch = Path(name)
+        began = time.perf_counter()
+        try:
+            compress(
+                lenet.trained,
+                scratch / "bundle",
+                Config.parse(job.settings),
+                data=_data(lenet),
+                trainer=worker(),
+                operator_library=library_path(),
+                platform=platform_tag(),
+            )
+        except (BudgetNotMet, Diverged) as said:
+            fault = str(said)
+        seconds = time.perf_counter() - began
+        kept = scratch / "kept"
+        kept.mkdir()
+        for file in ("model.onnx", "report.json"):
+            shutil.copyfile(scratch / "bundle" / file, kept / file)
+        np.save(kept / "hits.npy", hits(kept / "model.onnx", lenet, mnist.read().test))
+        facts = {"settings": job.settings, "seconds": seconds, "fault": fault}
+        (kept / "run.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        kept.rename(job.folder)
+
+
+def read(job: Job) -> Run:
+    """What was kept of a job."""
+    facts: dict[str, Any] = json.loads((job.folder / "run.json").read_text())
+    report = Report.from_json((job.folder / "report.json").read_text())
+    kept: Hits = np.load(job.folder / "hits.npy", allow_pickle=False)
+    return Run(job, report, kept, facts["seconds"], facts["fault"])
+
+
+def hits(model: Path, lenet: Lenet, part: mnist.Part) -> Hits:
+    """For every image of a part whether a model, compressed or not, is right; bool [n]."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    sparsebook_runtime.register(options)
+    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    images = part.shaped(lenet.shape)
+    blocks = range(0, len(images), 500)
+    found = [session.run(None, {INPUT: images[at : at + 500]})[0].argmax(axis=1) for at in blocks]
+    right: Hits = np.concatenate(found) == part.labels
+    return right
+
+
+def _data(lenet: Lenet) -> Path:
+    return DATA / f"{lenet.name}.npz"
+
+
+def _write_data(nets: Iterable[str]) -> None:
+    DATA.mkdir(parents=True, exist_ok=True)
+    digits = None
+    for net in nets:
+        path = _data(LENETS[net])
+        if not path.exists():
+            digits = digits or mnist.read()
+            partial = path.with_suffix(".partial.npz")
+            mnist.write_npz(partial, digits, INPUT, LENETS[net].shape)
+            partial.replace(path)
+
+
+def _say(number: int, count: int, run: Run) -> None:
+    fault = f"; {run.fault}" if run.fault else ""
+    print(
+        f"[{number}/{count}] {run.job.net}: {run.bytes:,} bytes, test error {run.error:.2%}, "
+        f"{run.seconds:.0f} s{fault}",
+        flush=True,
+    )
