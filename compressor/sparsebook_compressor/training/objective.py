@@ -13,7 +13,7 @@ from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
 from sparsebook_compressor.training.dataset import Dataset
 from sparsebook_compressor.training.ending import Ending, ending
 from sparsebook_compressor.training.labels import LabelReading, Target
-from sparsebook_compressor.training.own import OwnGraph
+from sparsebook_compressor.training.own import OwnGraph, OwnRun
 from sparsebook_compressor.training.probe import Probe
 
 LossKind: TypeAlias = Literal[
@@ -116,7 +116,9 @@ class Objective:
             "metric": self._metric_words(),
             "against": self.against,
             "classes": self.classes,
-            "temperature": TEMPERATURE if self.loss in ("distil-classes", "labels-and-original") else None,
+            "temperature": TEMPERATURE
+            if self.loss in ("distil-classes", "labels-and-original")
+            else None,
         }
         for key, own in (("own_loss", self.own_loss), ("own_metric", self.own_metric)):
             if own is not None:
@@ -180,10 +182,13 @@ def decide(
         own_metric: the caller's metric.
 
     Raises:
-        BadData: labels are wanted and there are none, they suit no loss, or one is out of range.
-        BadValue: a metric that this model's outputs do not have.
+        BadData: labels are wanted and there are none, they suit no loss, or one is out of range; an own graph gives NaN.
+        BadValue: a metric that this model's outputs do not have; an own graph that does not run on the first sample.
         NotTrainable: a distillation is wanted and no output can be learned from.
     """
+    for own in (own_loss, own_metric):
+        if own is not None:
+            OwnRun(own)(probe.values, probe.feed, probe.values)
     return _Decision(model, dataset, probe).decide(loss, metric, own_loss, own_metric)
 
 

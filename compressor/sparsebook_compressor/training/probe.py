@@ -1,7 +1,6 @@
 """What the original makes of the data: the shapes of its outputs, and whether it takes several samples at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import first_line, session
 from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.own import OwnGraph, OwnRun
 
 Array = npt.NDArray[Any]
 
@@ -45,23 +43,25 @@ class Probe:
     Attributes:
         outputs: in the graph's order.
         batched: whether several samples can be fed at once, and every output has them on its first axis.
+        feed: the first sample, all arrays of the data.
+        values: the outputs on it.
     """
 
     outputs: tuple[OutputFacts, ...]
     batched: bool
+    feed: Feed = field(repr=False)
+    values: tuple[Array | None, ...] = field(repr=False)
 
 
-def probe(model: Path, dataset: Dataset, own: Sequence[OwnGraph] = ()) -> Probe:
+def probe(model: Path, dataset: Dataset) -> Probe:
     """Run the original on one sample, and on two at once where its inputs allow that.
 
     Args:
         model: the original.
         dataset: the data.
-        own: losses and metrics of the caller's own, which are tried on the outputs.
 
     Raises:
-        BadData: it does not run on the data, or an own graph gives NaN.
-        BadValue: an own graph does not run on its outputs.
+        BadData: it does not run on the data.
     """
     running = session(model)
     inputs = [spec.name for spec in dataset.specs]
@@ -73,11 +73,13 @@ def probe(model: Path, dataset: Dataset, own: Sequence[OwnGraph] = ()) -> Probe:
     except Exception as error:  # whatever ONNX Runtime throws, the samples are what it was given
         raise BadData(f"the model does not run on the data: {first_line(error)}") from error
     outputs = tuple(_facts(name, value) for name, value in zip(names, one, strict=True))
-    for graph in own:
-        OwnRun(graph)(one, feed, one)
     pair = next(dataset.batches(part, 2, inputs))
     several = dataset.batchable and len(next(iter(pair.values()))) == 2
-    return Probe(outputs, several and _takes(running, pair, outputs))
+    values = tuple(
+        value if facts.dtype is not None else None
+        for facts, value in zip(outputs, one, strict=True)
+    )
+    return Probe(outputs, several and _takes(running, pair, outputs), feed, values)
 
 
 def _takes(running: ort.InferenceSession, pair: Feed, outputs: tuple[OutputFacts, ...]) -> bool:

@@ -225,6 +225,13 @@ LOSSES: dict[str, LossCase] = {
         "accuracy",
         {"loss": "labels"},
     ),
+    "labels and the original": LossCase(
+        plain(SOFTMAX),
+        {"x": X, "labels": CLASS},
+        lambda s, t, a: (cross_entropy(s, a["labels"]) + heated(s, np.log(t[0]))) / 2,
+        "labels-and-original",
+        "accuracy",
+    ),
     "labels, probabilities": LossCase(
         plain(SOFTMAX),
         {"x": X, "labels": CHANCES},

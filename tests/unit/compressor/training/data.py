@@ -94,7 +94,7 @@ class Job:
         self.objective: Objective = decide(
             model,
             self.dataset,
-            probe(self.path, self.dataset, own),
+            probe(self.path, self.dataset),
             own_loss=own_loss,
             own_metric=own_metric,
             **choice,

@@ -13,11 +13,10 @@ from onnx import ModelProto, TensorProto, compose, helper
 
 from sparsebook_compressor.training.attach import OUTPUTS, attach
 from sparsebook_compressor.training.metrics import evaluate, record_teacher
-from tests.unit.compressor.trainable.running import PYTHON
 from tests.unit.compressor.training.cases import LOSSES, LossCase
 from tests.unit.compressor.training.data import Job
 
-DIFFERENTIATE = Path(__file__).parents[1] / "trainable/differentiate.py"
+PYTHON = Path(__file__).parents[4] / ".venv-trainer/bin/python"
 OPSETS = (12, 17, 21)
 
 
@@ -110,9 +109,8 @@ def test_gradients_are_those_of_finite_differences(opset: int, tmp_path: Path) -
     """All losses in one graph, so that the worker's environment starts once."""
     whole = onnx.GraphProto(name="losses")
     feeds: dict[str, np.ndarray] = {}
-    losses: dict[str, str] = {}
-    parameters: dict[str, list[str]] = {}
-    for number, (name, case) in enumerate(LOSSES.items()):
+    cases: dict[str, list[str]] = {}
+    for number, case in enumerate(LOSSES.values()):
         attached = Attached(tmp_path / str(number), case, opset)
         prefix = f"c{number}/"
         graph = compose.add_prefix(attached.graph, prefix).graph
@@ -120,41 +118,36 @@ def test_gradients_are_those_of_finite_differences(opset: int, tmp_path: Path) -
         whole.initializer.extend(graph.initializer)
         whole.input.extend(graph.input)
         feeds |= {prefix + key: array for key, array in attached.feed().items()}
-        losses[name] = f"{prefix}loss"
-        parameters[name] = [f"{prefix}w", f"{prefix}b"]
-    total, *others = losses.values()
+        cases[f"{prefix}loss"] = [f"{prefix}w", f"{prefix}b"]
+    total, *others = cases
     for other in others:  # Sum has no gradient
         whole.node.append(helper.make_node("Add", [total, other], [f"{total}+"], f"{total}+"))
         total += "+"
-    for output in (total, *losses.values()):
+    for output in (total, *cases):
         whole.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, []))
-    found = _differentiate(tmp_path, whole, opset, feeds, losses, parameters)
-    for name, slopes in found.items():
-        for parameter, (gradient, difference, scale) in slopes.items():
-            assert scale > 1e-3, (name, parameter)
-            assert gradient == pytest.approx(difference, rel=0.02, abs=0.02 * scale), (
-                name,
-                parameter,
-            )
+    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    found = _slopes(tmp_path, model, feeds, cases)
+    for name, slopes in zip(LOSSES, found.values(), strict=True):
+        assert len(slopes) == 2
+        for gradient, difference, scale in slopes:
+            assert scale > 1e-3, name
+            assert gradient == pytest.approx(difference, rel=0.02, abs=0.02 * scale), name
 
 
-def _differentiate(
+def _slopes(
     folder: Path,
-    graph: onnx.GraphProto,
-    opset: int,
+    model: ModelProto,
     feeds: Mapping[str, np.ndarray],
-    losses: Mapping[str, str],
-    parameters: Mapping[str, list[str]],
-) -> dict[str, dict[str, list[float]]]:
-    # The metrics have no part in it; the worker's graph keeps them as further outputs.
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    cases: Mapping[str, list[str]],
+) -> dict[str, list[list[float]]]:
+    assert PYTHON.exists(), f"{PYTHON} is missing: make .venv-trainer"
     (folder / "graph.onnx").write_bytes(model.SerializeToString())
     np.savez(folder / "inputs.npz", **feeds)
-    order = {"losses": losses, "parameters": parameters, "step": 0.002}
-    (folder / "order.json").write_text(json.dumps(order))
+    (folder / "cases.json").write_text(json.dumps(cases))
+    program = Path(__file__).with_name("gradients.py")
     done = subprocess.run(
-        [PYTHON, "-P", DIFFERENTIATE, folder], check=False, capture_output=True, text=True
+        [PYTHON, "-P", program, folder], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, dict[str, list[float]]] = json.loads((folder / "result.json").read_text())
+    found: dict[str, list[list[float]]] = json.loads((folder / "slopes.json").read_text())
     return found

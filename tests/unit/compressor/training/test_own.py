@@ -1,0 +1,272 @@
+"""Losses and metrics of the caller's own: joined to the graph, run outside, and refused with what is expected."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper
+
+from sparsebook_compressor.errors import BadData, BadValue
+from sparsebook_compressor.training import own as own_module
+from sparsebook_compressor.training.attach import attach
+from sparsebook_compressor.training.metrics import evaluate, record_teacher
+from sparsebook_compressor.training.own import OwnGraph, read_own
+from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
+from tests.unit.compressor.training.cases import TARGETS, X, heads
+from tests.unit.compressor.training.data import Job, linear
+from tests.unit.compressor.training.test_losses import session
+
+
+def scalar(
+    *nodes: Any, inputs: list[Any] | None = None, outputs: list[Any] | None = None, **options: Any
+) -> ModelProto:
+    """A graph over the output z that gives `value`."""
+    constants = options.pop("constants", None)
+    graph = graph_of(
+        list(nodes), inputs or [value("z", ["n", 4])], outputs or [value("value", [])], constants
+    )
+    return model_of(graph, **options)
+
+
+MEAN = node("ReduceMean", ["z"], ["value"], keepdims=0)
+
+
+def save(folder: Path, model: ModelProto) -> Path:
+    path = folder / "own.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def own(folder: Path, model: ModelProto, outputs: tuple[str, ...] = ("z",)) -> OwnGraph:
+    return read_own(save(folder, model), "loss", outputs)
+
+
+def test_inputs_are_outputs_the_originals_outputs_or_arrays(tmp_path: Path) -> None:
+    given = [value(name, ["n"]) for name in ("z", "teacher_large", "teacher_gone", "boxes")]
+    graph = own(tmp_path, scalar(MEAN, inputs=given), ("z", "i", "large"))
+    assert graph.inputs == {
+        "z": ("output", 0),
+        "teacher_large": ("teacher", 2),
+        "teacher_gone": ("array", "teacher_gone"),
+        "boxes": ("array", "boxes"),
+    }
+    assert graph.teachers == (2,)
+    assert graph.arrays == ("teacher_gone", "boxes")
+
+
+def foreign() -> ModelProto:
+    model = scalar(MEAN)
+    model.graph.node[0].domain = "custom"
+    model.opset_import.append(helper.make_opsetid("custom", 1))
+    return model
+
+
+def with_function() -> ModelProto:
+    model = scalar(MEAN)
+    body = [node("Identity", ["a"], ["b"])]
+    function = helper.make_function("f", "Same", ["a"], ["b"], body, [helper.make_opsetid("", 17)])
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("f", 1))
+    return model
+
+
+def external() -> ModelProto:
+    model = scalar(node("Mul", ["z", "w"], ["m"]), node("ReduceMean", ["m"], ["value"], keepdims=0))
+    tensor = model.graph.initializer.add(name="w", data_type=1, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    return model
+
+
+def sparse() -> ModelProto:
+    model = scalar(MEAN)
+    held = helper.make_tensor("s", 1, [1], [1.0])
+    places = helper.make_tensor("s.indices", 7, [1], [0])
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(held, places, [4]))
+    return model
+
+
+REFUSED: dict[str, tuple[ModelProto, str]] = {
+    "another domain": (foreign(), "uses the domain 'custom'"),
+    "local functions": (with_function(), "local functions; inline"),
+    "data elsewhere": (external(), "keeps data in another file"),
+    "sparse initializers": (sparse(), "sparse initializers"),
+    "no output of the model": (
+        scalar(
+            node("ReduceMean", ["boxes"], ["value"], keepdims=0), inputs=[value("boxes", ["n"])]
+        ),
+        r"none of its inputs \(boxes\) is an output of the model \(z\)",
+    ),
+    "text for an input": (
+        scalar(MEAN, inputs=[value("z", ["n", 4]), value("t", ["n"], TensorProto.STRING)]),
+        "the input 't' is not a tensor of float32",
+    ),
+    "a vector for a scalar": (
+        scalar(
+            node("ReduceMean", ["z"], ["value"], axes=[0], keepdims=0),
+            outputs=[value("value", [4])],
+        ),
+        "'value' must be one float32",
+    ),
+    "an integer": (
+        scalar(node("Size", ["z"], ["value"]), outputs=[value("value", [], INT64)]),
+        "'value' must be one float32",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_graphs_that_cannot_be_used_are_refused(kind: str, tmp_path: Path) -> None:
+    model, words = REFUSED[kind]
+    with pytest.raises(BadValue, match=r"loss own\.onnx: .*" + words):
+        own(tmp_path, model)
+
+
+def test_files_that_are_no_graph_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadValue, match=r"metric own\.onnx: cannot be read"):
+        read_own(tmp_path / "own.onnx", "metric", ("z",))
+    (tmp_path / "own.onnx").write_bytes(b"def loss(z): return z.mean()")
+    with pytest.raises(BadValue, match=r"the loss is no model that can be used: own\.onnx"):
+        read_own(tmp_path / "own.onnx", "loss", ("z",))
+    path = save(tmp_path, scalar(MEAN))
+    monkeypatch.setattr(own_module, "MOST_BYTES", 50)
+    with pytest.raises(BadValue, match="a loss is a small graph of at most 50"):
+        read_own(path, "loss", ("z",))
+
+
+FAILING: dict[str, tuple[ModelProto, type[Exception], str]] = {
+    "shapes that do not suit": (
+        scalar(
+            node("Add", ["z", "five"], ["s"]),
+            node("ReduceMean", ["s"], ["value"], keepdims=0),
+            inputs=[value("z", ["n", "c"])],
+            constants={"five": np.zeros(5, np.float32)},
+        ),
+        BadValue,
+        r"does not run on the model's outputs and the data \(z \(1, 4\)\)",
+    ),
+    "a vector after all": (
+        scalar(
+            node("ReduceMean", ["z"], ["value"], axes=[0], keepdims=0),
+            outputs=[helper.make_tensor_value_info("value", 1, None)],
+        ),
+        BadValue,
+        r"first output has shape \(4,\)",
+    ),
+    # 0 * mean, whose logarithm is minus infinity
+    "no number": (
+        scalar(
+            node("ReduceMean", ["z"], ["h"], keepdims=0),
+            node("Mul", ["h", "zero"], ["m"]),
+            node("Log", ["m"], ["value"]),
+            constants={"zero": np.array(0, np.float32)},
+        ),
+        BadData,
+        "gives -?(inf|nan)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_graphs_are_tried_on_the_data_before_anything_is_trained(kind: str, tmp_path: Path) -> None:
+    model, error, words = FAILING[kind]
+    with pytest.raises(error, match=r"own\.onnx: .*" + words):
+        Job(tmp_path, linear(), {"x": X}, own_loss=own(tmp_path, model))
+
+
+def test_a_graph_of_a_newer_opset_than_the_model_is_refused_with_the_one_to_export_for(
+    tmp_path: Path,
+) -> None:
+    graph = own(
+        tmp_path,
+        scalar(node("Sub", ["z", "z"], ["d"]), node("ReduceMean", ["d"], ["value"], keepdims=0)),
+    )
+    job = Job(tmp_path, linear(opset=12), {"x": X}, own_loss=graph)
+    with pytest.raises(
+        BadValue,
+        match=r"own\.onnx: cannot be converted from opset 17 to 12.*export it for opset 12",
+    ):
+        attach(job.model, job.objective, job.dataset)
+
+
+def test_names_inside_a_graph_do_not_meet_those_of_the_model(tmp_path: Path) -> None:
+    """The loss has a node, a constant and values named as the model's."""
+    nodes = [
+        node("Mul", ["z", "w"], ["h"]),
+        node("ReduceMean", ["h"], ["loss"], keepdims=0),
+    ]
+    model = scalar(
+        *nodes, outputs=[value("loss", [])], constants={"w": np.array([1, 2, 3, 4], np.float32)}
+    )
+    job = Job(tmp_path, linear(), {"x": X}, own_loss=own(tmp_path, model))
+    record_teacher(job.path, job.dataset, job.objective)
+    graph = attach(job.model, job.objective, job.dataset)
+    onnx.checker.check_model(graph, full_check=True)
+    names = [given.name for given in graph.graph.input]
+    (feed,) = job.dataset.batches("train", 64, names)
+    (scores,) = session(job.model).run(None, {"x": feed["x"]})
+    loss = session(graph).run(["loss"], feed)[0]
+    assert loss == pytest.approx(float((scores * [1, 2, 3, 4]).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_an_own_metric_is_the_mean_over_samples_inside_and_outside(
+    batched: bool, tmp_path: Path
+) -> None:
+    """1 - mean((z - target)^2), with the labels as an array among others, and integers cast to what it takes."""
+    nodes = [
+        node("Sub", ["z", "target"], ["e"]),
+        node("Mul", ["e", "e"], ["q"]),
+        node("ReduceMean", ["q"], ["m"], keepdims=0),
+        node("Sub", ["offset", "m"], ["d"]),
+        node("ReduceMean", ["d"], ["value"], keepdims=0),
+    ]
+    given = [value("z", ["n", 4]), value("target", ["n", 4]), value("offset", ["n"])]
+    graph = read_own(save(tmp_path, scalar(*nodes, inputs=given)), "metric", ("z",))
+    offset = np.arange(len(X))
+    arrays = {"x": X, "target": TARGETS, "offset": offset}
+    model = linear(shape=["n" if batched else 1, 3])
+    job = Job(tmp_path, model, arrays, own_metric=graph)
+    assert (job.objective.metric, job.objective.form) == ("own", "mean")
+    assert job.objective.batched == batched
+    found = evaluate(job.path, None, job.dataset, "eval", job.objective, None)
+    total, count = 0.0, 0
+    for feed in job.dataset.batches("eval", 64):
+        scores = session(model).run(None, {"x": feed["x"]})[0].astype(np.float64)
+        per = feed["offset"] - np.square(scores - feed["target"]).mean(1)
+        total, count = total + float(per.sum()), count + len(per)
+    assert (found.samples, count) == (4, 4)
+    assert found.value == pytest.approx(total / count, rel=1e-6)
+    record_teacher(job.path, job.dataset, job.objective)
+    attached = attach(model, job.objective, job.dataset)
+    running = session(attached)
+    names = [each.name for each in attached.graph.input]
+    sums = np.sum(
+        [running.run(None, feed)[1:] for feed in job.dataset.batches("eval", 64, names)], axis=0
+    )
+    assert sums[1] == 4
+    assert sums[0] / sums[1] == pytest.approx(found.value, rel=1e-4)
+
+
+def test_a_metric_may_read_several_outputs_and_the_originals(tmp_path: Path) -> None:
+    nodes = [
+        node("Cast", ["i"], ["f"], to=1),
+        node("Cast", ["teacher_i"], ["t"], to=1),
+        node("Sub", ["f", "t"], ["e"]),
+        node("ReduceMean", ["e"], ["value"], keepdims=0),
+    ]
+    given = [value("i", ["n"], INT64), value("teacher_i", ["n"], TensorProto.INT32)]
+    path = save(tmp_path, scalar(*nodes, inputs=given))
+    graph = read_own(path, "metric", ("z", "i", "large"))
+    job = Job(tmp_path, heads(0, 17), {"x": X}, own_metric=graph)
+    assert job.objective.reference == (1,)
+    same = evaluate(job.path, None, job.dataset, "eval", job.objective, job.path)
+    assert same.value == 0
+    other = tmp_path / "other.onnx"
+    other.write_bytes(heads(1, 17).SerializeToString())
+    assert evaluate(other, None, job.dataset, "train", job.objective, job.path).value != 0
