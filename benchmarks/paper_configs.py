@@ -11,7 +11,7 @@ Settings = dict[str, Any]
 CONFIGS: dict[str, Settings] = {
     "lenet-300-100": {
         "preset": "paper",
-        "train": {"epochs": 40, "rate": 0.0017},
+        "train": {"epochs": 40, "rate": 0.15},
         "weights": {
             "fc1.weight": {"density": 0.06, "bits": 3},
             "fc2.weight": {"density": 0.1, "bits": 3},
@@ -20,7 +20,7 @@ CONFIGS: dict[str, Settings] = {
     },
     "lenet-5": {
         "preset": "paper",
-        "train": {"epochs": 16, "rate": 0.0017},
+        "train": {"epochs": 16, "rate": 0.15},
         "weights": {
             "conv1.weight": {"density": 0.6, "bits": 6},
             "conv2.weight": {"density": 0.14, "bits": 4},

@@ -76,7 +76,7 @@ class Share(_Section):
 class Train(_Section):
     """Fine-tuning, where there is data; what is None is chosen by the data's size (training/settings.py).
 
-    `rate` weighs the bytes of the weights against the loss while pruning goes on: train for bytes.
+    `rate` is what the size of the weights, as the model has them, adds to the loss while pruning goes on: train for bytes.
     """
 
     loss: LossKind = "auto"

@@ -30,7 +30,7 @@ from sparsebook_compressor.training.order import (
 )
 from sparsebook_compressor.training.parameters import Fill, Parameter, prune, restore, share
 from sparsebook_compressor.training.parts import Part
-from sparsebook_compressor.training.rate import add_rate
+from sparsebook_compressor.training.rate import add_rate, kilobytes
 from sparsebook_compressor.training.settings import Settings
 from sparsebook_compressor.training.trainer import Trainer
 from sparsebook_compressor.training.values import Values
@@ -78,7 +78,7 @@ class FineTuning:
             pruned: weights whose zeros are held.
             number: of the round, for the report.
             epochs: at most.
-            rate: of the rate term, 0 for none.
+            rate: what the size of the weights as the user has them weighs in the loss, 0 for none.
         """
         names = self._trained(pruned)
         with self.clock.stage("retrain"):
@@ -142,8 +142,10 @@ class FineTuning:
             for name, initializer in names.items()
         }
         if rate > 0:
-            sizes = {parameter.value: self._rms(name) for name, parameter in entered.items()}
-            add_rate(model, sizes, rate)
+            rms = {name: self._rms(name) for name in entered}
+            size = sum(kilobytes(self.values.original(name), rms[name]) for name in entered)
+            values = {parameter.value: rms[name] for name, parameter in entered.items()}
+            add_rate(model, values, rate / max(size, 1e-9))
         return self._graph(model, entered)
 
     def _shared(self, names: Mapping[str, str]) -> "_Graph":
