@@ -114,8 +114,9 @@ class Trainer:
             work: its own folder, in which it may have worked before.
             folder: where it runs; what it says to people goes into `trainer.log` there.
         """
-        command = [str(self.python), "-P", "-m", MODULE, str(order), str(dataset), str(work)]
-        return TrainerProcess([*command, "--device", self.device], folder)
+        command = [str(self.python), "-P", "-m", MODULE]
+        folders = [str(path.absolute()) for path in (order, dataset, work)]
+        return TrainerProcess([*command, *folders, "--device", self.device], folder)
 
 
 class TrainerProcess:
