@@ -15,7 +15,7 @@ import httpx
 import psutil
 
 COMMAND = str(Path(sys.executable).with_name("sparsebook"))
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 class Server:

@@ -1,0 +1,190 @@
+"""Jobs that fine-tune: through the service, its workers, and what becomes of them when something dies or is missing."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.e2e import models
+from tests.e2e.calls import assert_problem, submit, wait
+from tests.e2e.servers import Server
+from tests.e2e.trainings import Worker, labelled, until
+
+MODEL = models.mlp(20, 64, 4).SerializeToString()
+QUICK = {"learning_rate": 0.01, "batch_size": 16}
+SHORT = {"preset": "paper", "prune": {"rounds": 1}, "train": {"epochs": 2, **QUICK}}
+LONG = {**SHORT, "train": {"epochs": 16, **QUICK}}
+ENDLESS = {**SHORT, "train": {"epochs": 100_000, **QUICK}}
+
+
+def npz(samples: int, seed: int = 0) -> bytes:
+    packed = io.BytesIO()
+    np.savez(packed, **labelled(samples, seed))
+    return packed.getvalue()
+
+
+def parts(config: dict[str, Any], samples: int = 600) -> dict[str, Any]:
+    """The form of a job with two files of data."""
+    return {
+        "files": [
+            ("model", ("tiny.onnx", MODEL)),
+            ("data", ("a.npz", npz(samples, 1))),
+            ("data", ("b.npz", npz(samples, 2))),
+            ("config", (None, json.dumps(config), "application/json")),
+        ]
+    }
+
+
+def ask(http: httpx.Client, config: dict[str, Any], samples: int = 600) -> str:
+    answer = http.post("/compress", **parts(config, samples))
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def until_training(http: httpx.Client, job_id: str, epoch: int = 1) -> dict[str, Any]:
+    """Until the job is in an epoch of a training."""
+    seen: list[dict[str, Any]] = []
+
+    def trains() -> bool:
+        seen.append(http.get(f"/jobs/{job_id}").json())
+        assert seen[-1]["state"] in {"queued", "running"}, seen[-1]
+        training = seen[-1]["training"]
+        return training is not None and training["epoch"] >= epoch
+
+    until(trains, f"the job trains: {seen[-1:]}")
+    return seen[-1]
+
+
+def finish(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    """The job at its end."""
+    found: list[dict[str, Any]] = []
+
+    def ended() -> bool:
+        found.append(http.get(f"/jobs/{job_id}", params={"wait": 10}).json())
+        return bool(found[-1]["times"]["finished"])
+
+    until(ended, f"the job ends: {found[-1:]}")
+    return found[-1]
+
+
+def artifact(job: dict[str, Any]) -> str:
+    assert job["state"] == "succeeded", job["error"]
+    return next(f["sha256"] for f in job["result"]["files"] if f["name"] == "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def training_server(make_server: Any) -> Server:
+    """One with a fine-tuning worker of its own."""
+    return make_server(serve_worker=1)
+
+
+def test_a_job_is_fine_tuned(training_server: Server) -> None:
+    with training_server.client() as http:
+        job_id = ask(http, SHORT)
+        seen = until_training(http, job_id)
+        assert seen["stage"] in {"retrain", "tune"}
+        assert seen["training"]["epochs"] == 2
+        assert 0 < seen["progress"] < 1
+        job = finish(http, job_id)
+        report = http.get(f"/jobs/{job_id}/report").json()
+    assert artifact(job)
+    assert (job["training"], job["waiting"]) == (None, None)
+    stages = {stage["stage"]: stage["metric"] for stage in report["training"]["stages"]}
+    assert stages["retrained"] > stages["pruned"]
+    assert {phase["stage"] for phase in report["training"]["phases"]} == {"retrain", "tune"}
+    assert not [name for name in training_server.files() if name.startswith("files/finetune")]
+    assert not [name for name in training_server.files() if name.startswith("files/datasets")]
+
+
+def test_two_jobs_share_a_training_and_cancel_reaches_the_trainer(training_server: Server) -> None:
+    with training_server.client() as http:
+        first, second = ask(http, ENDLESS), ask(http, ENDLESS)
+        for job_id in (first, second):
+            until_training(http, job_id)
+        assert len(training_server.trainer_processes()) == 1
+        assert http.post(f"/jobs/{first}/cancel").json()["state"] == "cancelled"
+        until_training(http, second, 2)
+        assert len(training_server.trainer_processes()) == 1
+        http.delete(f"/jobs/{second}")
+        until(lambda: not training_server.trainer_processes(), "the trainer ends")
+        until(lambda: not training_server.files_of(second), "the files go")
+        until(
+            lambda: not [n for n in training_server.files() if n.startswith("files/finetune")],
+            "the training's files go",
+        )
+
+
+def test_whatever_dies_the_artifact_is_the_same(make_server: Any) -> None:
+    server: Server = make_server(serve_worker=1)
+    with server.client() as http:
+        undisturbed = artifact(finish(http, ask(http, LONG, 2000)))
+        job_id = ask(http, LONG, 2000)
+        until_training(http, job_id, 3)
+        (trainer,) = server.trainer_processes()
+        trainer.kill()
+        until_training(http, job_id, 5)
+        (worker,) = server.worker_processes()
+        worker.kill()
+        until(lambda: [p for p in server.worker_processes() if p.pid != worker.pid], "a new worker")
+        until_training(http, job_id, 7)
+    left = [*server.job_processes(), *server.worker_processes(), *server.trainer_processes()]
+    assert len(left) == 3
+    server.kill()
+    for process in left:
+        process.wait(timeout=30)
+    server.start()
+    with server.client() as http:
+        until_training(http, job_id)
+        assert server.stop() == 0
+    server.start()
+    with server.client() as http:
+        assert artifact(finish(http, job_id)) == undisturbed
+
+
+@pytest.fixture
+def lone_worker(tmp_path: Path) -> Iterator[list[Worker]]:
+    """Workers that are started by hand; stopped at the end."""
+    started: list[Worker] = []
+    yield started
+    for worker in started:
+        worker.stop()
+
+
+def test_without_a_worker_a_job_waits_and_says_so(
+    server: Server, tmp_path: Path, lone_worker: list[Worker]
+) -> None:
+    with server.client() as http:
+        job_id = ask(http, SHORT)
+        until(lambda: http.get(f"/jobs/{job_id}").json()["waiting"], "the job waits")
+        waiting = http.get(f"/jobs/{job_id}").json()
+        assert waiting["state"] == "running"
+        assert "none is running" in waiting["waiting"]
+        assert "sparsebook worker --queue finetune" in waiting["waiting"]
+        # Others do not wait for it.
+        assert wait(http, submit(http, models.small())["id"])["state"] == "succeeded"
+        lone_worker.append(Worker(server.data_dir, tmp_path / "worker.log"))
+        assert artifact(finish(http, job_id))
+
+
+def test_a_job_that_fails_in_training_keeps_its_upload_and_what_it_reached(
+    training_server: Server,
+) -> None:
+    with training_server.client() as http:
+        job_id = ask(http, {**SHORT, "budget": {"max_drop": 0.0}, "weights": {"*": {"bits": 1}}})
+        job = finish(http, job_id)
+        assert job["state"] == "failed"
+        assert job["error"]["type"] == "/problems/budget-not-met"
+        assert job["result"]["ratio"] > 1
+        assert http.get(f"/jobs/{job_id}/artifact/model.onnx").status_code == 200
+        assert http.get(f"/jobs/{job_id}/artifact").status_code == 200
+        assert http.get(f"/jobs/{job_id}/report").json()["training"]["points"]
+        names = {name.rsplit("/", 1)[-1] for name in training_server.files_of(job_id)}
+        assert {"tiny.onnx", "a.npz", "b.npz", "bundle.zip"} <= names
+        http.delete(f"/jobs/{job_id}")
+        assert training_server.files_of(job_id) == set()
+        assert_problem(http.get(f"/jobs/{job_id}/artifact"), 404, "unknown-job")
