@@ -23,11 +23,16 @@ from onnx import (
 from sparsebook_compressor.graph import tensors
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope, scopes, within
-from sparsebook_compressor.graph.view import Holder, Weight, survey
+from sparsebook_compressor.graph.view import (
+    IR_WITH_OWN_INITIALIZERS,
+    Holder,
+    Weight,
+    survey,
+)
 from sparsebook_compressor.trainable.names import Names
 from sparsebook_compressor.wire import LARGE
 
-# A hollow tensor in a local function carries its weight's name here until the function is inlined.
+# Begins the name of a hollow tensor in a local function until the function is inlined; its weight's name follows.
 _MARK = "sparsebook weight: "
 
 
@@ -52,6 +57,7 @@ def lift(model: ModelProto, source: Path) -> Lifted:
     """
     own = ModelProto()
     own.CopyFrom(model)
+    own.ir_version = max(own.ir_version, IR_WITH_OWN_INITIALIZERS)
     _drop_defaults(own.graph)
     weights = _lift_weights(own, source)
     constants: dict[str, Holder] = {}
@@ -69,10 +75,10 @@ def land_marked(lifted: Lifted) -> None:
         renamed: dict[str, str] = {}
         for node in scope.body.node:
             tensor = _tensor_of(node)
-            kept.append(tensor is None or not tensor.doc_string.startswith(_MARK))
+            kept.append(tensor is None or not tensor.name.startswith(_MARK))
             if tensor is None or kept[-1]:
                 continue
-            weight = tensor.doc_string.removeprefix(_MARK)
+            weight = tensor.name.removeprefix(_MARK)
             if weight not in lifted.weights:
                 lifted.weights[weight] = names.fresh(weight)
                 hollow(graph.initializer.add(), lifted.weights[weight], tensor.dims)
@@ -149,8 +155,7 @@ def _mark(weight: Weight) -> None:
     attribute = weight.node.attribute[0]
     attribute.Clear()
     attribute.name, attribute.type = "value", AttributeProto.TENSOR
-    hollow(attribute.t, weight.value, weight.shape)
-    attribute.t.doc_string = _MARK + weight.name
+    hollow(attribute.t, _MARK + weight.name, weight.shape)
 
 
 def _remove_holder(graph: GraphProto, holder: Holder) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from onnx import ModelProto, TensorProto, helper, inliner
+from onnx import ModelProto, TensorProto, helper
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.errors import NotTrainable
@@ -11,7 +11,7 @@ from sparsebook_compressor.trainable.facts import Facts
 from sparsebook_compressor.trainable.gradients import Gradients, follow
 from sparsebook_compressor.trainable.lift import Lifted, land_marked, lift, raise_constants
 from sparsebook_compressor.trainable.names import name_nodes
-from sparsebook_compressor.trainable.opsets import convert
+from sparsebook_compressor.trainable.opsets import convert, without_functions
 from sparsebook_compressor.trainable.result import Frozen, Trainable
 from sparsebook_compressor.trainable.rewriting import rewrite
 from sparsebook_compressor.trainable.vectors import candidates, vectors
@@ -99,8 +99,7 @@ def _flatten(lifted: Lifted) -> list[str]:
     count = len(lifted.model.functions)
     if not count:
         return []
-    flat = inliner.inline_local_functions(lifted.model, convert_version=True)
-    lifted.model.CopyFrom(flat)
+    lifted.model.CopyFrom(without_functions(lifted.model))
     land_marked(lifted)
     return [f"{count} local functions: written out where they are called"]
 

@@ -41,6 +41,8 @@ def rewrite(model: ModelProto) -> Rewriting:
 
 def _round(model: ModelProto, outcome: Rewriting, settled: set[str]) -> list[str]:
     """Rebuild every node once; `settled` names those that a rebuild of the same op wrote, which stay."""
+    # What could not be rebuilt before may be by now, its ranks being known.
+    outcome.refused.clear()
     name_nodes(model)
     facts, names = Facts(model), Names(model)
     nodes: list[NodeProto] = []

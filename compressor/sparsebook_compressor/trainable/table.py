@@ -14,6 +14,7 @@ from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.trainable.draft import Draft
 from sparsebook_compressor.trainable.rebuilds import (
     activations,
+    contrib,
     einsum,
     normalisation,
     pooling,
@@ -26,6 +27,8 @@ from sparsebook_compressor.trainable.rebuilds import (
 Rebuild: TypeAlias = Callable[[Draft], str | None]
 # A reason against the gradient of a node in the form that it has.
 Unless: TypeAlias = Callable[[Draft], str | None]
+
+_CONTRIB = "com.microsoft"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,22 @@ class Row:
     domain: str = ""
 
 
+def documented() -> str:
+    """The table as docs/trainable.md shows it: a line an op, standard ones first."""
+    lines = ["| op | gradient |", "|---|---|"]
+    for _, row in sorted(TABLE.items()):
+        name = f"{row.domain}.{row.op}" if row.domain else row.op
+        how = "its own" if row.native else f"rebuilt: {row.note}"
+        if row.native and row.inputs is not None:
+            how += (
+                f", to input{'s' * (len(row.inputs) > 1)} {', '.join(map(str, sorted(row.inputs)))}"
+            )
+        if row.native and row.note:
+            how += f"; {row.note}"
+        lines.append(f"| `{name}` | {how} |")
+    return "\n".join(lines) + "\n"
+
+
 def row_of(node: NodeProto) -> Row | None:
     """The row of a node's op."""
     return TABLE.get((domain_of(node), node.op_type))
@@ -63,7 +82,6 @@ def _native(
     unless: Unless | None = None,
     rebuild: Rebuild | None = None,
     note: str = "",
-    domain: str = "",
 ) -> Row:
     return Row(
         op,
@@ -73,12 +91,11 @@ def _native(
         unless=unless,
         rebuild=rebuild,
         note=note,
-        domain=domain,
     )
 
 
-def _rebuilt(op: str, rebuild: Rebuild, note: str) -> Row:
-    return Row(op, native=False, rebuild=rebuild, note=note)
+def _rebuilt(op: str, rebuild: Rebuild, note: str, domain: str = "") -> Row:
+    return Row(op, native=False, rebuild=rebuild, note=note, domain=domain)
 
 
 def _pad_mode(draft: Draft) -> str | None:
@@ -203,6 +220,7 @@ _ROWS: Final = (
     _rebuilt("Split", shapes.split, "Slice"),
     _rebuilt("DepthToSpace", shapes.depth_to_space, "Reshape, Transpose"),
     _rebuilt("SpaceToDepth", shapes.space_to_depth, "Reshape, Transpose"),
+    _rebuilt("CastLike", shapes.cast_like, "Cast"),
     _rebuilt("Dropout", shapes.dropout, "Identity"),
     _rebuilt("CumSum", shapes.cum_sum, "MatMul, where the length of the axis is known"),
     _rebuilt("Einsum", einsum.einsum, "Transpose, Reshape, MatMul; one or two operands"),
@@ -215,6 +233,22 @@ _ROWS: Final = (
     _rebuilt("Sum", reductions.total, "Add"),
     _rebuilt("Mean", reductions.mean, "Add, Mul"),
     _rebuilt("ConvTranspose", upsampling.conv_transpose, "Reshape, Pad, Conv"),
+    *(
+        _rebuilt(op, rebuild, note, _CONTRIB)
+        for op, rebuild, note in (
+            ("Gelu", contrib.gelu, "Erf, Mul"),
+            ("BiasGelu", contrib.bias_gelu, "Add, Erf, Mul"),
+            ("FastGelu", contrib.fast_gelu, "Add, Tanh, Mul"),
+            ("QuickGelu", contrib.quick_gelu, "Sigmoid, Mul"),
+            ("FusedMatMul", contrib.fused_mat_mul, "Transpose, MatMul, Mul"),
+            ("SkipLayerNormalization", contrib.skip_layer_normalization, "Add, LayerNormalization"),
+            (
+                "SkipSimplifiedLayerNormalization",
+                contrib.skip_simplified_layer_normalization,
+                "Add, ReduceMean, Div",
+            ),
+        )
+    ),
     _rebuilt("Resize", upsampling.resize, "Expand; nearest, by integer factors"),
 )
 

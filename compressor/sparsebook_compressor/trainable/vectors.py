@@ -20,8 +20,8 @@ _SLOTS: Mapping[str, tuple[int, ...]] = {
     "LayerNormalization": (1, 2),
     "InstanceNormalization": (1, 2),
     "GroupNormalization": (1, 2),
-    "SimplifiedLayerNormalization": (1,),
     "SkipLayerNormalization": (2, 3, 4),
+    "SkipSimplifiedLayerNormalization": (2, 3),
     "BiasGelu": (1,),
 }
 _LINEAR = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "FusedMatMul", "Einsum"})

@@ -1,8 +1,7 @@
 """Activations: piecewise from Relu, Clip, Exp, Log, Tanh and arithmetic. Formulas are those of the ONNX operators."""
 
-import math
-
 from sparsebook_compressor.trainable.draft import Draft
+from sparsebook_compressor.trainable.rebuilds.contrib import tanh_gelu
 
 _SELU_ALPHA = 1.67326319217681884765625
 _SELU_GAMMA = 1.05070102214813232421875
@@ -89,10 +88,7 @@ def gelu(draft: Draft) -> str | None:
     """`x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2` where it is approximate; the exact one has a gradient."""
     if draft.attribute("approximate", "none") != "tanh":
         return None
-    x = draft.x
-    cube = draft.mul(draft.mul(draft.mul(x, x), x), 0.044715)
-    inner = draft.mul(draft.add(x, cube), math.sqrt(2 / math.pi))
-    draft.mul(draft.mul(x, 0.5), draft.add(draft.op("Tanh", inner), 1.0), draft.y)
+    tanh_gelu(draft, draft.x)
     return draft.says("its formula with Tanh")
 
 

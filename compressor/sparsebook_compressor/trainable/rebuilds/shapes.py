@@ -138,6 +138,15 @@ def mat_mul(draft: Draft) -> str | None:
     return draft.says("the same on matrices")
 
 
+def cast_like(draft: Draft) -> str:
+    """A Cast to the dtype that the second input is known to have."""
+    wanted = draft.facts.dtype(draft.input(1))
+    if not wanted:
+        raise CannotRewriteError(f"the dtype of {draft.input(1)!r} is unknown")
+    draft.op("Cast", draft.x, out=draft.y, to=wanted)
+    return draft.says("a Cast")
+
+
 def dropout(draft: Draft) -> str:
     """The identity that it is at inference."""
     training = draft.constant_input(2)
