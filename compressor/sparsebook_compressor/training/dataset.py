@@ -52,6 +52,7 @@ class Dataset:
     splits: tuple[PartFacts, ...]
     _shards: dict[Part, list[Shard]]
     _recorded: list[str] = field(default_factory=list)
+    _offered: tuple[str, ...] | None = None
 
     @classmethod
     def prepare(
@@ -165,6 +166,15 @@ class Dataset:
         self._recorded += [name for name in names if name not in self._recorded]
         self.describe()
 
+    def offer(self, names: Sequence[str]) -> None:
+        """Name only these arrays in the description that a worker reads: those that its graph takes.
+
+        Args:
+            names: of the arrays, the inputs among them; what is recorded has been recorded.
+        """
+        self._offered = tuple(names)
+        self.describe()
+
     def mean_square(self, name: str) -> float:
         """Mean of the squares of an array over the train part, in float64."""
         total = elements = 0.0
@@ -182,6 +192,7 @@ class Dataset:
                 name
                 for name in (*self.arrays, *self._recorded)
                 if all(name in shard.files for shard in every)
+                and (folder == "test" or self._offered is None or name in self._offered)
             ]
             description: dict[str, Any] = {
                 "format": FORMAT,

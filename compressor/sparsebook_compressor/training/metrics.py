@@ -75,17 +75,19 @@ def keep_reference(
 def record_teacher(model: Path, dataset: Dataset, objective: Objective) -> None:
     """Run the original over train and eval part and put the outputs that training reads into the dataset.
 
+    The dataset then offers a worker the arrays that the objective's graph takes, and no others.
+
     Raises:
         BadData: the original does not run on the data, or the shape of an output is not the same for every sample.
     """
     wanted = objective.teachers
-    if not wanted:
-        return
-    parts: tuple[Part, ...] = ("train", "eval")
+    parts: tuple[Part, ...] = ("train", "eval") if wanted else ()
     for part in parts:
         with dataset.record(part, [teacher_name(index) for index in wanted]) as recorder:
             for _, outputs in _run_original(model, dataset, part, objective):
                 recorder.add([_taught(outputs[index], objective) for index in wanted])
+    inputs = [spec.name for spec in dataset.specs]
+    dataset.offer([*inputs, *objective.arrays, *(teacher_name(index) for index in wanted)])
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from onnx import ModelProto
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
-from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.dataset import LABELS, Dataset
 from sparsebook_compressor.training.ending import Ending, ending
 from sparsebook_compressor.training.labels import LabelReading, Target
 from sparsebook_compressor.training.own import OwnGraph, OwnRun
@@ -94,20 +94,34 @@ class Objective:
         if self.own_loss is not None:
             wanted.update(self.own_loss.teachers)
         if self.loss != "none":
-            wanted.update(self.reference)
+            wanted.update(self._reference_of(self.graph_metric))
         return tuple(sorted(wanted))
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Arrays that the training graph reads besides the model's inputs and the original's outputs."""
+        own = [graph for graph in (self.own_loss, self.own_metric) if graph is not None]
+        wanted = [name for graph in own for name in graph.arrays]
+        if self.loss in _LABEL_LOSSES.values() or self.loss == "labels-and-original":
+            wanted.append(LABELS)
+        if self.graph_metric != "own" and self.against == "labels":
+            wanted.append(LABELS)
+        return tuple(dict.fromkeys(wanted))
 
     @property
     def reference(self) -> tuple[int, ...]:
         """Outputs of the original that the metric reads."""
-        if self.metric == "own":
+        return self._reference_of(self.metric)
+
+    def _reference_of(self, metric: MetricKind) -> tuple[int, ...]:
+        if metric == "own":
             assert self.own_metric is not None
             return self.own_metric.teachers
         if self.against == "labels":
             return ()
-        if self.metric == "fidelity":
+        if metric == "fidelity":
             return self.floats
-        return (self.embedding,) if self.metric == "retrieval" else (0,)
+        return (self.embedding,) if metric == "retrieval" else (0,)
 
     def describe(self) -> dict[str, Any]:
         """For the report: JSON data, in words where that says more."""

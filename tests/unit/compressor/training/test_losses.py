@@ -86,6 +86,8 @@ def test_a_loss_is_its_formula_and_the_metric_in_the_graph_is_the_one_that_is_re
     objective = attached.job.objective
     assert (objective.loss, objective.metric) == (case.loss, case.metric)
     onnx.checker.check_model(attached.graph, full_check=True)
+    described = json.loads((attached.job.dataset.shared / "dataset.json").read_text())
+    assert set(described["inputs"]) == {given.name for given in attached.graph.graph.input}
     found = attached.run()
     assert found["loss"] == pytest.approx(by_formula(attached, case), rel=2e-5)
     student = tmp_path / "student.onnx"

@@ -9,6 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
+from sparsebook_compressor.training.attach import attach
+from sparsebook_compressor.training.metrics import record_teacher
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import (
     ARGMAX,
@@ -213,3 +215,22 @@ def test_an_argmax_keeps_its_axis_squeezes_it_or_hides_it(tmp_path: Path) -> Non
     reshape = model(node("Reshape", ["c", "flat"], ["y"]), flat=np.array([-1]))
     with pytest.raises(BadData, match="'labels' has int64"):
         Job(tmp_path / "reshape", reshape, {"x": X, "labels": CLASS}, loss="labels")
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_worker_is_offered_what_its_graph_takes_and_no_more(
+    batched: bool, tmp_path: Path
+) -> None:
+    """Labels and outputs that neither loss nor metric reads; neighbours that one sample does not have."""
+    model = heads(0, 17)
+    if not batched:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    arrays = {"x": X, "labels": TARGETS}
+    choice = {"loss": "distill", "metric": "retrieval"}
+    job = Job(tmp_path, model, arrays, **choice)
+    record_teacher(job.path, job.dataset, job.objective)
+    graph = attach(heads(1, 17), job.objective, job.dataset)
+    described = json.loads((job.dataset.shared / "dataset.json").read_text())
+    assert described["inputs"] == ["x", "teacher_0", "teacher_2"]
+    assert {given.name for given in graph.graph.input} == {"x", "teacher_0", "teacher_2"}
+    assert job.objective.form == ("mean" if batched else "one-minus-rms")

@@ -12,7 +12,7 @@ from sparsebook_compressor.errors import BadData, BadValue
 from sparsebook_compressor.training import own as own_module
 from sparsebook_compressor.training.attach import attach
 from sparsebook_compressor.training.metrics import evaluate, record_teacher
-from sparsebook_compressor.training.own import OwnGraph, read_own
+from sparsebook_compressor.training.own import OwnGraph, OwnRun, read_own
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import TARGETS, X, heads
 from tests.unit.compressor.training.data import Job, linear
@@ -270,3 +270,21 @@ def test_a_metric_may_read_several_outputs_and_the_originals(tmp_path: Path) -> 
     other = tmp_path / "other.onnx"
     other.write_bytes(heads(1, 17).SerializeToString())
     assert evaluate(other, None, job.dataset, "train", job.objective, job.path).value != 0
+
+
+def test_the_example_in_the_docs_is_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[4] / "docs/data.md").read_text()
+    example = next(
+        block for block in text.split("```python\n") if block.startswith("import onnx\n")
+    ).split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/data.md", "exec"), {})
+    graph = read_own(tmp_path / "loss.onnx", "loss", ("scores", "boxes"))
+    assert graph.inputs == {
+        "boxes": ("output", 1),
+        "teacher_boxes": ("teacher", 1),
+        "weight": ("array", "weight"),
+    }
+    boxes, weight = np.full((2, 100, 4), 3.0), np.full((2, 100, 1), 0.5)
+    value = OwnRun(graph)([None, boxes], {"weight": weight}, [None, boxes - 2])
+    assert value == 2
