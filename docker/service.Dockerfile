@@ -1,4 +1,5 @@
-# The service: HTTP, durable jobs, storage, and the compressor in the same process tree.
+# The service: HTTP, durable jobs, storage, and the compressor in the same process tree. Fine-tuning is the business of
+# docker/trainer.Dockerfile, on the same /data.
 # From the project's root: docker build -f docker/service.Dockerfile -t sparsebook .
 
 FROM python:3.11-slim-bookworm AS build

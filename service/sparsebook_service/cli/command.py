@@ -16,7 +16,7 @@ import typer
 
 from sparsebook_compressor import decompress, estimate, inspect
 from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
-from sparsebook_service.cli import console, later, tables, work
+from sparsebook_service.cli import console, later, tables, training_tables, work
 from sparsebook_service.client import ServiceProblem, Unreachable
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.version import VERSION
@@ -177,6 +177,8 @@ def _showing(bundle: Path, as_json: bool) -> Iterator[None]:
             if as_json:
                 sys.stdout.write(report.to_json())
             else:
+                if report.training is not None:
+                    training_tables.training(report.training)
                 tables.report(report)
                 console.out.print(f"bundle: {bundle}", markup=False)
 

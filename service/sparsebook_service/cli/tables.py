@@ -24,7 +24,8 @@ def size(count: float) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in percent, one decimal."""
     return f"{100 * share:.1f}%"
 
 
@@ -32,7 +33,8 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(str(length) for length in shape) or "scalar"
 
 
-def _table(title: str, *columns: str, numbers_from: int) -> Table:
+def make_table(title: str, *columns: str, numbers_from: int) -> Table:
+    """An empty table; the columns from `numbers_from` on hold numbers."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for position, column in enumerate(columns):
         table.add_column(
@@ -46,7 +48,7 @@ def _table(title: str, *columns: str, numbers_from: int) -> Table:
 
 def report(found: Report) -> None:
     """The paper's table of layers, then fidelity, then where the bytes went."""
-    table = _table(
+    table = make_table(
         "Weights",
         "weight",
         "role",
@@ -65,12 +67,12 @@ def report(found: Report) -> None:
             row.name,
             row.role,
             _shape(row.shape),
-            _percent(row.density),
+            percent(row.density),
             f"{row.code_bits} → {row.code_bits_huffman:.1f}",
             f"{row.gap_bits} → {row.gap_bits_huffman:.1f}",
-            _percent(row.rate_shared),
-            _percent(row.rate_huffman),
-            _percent(row.relative_error),
+            percent(row.rate_shared),
+            percent(row.rate_huffman),
+            percent(row.relative_error),
             f"{size(row.bytes_before)} → {size(row.bytes_after)}",
         )
     out.print(table)
@@ -86,7 +88,7 @@ def _fidelity(found: Report) -> None:
     fidelity = found.fidelity
     if not fidelity.outputs:
         return
-    table = _table(
+    table = make_table(
         f"Fidelity to the original, {fidelity.inputs} inputs, {fidelity.samples} samples",
         "output",
         "max error",
@@ -101,13 +103,13 @@ def _fidelity(found: Report) -> None:
             f"{output.max_error:.3g}",
             f"{output.relative_error:.3g}",
             f"{output.cosine:.6f}",
-            "" if output.agreement is None else _percent(output.agreement),
+            "" if output.agreement is None else percent(output.agreement),
         )
     out.print(table)
 
 
 def _bytes(found: Report) -> None:
-    table = _table("Where the bytes went", "part", "bytes", "share", numbers_from=1)
+    table = make_table("Where the bytes went", "part", "bytes", "share", numbers_from=1)
     parts = {
         "codes": found.bytes.codes,
         "gaps": found.bytes.gaps,
@@ -116,13 +118,13 @@ def _bytes(found: Report) -> None:
         "rest of the file": found.bytes.rest,
     }
     for name, count in parts.items():
-        table.add_row(name, size(count), _percent(count / max(1, found.artifact.bytes)))
+        table.add_row(name, size(count), percent(count / max(1, found.artifact.bytes)))
     out.print(table)
 
 
 def estimate(found: Estimate) -> None:
     """What to expect, weight by weight, and the risk."""
-    table = _table(
+    table = make_table(
         f"{found.input.name}: what to expect",
         "weight",
         "role",
@@ -138,9 +140,9 @@ def estimate(found: Estimate) -> None:
             row.name,
             row.role,
             _shape(row.shape),
-            _percent(row.density),
+            percent(row.density),
             str(row.bits),
-            _percent(row.relative_error),
+            percent(row.relative_error),
             f"{size(row.bytes_before)} → {size(row.bytes_expected)}",
         )
     out.print(table)
@@ -156,7 +158,7 @@ def estimate(found: Estimate) -> None:
 
 def inspection(found: Inspection) -> None:
     """The weights that are in a file."""
-    table = _table(
+    table = make_table(
         f"{found.file.name}: {size(found.file.bytes)}",
         "weight",
         "role",
@@ -175,7 +177,7 @@ def inspection(found: Inspection) -> None:
             row.role,
             _shape(row.shape),
             row.dtype,
-            _percent(row.density),
+            percent(row.density),
             row.layout,
             str(row.bits),
             str(row.centroids) if row.centroids else "",
