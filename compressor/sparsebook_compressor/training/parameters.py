@@ -23,9 +23,6 @@ Fill = dict[str, Callable[[], Array]]
 # Above it the positions of the survivors, 8 bytes each, take more than a mask and the optimizer's state of the others.
 MOST_SCATTERED = 0.5
 
-MASK, SURVIVORS, POSITIONS = ".mask", ".survivors", ".positions"
-CODEBOOK, CODES = ".codebook", ".codes"
-
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
@@ -50,22 +47,22 @@ def prune(model: ModelProto, name: str, read: Callable[[], F32]) -> Parameter:
         name: of the weight.
         read: gives its values, float32[elements].
     """
-    graph = model.graph
+    graph, prefix = model.graph, _prefix(model.graph, name)
     shape = list(_initializer(graph, name).dims)
     survivors = int(np.count_nonzero(read()))
     if survivors > MOST_SCATTERED * _elements(shape):
-        graph.initializer.append(_hollow(name + MASK, TensorProto.FLOAT, shape))
-        masked = f"{name}.masked"
+        mask, masked = f"{prefix}.mask", f"{prefix}.masked"
+        graph.initializer.append(_hollow(mask, TensorProto.FLOAT, shape))
         _redirect(graph, name, masked)
-        _prepend(graph, [helper.make_node("Mul", [name, name + MASK], [masked], name=masked)])
-        return Parameter(name, masked, {name: read, name + MASK: lambda: _mask(read())})
-    parameter = name + SURVIVORS
+        _prepend(graph, [helper.make_node("Mul", [name, mask], [masked], name=masked)])
+        return Parameter(name, masked, {name: read, mask: lambda: _mask(read())})
+    parameter = f"{prefix}.survivors"
     _remove(graph, name)
     graph.initializer.append(_hollow(parameter, TensorProto.FLOAT, [survivors]))
-    _scatter(graph, name, shape, survivors, parameter, [])
+    positions = _scatter(graph, name, prefix, shape, survivors, parameter, [])
     fill: Fill = {
         parameter: lambda: _survivors(read(), read()),
-        name + POSITIONS: lambda: _positions(read()),
+        positions: lambda: _positions(read()),
     }
     return Parameter(parameter, parameter, fill)
 
@@ -92,59 +89,61 @@ def share(model: ModelProto, name: str, codebook: F32, read: Callable[[], U8]) -
         codebook: its centroids, float32[centroids].
         read: gives its codes, uint8[elements]; 0 is zero, k the k-th centroid.
     """
-    graph = model.graph
+    graph, prefix = model.graph, _prefix(model.graph, name)
     shape = list(_initializer(graph, name).dims)
     elements = _elements(shape)
     survivors = int(np.count_nonzero(read()))
-    parameter, codes = name + CODEBOOK, name + CODES
+    parameter, codes = f"{prefix}.codebook", f"{prefix}.codes"
     _remove(graph, name)
     graph.initializer.append(_hollow(parameter, TensorProto.FLOAT, [len(codebook)]))
     # One byte a code in the file and in memory; Gather wants wider ones, and has them made anew in every run.
-    wide, picked = f"{name}.indices", f"{name}.picked"
+    wide, picked = f"{prefix}.indices", f"{prefix}.picked"
     cast = helper.make_node("Cast", [codes], [wide], name=wide, to=TensorProto.INT32)
     if survivors <= MOST_SCATTERED * elements:
         graph.initializer.append(_hollow(codes, TensorProto.UINT8, [survivors]))
         pick = helper.make_node("Gather", [parameter, wide], [picked], name=picked, axis=0)
-        _scatter(graph, name, shape, survivors, picked, [cast, pick])
+        positions = _scatter(graph, name, prefix, shape, survivors, picked, [cast, pick])
         fill: Fill = {
             parameter: lambda: codebook,
             codes: lambda: _survivors(read() - np.uint8(1), read()),
-            name + POSITIONS: lambda: _positions(read()),
+            positions: lambda: _positions(read()),
         }
         return Parameter(parameter, picked, fill)
     graph.initializer.append(_hollow(codes, TensorProto.UINT8, [elements]))
-    pads, table = _constant(graph, f"{name}.pads", [1, 0]), f"{name}.table"
+    pads, table = _constant(graph, f"{prefix}.pads", [1, 0]), f"{prefix}.table"
     pad = helper.make_node("Pad", [parameter, pads], [table], name=table)
     pick = helper.make_node("Gather", [table, wide], [picked], name=picked, axis=0)
-    _shape(graph, name, shape, picked, [pad, cast, pick])
+    _shape(graph, name, prefix, shape, picked, [pad, cast, pick])
     return Parameter(parameter, picked, {parameter: lambda: codebook, codes: read})
 
 
 def _scatter(
     graph: GraphProto,
     name: str,
+    prefix: str,
     shape: list[int],
     survivors: int,
     values: str,
     before: list[NodeProto],
-) -> None:
-    """Values, float32[survivors], into their places; the rest is zero."""
-    positions = name + POSITIONS
+) -> str:
+    """Values, float32[survivors], into their places, the rest being zero; the name of the places."""
+    positions = f"{prefix}.positions"
     graph.initializer.append(_hollow(positions, TensorProto.INT64, [survivors, 1]))
-    length = _constant(graph, f"{name}.elements", [_elements(shape)])
-    zeros, flat = f"{name}.zeros", f"{name}.flat"
+    length = _constant(graph, f"{prefix}.elements", [_elements(shape)])
+    zeros, flat = f"{prefix}.zeros", f"{prefix}.flat"
     nodes = [
         helper.make_node("ConstantOfShape", [length], [zeros], name=zeros),
         helper.make_node("ScatterND", [zeros, positions, values], [flat], name=flat),
     ]
-    _shape(graph, name, shape, flat, [*before, *nodes])
+    _shape(graph, name, prefix, shape, flat, [*before, *nodes])
+    return positions
 
 
 def _shape(
-    graph: GraphProto, name: str, shape: list[int], flat: str, before: list[NodeProto]
+    graph: GraphProto, name: str, prefix: str, shape: list[int], flat: str, before: list[NodeProto]
 ) -> None:
     """The flat elements in the weight's shape, for all its consumers."""
-    dims, whole = _constant(graph, f"{name}.dims", shape), f"{name}.whole"
+    dims, whole = _constant(graph, f"{prefix}.dims", shape), f"{prefix}.whole"
     _redirect(graph, name, whole)
     _prepend(graph, [*before, helper.make_node("Reshape", [flat, dims], [whole], name=whole)])
 
@@ -185,10 +184,22 @@ def _hollow(name: str, dtype: int, shape: list[int]) -> TensorProto:
 
 
 def _prepend(graph: GraphProto, nodes: list[NodeProto]) -> None:
-    rest = list(graph.node)
-    copies = [NodeProto.FromString(node.SerializeToString()) for node in (*nodes, *rest)]
-    del graph.node[:]
-    graph.node.extend(copies)
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+
+
+def _prefix(graph: GraphProto, name: str) -> str:
+    """What the names of new values and nodes begin with, before a dot: nothing in the model has such a name."""
+    taken: set[str] = set()
+    for inner in _graphs(graph):
+        taken.update(value.name for value in inner.input)
+        taken.update(tensor.name for tensor in inner.initializer)
+        for node in inner.node:
+            taken.update((node.name, *node.output))
+    prefix = name
+    while any(each.startswith(f"{prefix}.") for each in taken):
+        prefix += "_"
+    return prefix
 
 
 def _redirect(graph: GraphProto, old: str, new: str) -> None:
