@@ -62,7 +62,7 @@ class Services:
             queue = Queue(engine, runner.run, settings.workers)
         recovery.requeue(storage, repository, queue)
         supervisor.start()
-        lost = recovery.Lost(storage, repository, queue, runner)
+        lost = recovery.Lost(storage, repository, queue, runner.running)
         return cls(
             settings=settings,
             storage=storage,

@@ -22,9 +22,7 @@ def training(found: Protocol) -> None:
 
 
 def _stages(found: Protocol) -> None:
-    table = make_table(
-        "Metric on the test part", "after", , "metric", "drop", numbers_from=1
-    )
+    table = make_table("Metric on the test part", "after", "metric", "drop", numbers_from=1)
     for row in found.stages:
         table.add_row(row.stage, f"{row.metric:.4f}", f"{row.drop:+.4f}" if row.drop else "")
     out.print(table)

@@ -1,6 +1,7 @@
 """Brings table, files and queue into step: after a start, however the last run has ended, and now and then."""
 
 import shutil
+from collections.abc import Callable
 
 import structlog
 
@@ -8,7 +9,6 @@ from sparsebook_service import problems
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.keeping import keep_only, keeps_upload
 from sparsebook_service.jobs.repository import JobRow, Repository
-from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
@@ -63,12 +63,17 @@ class Lost:
     """Finds jobs that the queue has taken and that nobody runs: on a full disk, it takes one and cannot start it."""
 
     def __init__(
-        self, storage: Storage, repository: Repository, queue: Queue, runner: Runner
+        self,
+        storage: Storage,
+        repository: Repository,
+        queue: Queue,
+        running: Callable[[], set[str]],
     ) -> None:
+        """`running` gives the jobs that are run now."""
         self._storage = storage
         self._repository = repository
         self._queue = queue
-        self._runner = runner
+        self._running = running
         self._suspects: set[str] = set()
 
     def take_up(self) -> None:
@@ -76,11 +81,11 @@ class Lost:
 
         A job must be found lost twice, because one that has just been taken may not have been begun yet.
         """
-        idle = {row.id for row in self._repository.live()} - self._runner.running()
+        idle = {row.id for row in self._repository.live()} - self._running()
         for job_id in self._queue.given_up(idle):
             _give_up(self._storage, self._repository, job_id)
         lost = self._queue.claimed(idle)
-        for job_id in (lost & self._suspects) - self._runner.running():
+        for job_id in (lost & self._suspects) - self._running():
             self._queue.resume(job_id)
             log.warning("job taken up again", job=job_id)
         self._suspects = lost - self._suspects

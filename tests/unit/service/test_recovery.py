@@ -151,3 +151,27 @@ def test_a_job_that_the_queue_gave_up_fails(
     assert row.error is not None
     assert row.error["type"] == "/problems/internal"
     assert [row.id for row in repository.live()] == ["b"]
+
+
+def test_a_job_that_was_taken_and_is_not_run_is_run_again(
+    storage: Storage, repository: Repository, open_queue: OpenQueue
+) -> None:
+    add(repository, "a", "b")
+    began: list[str] = []
+    running = {"b"}
+
+    def run(job_id: str) -> None:
+        began.append(job_id)
+        if began.count(job_id) == 1:
+            raise Interrupted  # the queue has taken it, and nobody brings it to its end
+
+    queue = open_queue(run)
+    lost = recovery.Lost(storage, repository, queue, lambda: running)
+    for job_id in ("a", "b"):
+        queue.submit(job_id)
+    until(lambda: sorted(began) == ["a", "b"] and queue.claimed(["a", "b"]) == {"a", "b"})
+    lost.take_up()
+    assert began.count("a") == 1  # it may have been taken a moment ago
+    lost.take_up()
+    until(lambda: began.count("a") == 2)
+    assert began.count("b") == 1
