@@ -7,26 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sparsebook_training import fields
+from sparsebook_training import fields, npy
 from sparsebook_training.errors import Failed, Problem
+from sparsebook_training.npy import Array, Input
 
 _PROBLEM: Problem = "bad-data"
 _MOST_SAMPLES = 1 << 48
-
-Array = npt.NDArray[np.generic]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An input of the graph.
-
-    Attributes:
-        dtype: of its elements.
-        dims: None is a free dimension.
-    """
-
-    dtype: np.dtype[np.generic]
-    dims: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +160,7 @@ def _part(
 
 
 def _open(shard: Shard, inputs: Mapping[str, Input]) -> dict[str, Array]:
-    arrays = {name: _map(shard.files[name]) for name in inputs}
+    arrays = {name: npy.mapped(shard.files[name], _PROBLEM) for name in inputs}
     for name, array in arrays.items():
         if array.ndim == 0 or len(array) != shard.samples:
             raise Failed(
@@ -182,20 +168,6 @@ def _open(shard: Shard, inputs: Mapping[str, Input]) -> dict[str, Array]:
                 f"{shard.files[name].name}: {shard.samples} samples are promised, its shape is {array.shape}",
             )
     return arrays
-
-
-def _map(path: Path) -> Array:
-    try:
-        array: object = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise Failed(_PROBLEM, f"{path.name} is missing in {path.parent}") from error
-    except (ValueError, EOFError) as error:
-        raise Failed(
-            _PROBLEM, f"{path.name}: not a whole .npy of plain numbers: {error}"
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise Failed(_PROBLEM, f"{path.name}: an .npz, where an .npy is expected")
-    return array
 
 
 def _check(file: str, array: Array, spec: Input, feed: int) -> None:

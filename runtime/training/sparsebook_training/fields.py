@@ -81,6 +81,16 @@ class Fields:
             self.fail(f"{key!r} names something twice")
         return tuple(value)
 
+    def files(self, key: str) -> dict[str, str]:
+        """An object from names to plain file names; nothing where the key is missing."""
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict) or not all(value):
+            self.fail(f"{key!r} must be an object from names to files")
+        for file in value.values():
+            if not isinstance(file, str) or file in ("", ".", "..") or Path(file).name != file:
+                self.fail(f"{key!r}: {file!r} is no plain file name")
+        return value
+
     def end(self) -> None:
         """Refuse keys that were not taken."""
         if self._values:

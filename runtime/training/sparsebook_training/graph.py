@@ -9,10 +9,11 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
-from sparsebook_training.dataset import Input
 from sparsebook_training.errors import Failed
+from sparsebook_training.npy import Input
 from sparsebook_training.order import Order
 from sparsebook_training.reason import reason, written
+from sparsebook_training.remake import remake
 from sparsebook_training.torchless import artifacts, onnxblock
 
 OUTPUTS = ("loss", "metric_sum", "metric_weight")
@@ -99,6 +100,7 @@ def build(model: ModelProto, order: Order, folder: Path) -> Artifacts:
         Failed: ONNX Runtime cannot build the gradients ("not-trainable"), with its reason.
         OSError: there is no room.
     """
+    fed = {SHARE, *(value.name for value in model.graph.input)} - set(order.constants)
     model.graph.input.append(helper.make_tensor_value_info(SHARE, TensorProto.FLOAT, []))
     model.graph.node.append(helper.make_node("Mul", [OUTPUTS[0], SHARE], [_WEIGHED]))
     # The gradient starts from the first output.
@@ -121,8 +123,11 @@ def build(model: ModelProto, order: Order, folder: Path) -> Artifacts:
         if unwritten := written(error):
             raise unwritten from error
         raise Failed("not-trainable", f"the graph cannot be trained: {reason(error)}") from error
+    training = folder / "training_model.onnx"
+    if order.constants:
+        remake(training, order.constants, fed, f"{_WEIGHED}_grad")
     return Artifacts(
-        folder / "training_model.onnx",
+        training,
         folder / "eval_model.onnx",
         folder / "optimizer_model.onnx",
         folder / "checkpoint",

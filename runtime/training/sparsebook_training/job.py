@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sparsebook_training import dataset, device, graph, order, work
+from sparsebook_training import constants, dataset, device, graph, order, work
 from sparsebook_training.loop import Loop
 from sparsebook_training.progress import Channel
 from sparsebook_training.session import Session
@@ -27,8 +27,12 @@ def run(
     with work.locked(work_folder):
         wanted = order.read(order_folder)
         model = graph.load(order_folder, wanted)
-        data = dataset.read(dataset_folder, graph.inputs(model), wanted.feed)
-        room = work.Work(work_folder, work.fingerprint(order_folder, dataset_folder))
+        inputs = graph.inputs(model)
+        fixed = constants.read(order_folder, wanted.constants, inputs)
+        fed = {name: spec for name, spec in inputs.items() if name not in fixed}
+        data = dataset.read(dataset_folder, fed, wanted.feed)
+        files = [order_folder / file for file in wanted.constants.values()]
+        room = work.Work(work_folder, work.fingerprint(order_folder, dataset_folder, files))
         if room.result.exists():
             room.clear()
             return
@@ -37,5 +41,5 @@ def run(
             artifacts = graph.build(model, wanted, folder)
             del model  # its weights are in the artifacts from here on
             checkpoint, training = latest or (artifacts.checkpoint, None)
-            session = Session(artifacts, checkpoint, wanted.parameters, device.choose(asked))
+            session = Session(artifacts, checkpoint, wanted.parameters, device.choose(asked), fixed)
             Loop(wanted, data, session, room, channel, training).run()

@@ -1,5 +1,6 @@
 """The order: what is trained, and how (docs/training.md, section 1)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Order:
         patience: epochs without a better state after which training stops, or None.
         keep_start: whether the state before training may be kept.
         seed: of the samples' order.
+        constants: inputs of the graph that are the same in every run, to their files.
     """
 
     parameters: tuple[str, ...]
@@ -44,6 +46,7 @@ class Order:
     patience: int | None
     keep_start: bool
     seed: int
+    constants: Mapping[str, str]
 
 
 def read(folder: Path) -> Order:
@@ -73,6 +76,7 @@ def read(folder: Path) -> Order:
         patience=patience,
         keep_start=found.boolean("keep_start"),
         seed=found.integer("seed", 0, (1 << 63) - 1),
+        constants=found.files("constants"),
     )
     if order.optimizer == "sgd" and order.weight_decay:
         found.fail("'weight_decay' is AdamW's; with sgd it must be 0")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsebook_training.dataset import Array, Run
+from sparsebook_training.dataset import Run
 from sparsebook_training.errors import Failed
 from sparsebook_training.graph import SHARE, Artifacts
+from sparsebook_training.npy import Array
 from sparsebook_training.reason import reason, written
 from sparsebook_training.torchless import CheckpointState, Module, Optimizer, onnxruntime
 
@@ -39,17 +40,26 @@ class Session:
         checkpoint: the state to start from: `artifacts.checkpoint`, or what `save` wrote.
         parameters: names, in the order's order.
         device: "cpu" or "cuda".
+        constants: inputs that are the same in every run.
 
     Raises:
         Failed: ONNX Runtime has no kernel for a node of the gradient graph ("not-trainable").
     """
 
     def __init__(
-        self, artifacts: Artifacts, checkpoint: Path, parameters: tuple[str, ...], device: str
+        self,
+        artifacts: Artifacts,
+        checkpoint: Path,
+        parameters: tuple[str, ...],
+        device: str,
+        constants: Mapping[str, Array],
     ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
         options.inter_op_num_threads = THREADS
+        # An order with constants is one that has to go with little memory, and the arena keeps what it once had.
+        options.enable_cpu_mem_arena = not constants
+        self._constants = constants
         self._parameters = parameters
         self.device = device
         self._state = CheckpointState.load_checkpoint(checkpoint)
@@ -116,7 +126,11 @@ class Session:
             raise written(error) or error from error
 
     def _run(self, run: Run, names: tuple[str, ...]) -> Sums:
-        feed: Mapping[str, Array] = {**run.feed, SHARE: np.array(run.share, np.float32)}
+        feed: Mapping[str, Array] = {
+            **self._constants,
+            **run.feed,
+            SHARE: np.array(run.share, np.float32),
+        }
         try:
             found = self._module(*(feed[name] for name in names))
         except RuntimeError as error:

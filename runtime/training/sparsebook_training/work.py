@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from sparsebook_training import durable, fields
-from sparsebook_training.dataset import Array
 from sparsebook_training.errors import Failed
+from sparsebook_training.npy import Array
 from sparsebook_training.selection import Epoch
 from sparsebook_training.session import Session
 
@@ -159,10 +159,11 @@ def locked(root: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def fingerprint(order: Path, dataset: Path) -> str:
-    """SHA-256 over order.json, model.onnx and dataset.json: what tells one training from another."""
+def fingerprint(order: Path, dataset: Path, constants: Iterable[Path]) -> str:
+    """SHA-256 over order.json, model.onnx, dataset.json and constants: what tells one training from another."""
     digest = hashlib.sha256()
-    for path in (order / "order.json", order / "model.onnx", dataset / "dataset.json"):
+    described = (order / "order.json", order / "model.onnx", dataset / "dataset.json")
+    for path in (*described, *constants):
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
