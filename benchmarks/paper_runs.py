@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-import sparsebook_runtime
 from benchmarks import mnist
 from benchmarks.lenets import INPUT, LENETS, Lenet
 from benchmarks.paper_configs import Settings
 from benchmarks.results import FOLDER
+from benchmarks.sessions import session
 from benchmarks.worker import worker
 from sparsebook_compressor import Config, Report, compress
 from sparsebook_compressor.errors import BudgetNotMet, Diverged
@@ -164,13 +163,10 @@ def read(job: Job) -> Run:
 
 def hits(model: Path, lenet: Lenet, part: mnist.Part) -> Hits:
     """For every image of a part whether a model, compressed or not, is right; bool [n]."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    sparsebook_runtime.register(options)
-    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    running = session(model)
     images = part.shaped(lenet.shape)
     blocks = range(0, len(images), 500)
-    found = [session.run(None, {INPUT: images[at : at + 500]})[0].argmax(axis=1) for at in blocks]
+    found = [running.run(None, {INPUT: images[at : at + 500]})[0].argmax(axis=1) for at in blocks]
     right: Hits = np.concatenate(found) == part.labels
     return right
 

@@ -59,9 +59,9 @@ def paired_loss(original: Hits, compressed: Sequence[Hits], seed: int = 0) -> Lo
     for number in range(RESAMPLES):
         drawn = np.bincount(rng.integers(seeds, size=seeds), minlength=seeds)
         # How often an image is drawn is Poisson(1) but for the exact total, which the division makes up for.
-        weights = rng.poisson(1.0, images)
+        weights = rng.poisson(np.ones(images)).astype(np.float64)
         # Not a matrix product: BLAS would wake all its threads for so little, four thousand times.
-        by_seed = np.einsum("si,i->s", lost, weights.astype(np.float64))
+        by_seed = np.einsum("si,i->s", lost, weights)
         found[number] = (drawn * by_seed).sum() / (seeds * weights.sum())
     tail = (1 - COVERAGE) / 2
     low, high = np.quantile(found, [tail, 1 - tail])

@@ -1,7 +1,7 @@
 """The paper's rival in Figure 6 and Table 7: every dense layer as a product of two smaller ones, fine-tuned.
 
-W [in, out] = U S V is cut to its k largest singular values and stored as U sqrt(S) [in, k] and sqrt(S) V [k, out]; convolutions
-stay as they are. The result is a plain ONNX file of floats.
+W [in, out] = U S V is cut to its k largest singular values and stored as U sqrt(S) [in, k] and sqrt(S) V [k, out]. Convolutions and
+the last layer, whose rank is the number of classes, stay as they are. The result is a plain ONNX file of floats.
 """
 
 import hashlib
@@ -57,13 +57,14 @@ def factored(net: str, share: float) -> Factored:
 
 
 def factor(model: ModelProto, share: float) -> ModelProto:
-    """The model with its Gemm weights cut to the rank that leaves a share of their floats; at least rank 1."""
+    """The model with all Gemm weights but the last cut to the rank that leaves a share of their floats; at least rank 1."""
     made = ModelProto()
     made.CopyFrom(model)
     tensors = {tensor.name: tensor for tensor in made.graph.initializer}
     nodes = []
+    last = [node.output[0] for node in made.graph.node if node.op_type == "Gemm"][-1]
     for node in made.graph.node:
-        if node.op_type != "Gemm":
+        if node.op_type != "Gemm" or node.output[0] == last:
             nodes.append(node)
             continue
         name = node.input[1]
