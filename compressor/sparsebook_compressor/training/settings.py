@@ -55,7 +55,7 @@ def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Set
     batch = min(train.batch_size or BATCH_SIZE, samples)
     needed = math.ceil(_STEPS * batch / samples)
     epochs = train.epochs or min(max(needed, _EPOCHS[0]), _EPOCHS[1])
-    rounds = config.prune.rounds or _rounds(plan)
+    rounds = config.prune.rounds or _rounds(plan, train.rate)
     return Settings(
         round_epochs=_spread(epochs, rounds),
         tune_epochs=max(1, round(epochs * _TUNE)),
@@ -79,17 +79,17 @@ def density_of_round(density: float, number: int, rounds: int) -> float:
     return float(density ** (number / rounds))
 
 
-def _rounds(plan: Plan) -> int:
+def _rounds(plan: Plan, rate: float) -> int:
     smallest = min((row.density for row in plan.rows if row.density), default=1.0)
-    return min(max(1, math.ceil(math.log(smallest, _LEFT_BY_A_ROUND))), _MOST_ROUNDS)
+    # The rate is for training with pruning still to come.
+    fewest = 2 if rate > 0 else 1
+    return min(max(fewest, math.ceil(math.log(smallest, _LEFT_BY_A_ROUND))), _MOST_ROUNDS)
 
 
 def _spread(epochs: int, rounds: int) -> tuple[int, ...]:
     """Epochs by round: the last has its share, the others the rest, as evenly as whole epochs allow; at least one each."""
-    if rounds == 1:
-        return (epochs,)
-    last = max(1, round(epochs * _LAST_ROUND))
-    rest, others = epochs - last, rounds - 1
-    ends = [round(rest * number / others) for number in range(rounds)]
-    before = (max(1, ends[number + 1] - ends[number]) for number in range(others))
-    return (*before, last)
+    others = rounds - 1
+    last = max(1, min(math.ceil(epochs * _LAST_ROUND), epochs - others)) if others else epochs
+    rest = max(others, epochs - last)
+    ends = [rest * number // max(1, others) for number in range(rounds)]
+    return (*(ends[number + 1] - ends[number] for number in range(others)), last)
