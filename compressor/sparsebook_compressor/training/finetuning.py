@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ from sparsebook_compressor.training.values import Values
 
 Array = npt.NDArray[np.generic]
 F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+Sharing: TypeAlias = Callable[[ModelProto, str, F32, Callable[[], U8]], Parameter]
 
 # A rate that diverges is lowered by this, so many times at most; one that brings nothing better than the start, once: there
 # may be nothing better.
@@ -50,6 +52,7 @@ class FineTuning:
 
     Attributes:
         values: all weights, in and out.
+        sharing: how weights that are shared enter the graph: `training.parameters.share`, or one that takes less memory.
         phases: what was done so far.
         versions: of the worker, once it has done something.
     """
@@ -63,6 +66,7 @@ class FineTuning:
     source: Path
     folder: Path
     clock: Clock
+    sharing: Sharing = share
     phases: list[Phase] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -152,7 +156,9 @@ class FineTuning:
         model = attach(self.trainable.model, self.objective, self.dataset)
         codebooks = self.values.codebooks
         entered = {
-            name: share(model, initializer, codebooks[name], partial(self.values.codes, name))
+            name: self.sharing(
+                model, initializer, codebooks[name], partial(self.values.codes, name)
+            )
             for name, initializer in names.items()
         }
         return self._graph(model, entered)
@@ -241,6 +247,7 @@ class FineTuning:
             patience=settings.patience,
             seed=settings.seed + len(self.phases),
             keep_start=True,
+            constants=graph.constants,
         )
         folder = self.folder / name
         write_order(folder / "order", order, graph.model, graph.fill, self.source)
@@ -254,7 +261,7 @@ class FineTuning:
     def _density(self) -> float:
         weights = self.trainable.weights
         nonzeros = sum(self.values.nonzeros(name) for name in weights)
-        elements = sum(self.values.read(name).size for name in weights)
+        elements = sum(self.values.elements(name) for name in weights)
         return nonzeros / max(1, elements)
 
 
@@ -266,6 +273,11 @@ class _Graph:
     fill: Fill
     parameters: tuple[str, ...]
     entered: dict[str, Parameter]
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Inputs that are the same in every run."""
+        return tuple(name for each in self.entered.values() for name in each.constants)
 
 
 def _given(array: Array) -> Array:

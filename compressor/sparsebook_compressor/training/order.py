@@ -33,6 +33,7 @@ class Order:
         feed: samples a run of the graph.
         patience: epochs without a better state after which training ends; None trains all epochs.
         keep_start: whether the state before training may be the one that is kept.
+        constants: names of the graph's inputs that are the same in every run.
     """
 
     parameters: tuple[str, ...]
@@ -48,10 +49,17 @@ class Order:
     keep_start: bool
     select: Literal["metric", "loss"] = "metric"
     weight_decay: float = 0.0
+    constants: tuple[str, ...] = ()
+
+    def files(self) -> dict[str, str]:
+        """The constants' files in the order's folder."""
+        return {name: f"constant-{number:05}.npy" for number, name in enumerate(self.constants)}
 
     def to_json(self) -> str:
         """The text of order.json."""
-        raw = {"format": ORDER_FORMAT, **dataclasses.asdict(self)}
+        raw = {"format": ORDER_FORMAT, **dataclasses.asdict(self), "constants": self.files()}
+        if not self.constants:
+            del raw["constants"]
         return json.dumps(raw, indent=1, sort_keys=True) + "\n"
 
 
@@ -107,16 +115,19 @@ def write_order(
     values: Mapping[str, Callable[[], Array]],
     source: Path,
 ) -> None:
-    """Write `order.json` and `model.onnx` into a new folder.
+    """Write `order.json`, `model.onnx` and the constants into a new folder.
 
     Args:
         folder: which is made.
         order: how to train.
         model: the training graph; it is taken apart.
-        values: of initializers without data, by name; each is read only while it is written.
+        values: of initializers without data and of constants, by name; each is read only while it is written.
         source: the user's model, in which large tensors that are not trained may still lie.
     """
     folder.mkdir(parents=True)
+    for name, file in order.files().items():
+        with (folder / file).open("wb") as stream:
+            np.save(stream, values[name](), allow_pickle=False)
     write_graph(folder / "model.onnx", model, values, source)
     (folder / "order.json").write_text(order.to_json())
 

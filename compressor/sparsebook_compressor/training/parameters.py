@@ -31,12 +31,14 @@ class Parameter:
     Attributes:
         name: of the initializer that is trained.
         value: of the value in the graph that holds the weight's elements, or its survivors.
-        fill: where the data of the new initializers comes from.
+        fill: where the data of the new initializers and constants comes from.
+        constants: new inputs that are the same in every run.
     """
 
     name: str
     value: str
     fill: Fill
+    constants: tuple[str, ...] = ()
 
 
 def prune(model: ModelProto, name: str, read: Callable[[], F32]) -> Parameter:

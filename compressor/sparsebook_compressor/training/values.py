@@ -84,6 +84,10 @@ class Values:
         codes: U8 = self._load(name)
         return codes
 
+    def elements(self, name: str) -> int:
+        """Elements of a weight."""
+        return self._weights[name].elements
+
     def nonzeros(self, name: str) -> int:
         """Elements of a weight that are not zero."""
         values = self.codes(name) if name in self._codebooks else self.read(name)

@@ -1,0 +1,1 @@
+"""Tuning an artifact later: its codebooks are trained on data, codes and gaps stay as they are."""
