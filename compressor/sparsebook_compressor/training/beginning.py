@@ -62,7 +62,7 @@ def begin(
         own_loss=own_loss,
         own_metric=own_metric,
     )
-    trainable = prepare(parsed, view)
+    trainable = prepare(parsed, view, outputs=objective.learned, shapes=dataset.feed_shapes())
     record_teacher(model, dataset, objective)
     settings = settle(config, plan, dataset.samples("train"), free_batch=objective.batched)
     return FineTuning(

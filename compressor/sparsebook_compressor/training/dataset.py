@@ -146,6 +146,23 @@ class Dataset:
             array = reader.take(1)
         return array.dtype, array.shape[1:]
 
+    def feed_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Shapes in which the graph's inputs are fed: None for the batch, and where files or parts differ."""
+        return {spec.name: self._feed_shape(spec.name) for spec in self.specs}
+
+    def _feed_shape(self, name: str) -> tuple[int | None, ...]:
+        found: list[tuple[int, ...]] = []
+        for part in PARTS:
+            for shard in self._shards[part]:
+                with Reader(self.folder / FOLDERS[part] / shard.files[name]) as reader:
+                    found.append(reader.take(1).shape[1:])
+        same = tuple(
+            sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*found, strict=True)
+        )
+        if name in self.whole:
+            return same
+        return (None if self.batchable else 1, *same)
+
     @contextlib.contextmanager
     def record(self, part: Part, names: Sequence[str]) -> Iterator[Recorder]:
         """Keep further arrays of a part, such as the original's outputs, beside it.

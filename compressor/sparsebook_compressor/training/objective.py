@@ -109,6 +109,14 @@ class Objective:
         return tuple(dict.fromkeys(wanted))
 
     @property
+    def learned(self) -> tuple[str, ...]:
+        """Names of the outputs that the loss reads."""
+        if self.own_loss is not None:
+            return tuple(self.outputs[index] for index in self.own_loss.outputs)
+        wanted = self.floats if self.loss == "distil-outputs" else (0,)
+        return tuple(self.outputs[index] for index in wanted)
+
+    @property
     def reference(self) -> tuple[int, ...]:
         """Outputs of the original that the metric reads."""
         return self._reference_of(self.metric)

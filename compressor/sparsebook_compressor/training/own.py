@@ -55,6 +55,11 @@ class OwnGraph:
         return tuple(sorted({int(s[1]) for s in self.inputs.values() if s[0] == "teacher"}))
 
     @property
+    def outputs(self) -> tuple[int, ...]:
+        """Outputs of the model that it reads."""
+        return tuple(sorted({int(s[1]) for s in self.inputs.values() if s[0] == "output"}))
+
+    @property
     def arrays(self) -> tuple[str, ...]:
         """Arrays of the data that it reads."""
         return tuple(str(s[1]) for s in self.inputs.values() if s[0] == "array")
