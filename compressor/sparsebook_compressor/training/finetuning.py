@@ -247,6 +247,8 @@ class FineTuning:
             patience=settings.patience,
             seed=settings.seed + len(self.phases),
             keep_start=True,
+            # The loss of a few thousand samples is far less a matter of chance than the share of them that is right.
+            select="metric" if self.objective.metric == "own" else "loss",
             constants=graph.constants,
         )
         folder = self.folder / name
