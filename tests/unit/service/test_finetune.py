@@ -1,0 +1,229 @@
+"""Trainings: known by content, wanted by jobs, held by one run at a time, with checkpoints that are whole or not there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sparsebook_compressor.errors import InternalError, StorageFull
+from sparsebook_compressor.progress import TrainingProgress
+from sparsebook_service.database import open_sqlite
+from sparsebook_service.finetune import contents, keys, problems, service
+from sparsebook_service.finetune.checkpoints import Checkpoints, newest
+from sparsebook_service.finetune.program import Trainer, TrainerMissing
+from sparsebook_service.finetune.queue import TrainingQueue
+from sparsebook_service.finetune.repository import TrainingRepository
+from sparsebook_service.finetune.service import Trainings
+from sparsebook_service.jobs.workflow import Queue
+from sparsebook_service.storage import Storage
+
+PROGRESS = TrainingProgress(2, 8, 0.2, 0.5, None, 1000.0)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = open_sqlite(tmp_path / "sparsebook.sqlite")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def repository(engine: sa.Engine) -> TrainingRepository:
+    return TrainingRepository(engine)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "files")
+
+
+@pytest.fixture
+def trainings(
+    engine: sa.Engine, storage: Storage, repository: TrainingRepository
+) -> Iterator[Trainings]:
+    served = Queue(engine, lambda _job: None, workers=1)  # makes the queues' tables
+    queue = TrainingQueue(engine)
+    yield Trainings(storage, repository, queue, worker_comes=lambda: False)
+    queue.close()
+    served.close()
+
+
+def write(folder: Path, **files: bytes) -> Path:
+    for name, content in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def read(folder: Path) -> contents.Contents:
+    return contents.read(folder, lambda: None)
+
+
+# ---------------------------------------------------------------------------------------------- contents
+
+
+def test_the_same_files_are_the_same_training(tmp_path: Path) -> None:
+    first = read(write(tmp_path / "a", order=b"1", deep__model=b"2"))
+    assert [file.name for file in first.files] == ["deep/model", "order"]
+    assert read(write(tmp_path / "b", deep__model=b"2", order=b"1")).identity == first.identity
+    others = [
+        write(tmp_path / "c", order=b"1", deep__model=b"3"),
+        write(tmp_path / "d", order=b"1", model=b"2"),
+        write(tmp_path / "e", order=b"1"),
+    ]
+    assert first.identity not in {read(other).identity for other in others}
+    assert contents.training_id(first, "x") != contents.training_id(first, "y")
+
+
+def test_links_and_pipes_are_no_part_of_an_order(tmp_path: Path) -> None:
+    for number, make in enumerate(
+        (
+            lambda path: path.symlink_to("/etc/passwd"),
+            lambda path: path.symlink_to("/etc", target_is_directory=True),
+        )
+    ):
+        folder = write(tmp_path / str(number), order=b"1")
+        make(folder / "model")
+        with pytest.raises(InternalError, match="model"):
+            read(folder)
+
+
+# --------------------------------------------------------------------------------------------- the tables
+
+
+def test_one_run_holds_a_training(repository: TrainingRepository) -> None:
+    row = repository.want("t", "d", "job")
+    assert (row.state, row.holder, row.progress) == ("queued", None, None)
+    assert not repository.beat(row.number, "first", PROGRESS)
+    assert repository.begin(row.number, "first") is not None
+    assert repository.beat(row.number, "first", PROGRESS)
+    assert repository.begin(row.number, "second") is not None
+    assert not repository.beat(row.number, "first", None)
+    assert not repository.succeed(row.number, "first")
+    assert not repository.fail(row.number, "first", {})
+    assert repository.is_live(row.number)
+    assert repository.is_held(row.number, "second")
+    assert repository.succeed(row.number, "second")
+    assert repository.begin(row.number, "third") is None
+    assert not repository.give_up(row.number, {})
+    done = repository.get("t")
+    assert done is not None
+    assert (done.state, done.progress) == ("succeeded", PROGRESS)
+
+
+def test_a_training_lives_as_long_as_a_job_wants_it(repository: TrainingRepository) -> None:
+    first = repository.want("t", "d", "a")
+    assert repository.want("t", "d", "b").number == first.number
+    repository.want("u", "d", "b")
+    assert not repository.release("a")
+    assert [row.id for row in repository.all()] == ["t", "u"]
+    assert repository.ahead(repository.all()[1].number) == 1
+    assert repository.release("b")
+    assert repository.all() == []
+    assert repository.want("t", "d", "a").number > first.number
+    repository.want("u", "d", "c")
+    repository.keep_only(["c"])
+    assert [row.id for row in repository.all()] == ["u"]
+
+
+# ---------------------------------------------------------------------------------- asking and letting go
+
+
+def test_what_a_job_waits_for(
+    trainings: Trainings, repository: TrainingRepository, storage: Storage, tmp_path: Path
+) -> None:
+    dataset = write(tmp_path / "dataset", data=b"0")
+    asking = trainings.asking("job", lambda: None)
+    first = asking.ask(write(tmp_path / "a", order=b"1"), dataset)
+    second = asking.ask(write(tmp_path / "b", order=b"2"), dataset)
+    assert asking.ask(tmp_path / "a", dataset) == first
+    assert storage.local(keys.order(first)).is_dir()
+    assert asking.look(first).waiting == service.NO_WORKER
+    repository.worker_lives("finetune-1")
+    assert asking.look(first).waiting is None
+    assert "one other training is ahead" in (asking.look(second).waiting or "")
+    row = repository.get(first)
+    assert row is not None
+    repository.begin(row.number, "holder")
+    repository.fail(row.number, "holder", {"problem": "bad-data", "detail": "x"})
+    assert asking.look(first).error == {"problem": "bad-data", "detail": "x"}
+    assert asking.look(second).waiting is None
+    trainings.release("job")
+    assert asking.look(first) == service.View()
+    for kind in (keys.TRAININGS, keys.DATASETS):
+        assert storage.folders(kind) == []
+
+
+def test_files_of_no_training_go(trainings: Trainings, storage: Storage, tmp_path: Path) -> None:
+    asked = trainings.asking("job", lambda: None).ask(
+        write(tmp_path / "a", order=b"1"), write(tmp_path / "dataset", data=b"0")
+    )
+    for key in (keys.order("lost"), keys.dataset("lost")):
+        write(storage.local(key), file=b"x")
+    trainings.keep_only(["job"])
+    assert storage.folders(keys.TRAININGS) == [asked]
+    assert len(storage.folders(keys.DATASETS)) == 1
+
+
+# -------------------------------------------------------------------------------------------- checkpoints
+
+
+def work_of(folder: Path, epoch: int, kept: int) -> Path:
+    work = write(folder, **{"order.sha256": b"f", f"kept-{kept}__0.npy": bytes([kept])})
+    write(work, **{f"checkpoint-{epoch}__state": bytes([epoch]), "graph__g": b"g", "lock": b""})
+    return write(work, **{f"kept-{epoch + 1}.partial__0.npy": b"half"})
+
+
+def test_a_checkpoint_comes_back_with_what_it_needs(storage: Storage, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(storage, "t")
+    assert checkpoints.restore(tmp_path / "empty") is None
+    work = work_of(tmp_path / "run/work", 3, 2)
+    assert newest(work) == 3
+    assert checkpoints.store(work, 3)
+    back = tmp_path / "back"
+    assert checkpoints.restore(back) == 3
+    found = {str(path.relative_to(back)) for path in back.rglob("*") if path.is_file()}
+    assert found == {"order.sha256", "kept-2/0.npy", "checkpoint-3/state"}
+    later = work_of(tmp_path / "later/work", 5, 5)
+    assert checkpoints.store(later, 5)
+    assert storage.folders(keys.checkpoints("t")) == ["5", "5.json"]
+
+
+def test_half_a_checkpoint_does_not_count(storage: Storage, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(storage, "t")
+    checkpoints.store(work_of(tmp_path / "run/work", 3, 2), 3)
+    gone = work_of(tmp_path / "gone/work", 4, 4)
+    (gone / "checkpoint-4/state").unlink()
+    (gone / "checkpoint-4").rmdir()
+    assert not checkpoints.store(gone, 4)
+    storage.put(f"{keys.checkpoints('t')}/6/checkpoint-6/state", gone / "order.sha256")
+    assert checkpoints.restore(tmp_path / "back") == 3
+    storage.local(f"{keys.checkpoints('t')}/3/checkpoint-3/state").write_bytes(b"cut short")
+    assert checkpoints.restore(tmp_path / "back") is None
+
+
+# -------------------------------------------------------------------------------------------- the program
+
+
+def test_a_missing_trainer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainerMissing, match=r"no .*/python; make it"):
+        Trainer(tmp_path / "python", "auto").check()
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(TrainerMissing, match="no such module"):
+        Trainer(broken, "auto").check()
+    broken.write_bytes(b"")
+    with pytest.raises(TrainerMissing, match="does not run"):
+        Trainer(broken, "auto").check()
+
+
+def test_problems_of_the_trainer_become_errors() -> None:
+    assert isinstance(problems.to_error("storage-full", "x"), StorageFull)
+    assert isinstance(problems.to_error("anything", "x"), InternalError)
+    memory = problems.death(-9, "")
+    assert problems.of_death(memory) == "limit-exceeded"
+    assert isinstance(problems.to_error("limit-exceeded", memory), problems.LimitExceeded)
+    assert problems.death(3, "a\nthe reason") == "the trainer ended with status 3: the reason"
