@@ -95,6 +95,6 @@ def pointing_at(location: str) -> bytes:
     return model.SerializeToString()
 
 
-def samples(count: int = 12) -> dict[str, np.ndarray]:
+def samples(count: int = 12, seed: int = 1) -> dict[str, np.ndarray]:
     """Inputs for `mlp(64, …)`, as a data file holds them."""
-    return {"x": np.random.default_rng(1).normal(size=(count, 64)).astype(np.float32)}
+    return {"x": np.random.default_rng(seed).normal(size=(count, 64)).astype(np.float32)}

@@ -8,10 +8,12 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+import psutil
 import pytest
 
 from sparsebook_compressor.report import Report
@@ -19,6 +21,7 @@ from sparsebook_runtime import register
 from sparsebook_service.cli import main
 from tests.e2e import models
 from tests.e2e.servers import COMMAND, Server
+from tests.e2e.trainings import until
 
 
 @dataclass(frozen=True)
@@ -332,3 +335,77 @@ def test_two_servers_share_neither_folder_nor_port(cli: Cli, server: Server) -> 
     assert taken.status == 2
     assert "cannot listen" in taken.err
     assert cli.left() == {"tiny.onnx"}
+
+
+# ------------------------------------------------------------------------------------------- fine-tuning
+
+COARSE = {
+    "preset": "paper",
+    "prune": {"rounds": 1},
+    "train": {"epochs": 1, "batch_size": 16},
+    "weights": {"*": {"density": 0.1, "bits": 1}},
+}
+
+
+@pytest.fixture
+def data(cli: Cli) -> list[str]:
+    """Options that give a model two files of data; the config is beside them."""
+    for number in range(2):
+        np.savez(cli.folder / f"{number}.npz", **models.samples(200, seed=number))
+    (cli.folder / "coarse.json").write_text(json.dumps(COARSE))
+    return ["--data", "0.npz", "--data", "1.npz", "--config", "coarse.json"]
+
+
+def test_fine_tuning_here(cli: Cli, data: list[str]) -> None:
+    done = cli("compress", "tiny.onnx", *data)
+    assert done.status == 0, done.err
+    for expected in ("Metric on the test part", "retrained", "Trainings", "tune 1", "loss: "):
+        assert expected in done.out
+    report = Report.from_json((cli.folder / "tiny-sparsebook/report.json").read_text())
+    assert report.training is not None
+    assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json", "tiny-sparsebook"}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_budget_that_cannot_be_met(
+    cli: Cli, data: list[str], make_server: Any, there: bool
+) -> None:
+    where = ["--server", make_server(serve_worker=1).url] if there else []
+    ended = cli("compress", "tiny.onnx", *data, "--max-drop", "0", "-o", "best", "--json", *where)
+    assert ended.status == 3, ended.err
+    assert "error: " in ended.err
+    assert Report.from_json(ended.out).config["budget"] == {"max_drop": 0}
+    # The best that was found is there, and runs.
+    assert run(cli.folder / "best/model.onnx").shape == run(cli.folder / "tiny.onnx").shape
+
+
+def test_an_interrupt_ends_the_trainer(cli: Cli, data: list[str]) -> None:
+    endless = {**COARSE, "train": {"epochs": 100_000, "batch_size": 16}}
+    (cli.folder / "coarse.json").write_text(json.dumps(endless))
+    before = cli.left()
+    process = subprocess.Popen(
+        [COMMAND, "compress", "tiny.onnx", *data], stderr=subprocess.PIPE, text=True
+    )
+    children = psutil.Process(process.pid).children
+    until(lambda: children(recursive=True), "the trainer starts")
+    trainers = children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    for trainer in trainers:
+        trainer.wait(timeout=30)
+    assert cli.left() == before
+
+
+def test_without_the_trainers_environment(
+    cli: Cli, data: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARSEBOOK_TRAINER_PYTHON", "nowhere/python")
+    refused = cli("worker", "--data-dir", "data")
+    assert refused.status == 1
+    assert "nowhere/python" in refused.err
+    refused = cli("compress", "tiny.onnx", *data, "--max-drop", "0.1")
+    assert refused.status == 2
+    assert "fine-tuning worker" in refused.err
+    assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json"}
