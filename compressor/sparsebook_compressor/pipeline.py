@@ -16,6 +16,7 @@ from sparsebook_compressor import admit, feeds, measure, pack
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import (
+    BadData,
     BadValue,
     NoTrainer,
     NotTrainable,
@@ -112,9 +113,13 @@ def _require_data(
             f"{asked} needs the fine-tuning worker, and there is none; `make demo` sets its environment up, and "
             "SPARSEBOOK_TRAINER_PYTHON says where it is"
         )
-    if config.train.loss == "none" and config.budget.max_drop is not None:
+    if asked is not None and config.train.loss == "none":
         raise BadValue(
-            "config budget.max_drop: a budget is searched by retraining; train.loss must not be 'none'"
+            f"config train.loss: {asked} is for retraining, which 'none' switches off; leave one of the two out"
+        )
+    if config.train.rate > 0 and config.prune.rounds == 1:
+        raise BadValue(
+            "config train.rate: it works while pruning goes on; prune.rounds must be 2 at least, or left out"
         )
 
 
@@ -159,11 +164,15 @@ class _Job:
             plan = make_plan(view, config)
             require_work(plan, model.name)
         course, remark = self._course(parsed, view, plan, dataset, scratch)
+        if course is not None:
+            try:
+                plan = course.run()
+            except NotTrainable as error:
+                course, remark = None, self._untrained(error)
         surgeon = Surgeon(parsed)
         if course is None:
             done = execute(surgeon, view, plan, config, clock)
         else:
-            plan = course.run()
             done = course.pack(surgeon)
         require_gain(done, model.name)
         with clock.stage("pack"):
@@ -239,12 +248,18 @@ class _Job:
 
         Raises:
             NotTrainable: the graph cannot be trained, and training was asked for.
+            BadData: training was asked for, and there are no samples to train with.
         """
         if not self.files or self.config.train.loss == "none":
             return None, None
         if dataset is None or self.trainer is None:
             return None, "nothing was retrained: no fine-tuning worker was given"
         if not dataset.trains:
+            asked = _asks(self.config, self.loss, self.metric)
+            if asked is not None:
+                raise BadData(
+                    f"{asked} needs samples to train with, and the data has test_ arrays alone; give plain arrays too"
+                )
             return None, "nothing was retrained: the data has a test part alone"
         own_loss, own_metric = self._own(parsed)
         try:
@@ -262,11 +277,19 @@ class _Job:
                 self.clock,
             )
         except NotTrainable as error:
-            if _asks(self.config, self.loss, self.metric) is not None:
-                raise
-            return None, f"nothing was retrained: {error}"
+            return None, self._untrained(error)
         weights = {weight.name: weight for weight in view.weights}
         return Course(plan, weights, tuning, self.config, scratch / "stages"), None
+
+    def _untrained(self, error: NotTrainable) -> str:
+        """The remark that the graph could not be trained, before any weight of the model was touched.
+
+        Raises:
+            NotTrainable: training was asked for.
+        """
+        if _asks(self.config, self.loss, self.metric) is not None:
+            raise error
+        return f"nothing was retrained: {error}"
 
 
 def _write_papers(folder: Path, report: Report) -> None:

@@ -162,6 +162,11 @@ def _remarks_on(protocol: Protocol) -> Iterator[str]:
                 f"{phase.stage} {phase.number}: the loss was not finite any more; the state of epoch {phase.kept_epoch} was "
                 "kept; a lower train.learning_rate may help"
             )
+        elif phase.retries and phase.kept_epoch:
+            yield (
+                f"{phase.stage} {phase.number}: nothing better than the start came of a higher learning rate; it was lowered "
+                f"to {phase.learning_rate:g}"
+            )
     for name, reason in protocol.frozen:
         yield f"weight {name!r} was compressed without retraining: {reason}"
 

@@ -71,6 +71,7 @@ def begin(
         dataset=dataset,
         trainer=trainer,
         settings=settings,
+        planned=tuple(row.name for row in plan.rows),
         values=Values(view.weights, folder / "values"),
         source=model,
         folder=folder / "orders",

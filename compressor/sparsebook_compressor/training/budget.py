@@ -120,7 +120,8 @@ class _Search:
         if not best.point.met:
             gentler = self._point(self._at(0.8, bits=8), start, self._epochs(_FINAL))
             return min((gentler, best), key=lambda state: state.point.drop)
-        while density * _STEP > _LEAST_DENSITY:
+        # Where the config decides all densities there is one point alone.
+        while self.free and density * _STEP > _LEAST_DENSITY:
             density *= _STEP
             below = self._point(self._at(density), best.floats, self._epochs(_POINT))
             if not below.point.met:
@@ -140,7 +141,7 @@ class _Search:
     def _narrow(self, best: _State) -> _State:
         """Codebooks of fewer centroids: all weights at once, then the largest one by one."""
         rows = [row for row in best.plan.rows if not self._sets(row, "bits")]
-        for bits in _NARROWER:
+        for bits in _NARROWER if rows else ():
             narrowed = self._shared(_with_bits(best.plan, [row.name for row in rows], bits), best)
             if not narrowed.point.met:
                 break

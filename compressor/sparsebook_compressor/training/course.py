@@ -105,13 +105,15 @@ class Course:
 
     def fault(self) -> SparsebookError | None:
         """What must be said although the bundle is written."""
-        limit = self.config.budget.max_drop
-        if self._search is not None and limit is not None and not self._search.chosen.met:
+        if self._search is not None:
+            # Points that diverged are among the points; what counts is what the chosen one came to.
             best = self._search.chosen
+            if best.met:
+                return None
             return BudgetNotMet(
-                f"budget.max_drop {limit:g}: the least drop that was found on the eval part is {best.drop:.4g}, with "
-                f"{best.bytes} bytes of weights ({best.ratio:.1f}x); the bundle holds that one; allow a larger drop, more "
-                "train.epochs, or give more data"
+                f"budget.max_drop {self.config.budget.max_drop:g}: the least drop that was found on the eval part is "
+                f"{best.drop:.4g}, with {best.bytes} bytes of weights ({best.ratio:.1f}x); the bundle holds that one; allow "
+                "a larger drop, more train.epochs, or give more data"
             )
         if self.tuning.diverged:
             return Diverged(
@@ -151,8 +153,10 @@ class Course:
 
     def _settings(self, described: Mapping[str, Any]) -> dict[str, Any]:
         kept = ("against", "classes", "temperature", "own_loss", "own_metric")
+        settings = self.tuning.settings
         return {
-            **dataclasses.asdict(self.tuning.settings),
+            **dataclasses.asdict(settings),
+            "round_epochs": list(settings.round_epochs),
             **{key: described[key] for key in kept if described.get(key) is not None},
             "prune": "magnitude",
             "scope": self.plan.scope,

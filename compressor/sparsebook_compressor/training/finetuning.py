@@ -44,6 +44,8 @@ Sharing: TypeAlias = Callable[[ModelProto, str, F32, Callable[[], U8]], Paramete
 # may be nothing better.
 _BACKOFF = 4.0
 _MOST_RETRIES = 2
+# Each training has a seed of its own; an order holds one of 63 bits.
+_SEEDS = 1 << 63
 
 
 @dataclass(eq=False)
@@ -51,6 +53,7 @@ class FineTuning:
     """What training needs from the first round of pruning to the last centroid.
 
     Attributes:
+        planned: names of the weights that are to be compressed.
         values: all weights, in and out.
         sharing: how weights that are shared enter the graph: `training.parameters.share`, or one that takes less memory.
         phases: what was done so far.
@@ -62,6 +65,7 @@ class FineTuning:
     dataset: Dataset
     trainer: Trainer
     settings: Settings
+    planned: tuple[str, ...]
     values: Values
     source: Path
     folder: Path
@@ -85,6 +89,8 @@ class FineTuning:
             rate: what the size of the weights as the user has them weighs in the loss, 0 for none.
         """
         names = self._trained(pruned)
+        if not names and not self._vectors():
+            return
         with self.clock.stage("retrain"):
             result, entered = self._train(
                 "retrain", number, epochs, lambda: self._pruned(names, rate)
@@ -97,6 +103,8 @@ class FineTuning:
     def tune(self, shared: Sequence[str], number: int = 1, epochs: int | None = None) -> None:
         """Train the centroids of shared weights and all vectors; codes stay as they are."""
         names = self._trained(shared)
+        if not names and not self._vectors():
+            return
         with self.clock.stage("tune"):
             epochs = epochs or self.settings.tune_epochs
             result, entered = self._train("tune", number, epochs, lambda: self._shared(names))
@@ -245,7 +253,7 @@ class FineTuning:
             optimizer=settings.optimizer,
             schedule=settings.schedule,
             patience=settings.patience,
-            seed=settings.seed + len(self.phases),
+            seed=(settings.seed + len(self.phases)) % _SEEDS,
             keep_start=True,
             # The loss of a few thousand samples is far less a matter of chance than the share of them that is right.
             select="metric" if self.objective.metric == "own" else "loss",
@@ -261,9 +269,8 @@ class FineTuning:
         return done
 
     def _density(self) -> float:
-        weights = self.trainable.weights
-        nonzeros = sum(self.values.nonzeros(name) for name in weights)
-        elements = sum(self.values.elements(name) for name in weights)
+        nonzeros = sum(self.values.nonzeros(name) for name in self.planned)
+        elements = sum(self.values.elements(name) for name in self.planned)
         return nonzeros / max(1, elements)
 
 

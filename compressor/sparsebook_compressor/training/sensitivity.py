@@ -106,9 +106,16 @@ def _some(tuning: FineTuning, names: list[str]) -> list[Feed]:
     """The first samples of the eval part, as the loss reads them."""
     feeds: list[Feed] = []
     left = MOST_SAMPLES
-    for feed in tuning.dataset.batches("eval", tuning.settings.feed, names):
-        feeds.append(feed)
-        left -= len(next(iter(feed.values())))
+    dataset = tuning.dataset
+    for feed in dataset.batches("eval", tuning.settings.feed, names):
+        # Samples lie on the first axis of all inputs of the training graph, of those that the model takes whole too.
+        feeds.append(
+            {
+                name: np.asarray(array)[np.newaxis] if name in dataset.whole else array
+                for name, array in feed.items()
+            }
+        )
+        left -= len(next(iter(feeds[-1].values())))
         if left <= 0:
             break
     return feeds

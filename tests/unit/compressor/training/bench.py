@@ -44,9 +44,11 @@ class Program:
     Attributes:
         orders: every order.json that was carried out.
         before: is called with the order and the dataset before each.
+        killed: the number of the order, from 0, in which the program is killed; None for none.
     """
 
     before: Callable[[Path, Path], None] = lambda order, dataset: None
+    killed: int | None = None
 
     def __post_init__(self) -> None:
         self.orders: list[dict[str, Any]] = []
@@ -76,6 +78,8 @@ class Program:
         last: dict[str, Any] = {}
         with subprocess.Popen([str(part) for part in command], text=True, **pipes) as process:
             try:
+                if self.killed == len(self.orders) - 1:
+                    process.kill()
                 for line in process.stdout:
                     last = json.loads(line)
                     if last["kind"] == "progress":
