@@ -1,7 +1,7 @@
 """The tables and figures of Deep Compression (arXiv 1510.00149) on full MNIST, the paper's beside ours.
 
     make paper    or    .venv/bin/python -m benchmarks.paper [--net lenet-300-100|lenet-5|both] [--seeds 5]
-                                                             [--only tables|figures|robustness|jobs] [--jobs 2]
+                                                             [--only tables|figures|robustness|jobs] [--jobs 2] [--again]
 
 Every compression is kept in build/benchmarks/paper/ as soon as it has ended: an interrupted benchmark goes on where it was.
 Settings are in paper_configs.py. The test images are read after everything of a run is frozen.
@@ -16,7 +16,7 @@ from benchmarks import mnist, paper_figures, paper_tables
 from benchmarks.lenets import LENETS
 from benchmarks.paper_configs import JOB_MINUTES, JOBS
 from benchmarks.paper_plots import draw
-from benchmarks.paper_runs import Hits, Job, Run, carry_out, hits
+from benchmarks.paper_runs import Hits, Job, Run, carry_out, forget, hits
 from benchmarks.paper_svd import factored
 from benchmarks.results import show, write
 
@@ -34,10 +34,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=SECTIONS)
     parser.add_argument("--jobs", type=int, default=2, help="how many compressions at once")
+    parser.add_argument("--again", action="store_true", help="forget the runs that are kept")
     arguments = parser.parse_args()
     nets = list(LENETS) if arguments.net == "both" else [arguments.net]
     wanted = SECTIONS if arguments.only is None else (arguments.only,)
     digits = mnist.read()
+    if arguments.again:
+        forget(
+            [
+                job
+                for net in nets
+                for section in wanted
+                for job in _jobs(net, section, arguments.seeds)
+            ]
+        )
     originals = {net: hits(LENETS[net].trained, LENETS[net], digits.test) for net in nets}
     robust: dict[str, Any] = {}
     if "robustness" in wanted:
@@ -61,9 +71,7 @@ def tables(
     at_once: int,
 ) -> Any:
     """Tables 1, 2, 3, 6, 7 and the bars."""
-    jobs = [job for net in nets for job in paper_tables.main_jobs(net, seeds)]
-    jobs += [job for net in nets for job in paper_tables.bits_jobs(net)]
-    runs = carry_out(jobs, at_once)
+    runs = carry_out([job for net in nets for job in _jobs(net, "tables", seeds)], at_once)
     main_runs = {net: _of(runs, paper_tables.main_jobs(net, seeds)) for net in nets}
     summaries = {net: paper_tables.summary(net, main_runs[net], originals[net]) for net in nets}
     paper_tables.table_1(summaries)
@@ -81,7 +89,7 @@ def tables(
 
 def robustness(net: str, original: Hits, at_once: int) -> dict[str, Any]:
     """Half and twice of every setting."""
-    runs = carry_out([job for *_, job in paper_tables.robust_jobs(net)], at_once)
+    runs = carry_out(_jobs(net, "robustness", 1), at_once)
     plain: dict[str, Any] = _plain(paper_tables.robustness(net, runs, original))
     return plain
 
@@ -89,7 +97,7 @@ def robustness(net: str, original: Hits, at_once: int) -> dict[str, Any]:
 def figures(net: str, original: Hits, at_once: int) -> None:
     """Figures 6, 7 and 8 as SVG, and their points as JSON."""
     error = 1 - float(original.mean())
-    runs = carry_out(paper_figures.figure_jobs(net), at_once)
+    runs = carry_out(_jobs(net, "figures", 1), at_once)
     factors = [factored(net, share) for share in paper_figures.SVD_SHARES]
     panels = {
         "6": [paper_figures.figure_6(net, runs, factors, error)],
@@ -126,6 +134,19 @@ def whole_jobs(nets: Sequence[str], originals: dict[str, Hits]) -> list[dict[str
     columns = ("job", "took", "at most", "bytes", "ratio", "accuracy lost")
     show("Whole jobs on this machine", columns, rows)
     return results
+
+
+def _jobs(net: str, section: str, seeds: int) -> list[Job]:
+    """All jobs of a section."""
+    match section:
+        case "tables":
+            return [*paper_tables.main_jobs(net, seeds), *paper_tables.bits_jobs(net)]
+        case "figures":
+            return paper_figures.figure_jobs(net)
+        case "robustness":
+            return [job for *_, job in paper_tables.robust_jobs(net)]
+        case _:
+            return [Job(net, settings) for settings in JOBS.values()]
 
 
 def _of(runs: dict[str, Run], jobs: Sequence[Job]) -> list[Run]:

@@ -30,7 +30,7 @@ def draw(name: str, panels: Sequence[Panel]) -> Path:
             _panel(axes, panel)
         FOLDER.mkdir(parents=True, exist_ok=True)
         path = FOLDER / f"{name}.svg"
-        figure.savefig(path, metadata={"Date": None, "Creator": None})
+        figure.savefig(path, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return path
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from sparsebook_runtime import library_path, platform_tag
 Hits = npt.NDArray[np.bool_]
 
 RUNS = FOLDER / "paper"
+_SOURCES = ("compressor", "runtime/training")
 DATA = RUNS / "data"
 
 
@@ -66,6 +68,7 @@ class Run:
     Attributes:
         hits: for every test image whether the artifact is right; bool [10,000].
         seconds: from `compress` to the bundle.
+        sources: digest of the product that made it.
         fault: what was said of the bundle all the same, such as that the loss diverged.
     """
 
@@ -73,6 +76,7 @@ class Run:
     report: Report
     hits: Hits
     seconds: float
+    sources: str
     fault: str | None
 
     @property
@@ -120,7 +124,13 @@ def carry_out(jobs: Iterable[Job], at_once: int) -> dict[str, Run]:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-    return {key: read(job) for key, job in wanted.items()}
+    runs = {key: read(job) for key, job in wanted.items()}
+    old = sum(run.sources != sources() for run in runs.values())
+    if old:
+        print(
+            f"{old} of {len(runs)} runs were kept from other sources of the product; --again makes them anew"
+        )
+    return runs
 
 
 def run(job: Job) -> None:
@@ -148,7 +158,12 @@ def run(job: Job) -> None:
         for file in ("model.onnx", "report.json"):
             shutil.copyfile(scratch / "bundle" / file, kept / file)
         np.save(kept / "hits.npy", hits(kept / "model.onnx", lenet, mnist.read().test))
-        facts = {"settings": job.settings, "seconds": seconds, "fault": fault}
+        facts = {
+            "settings": job.settings,
+            "seconds": seconds,
+            "sources": sources(),
+            "fault": fault,
+        }
         (kept / "run.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
         kept.rename(job.folder)
 
@@ -158,7 +173,23 @@ def read(job: Job) -> Run:
     facts: dict[str, Any] = json.loads((job.folder / "run.json").read_text())
     report = Report.from_json((job.folder / "report.json").read_text())
     kept: Hits = np.load(job.folder / "hits.npy", allow_pickle=False)
-    return Run(job, report, kept, facts["seconds"], facts["fault"])
+    return Run(job, report, kept, facts["seconds"], facts["sources"], facts["fault"])
+
+
+def forget(jobs: Iterable[Job]) -> None:
+    """Remove what is kept of jobs, so that they are carried out again."""
+    for job in jobs:
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+
+@cache
+def sources() -> str:
+    """A digest of the product's Python sources: what decides about a run besides its job."""
+    digest = hashlib.sha256()
+    for root in _SOURCES:
+        for path in sorted(Path(root).rglob("*.py")):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def hits(model: Path, lenet: Lenet, part: mnist.Part) -> Hits:
