@@ -12,9 +12,12 @@ from sparsebook_compressor.estimate import Estimate, EstimateRow, estimate
 from sparsebook_compressor.pipeline import compress
 from sparsebook_compressor.progress import Progress
 from sparsebook_compressor.report import Report
+from sparsebook_compressor.tuning.report import Drift, TuningReport
+from sparsebook_compressor.tuning.tune import tune
 
 __all__ = [
     "Config",
+    "Drift",
     "Estimate",
     "EstimateRow",
     "InputError",
@@ -23,8 +26,10 @@ __all__ = [
     "Progress",
     "Report",
     "SparsebookError",
+    "TuningReport",
     "compress",
     "decompress",
     "estimate",
     "inspect",
+    "tune",
 ]

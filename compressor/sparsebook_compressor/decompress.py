@@ -1,6 +1,6 @@
 """An artifact back to a plain model: payloads become floats, operators the standard nodes that they stand for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,28 +47,60 @@ def decompress(artifact: Path, output: Path) -> FileFacts:
     with pack.usable(output):
         if output.is_dir():
             raise BadValue(f"{output}: is a folder; name the file that is to be written")
-    _check_headers(artifact, found)
-    surgeon = Surgeon(model)
-    flow = _Flow.of(model)
-    for payload in found:
-        _restore(surgeon, payload, flow)
-    surgeon.finish()
-    holders: list[ModelProto | FunctionProto] = [model, *model.functions]
-    for holder in holders:
-        _forget_domain(holder)
+    check_headers(artifact, found)
+    restore(model, found, _hold_floats)
     _write(model, artifact, output)
     return pack.facts(output.parent, output.name)
 
 
-def _check_headers(artifact: Path, found: list[Stored]) -> None:
-    """Refuse what the headers say before anything is decoded."""
+def restore(model: ModelProto, found: list[Stored], hold: Callable[[Stored, str], None]) -> None:
+    """Make an artifact's model a plain one, in place: operators become the standard nodes that they stand for.
+
+    Args:
+        model: the artifact.
+        found: its payloads.
+        hold: makes a payload's tensor one of the weight's shape, dtype and the name given.
+
+    Raises:
+        PayloadError, InvalidGraph: a payload or an operator that this version does not know.
+    """
+    surgeon = Surgeon(model)
+    flow = _Flow.of(model)
+    for payload in found:
+        _restore(surgeon, payload, flow, hold)
+    surgeon.finish()
+    holders: list[ModelProto | FunctionProto] = [model, *model.functions]
+    for holder in holders:
+        _forget_domain(holder)
+
+
+def check_headers(artifact: Path, found: list[Stored]) -> None:
+    """Refuse what the headers say before anything is decoded.
+
+    Raises:
+        PayloadError, InvalidGraph: a header that is damaged, or does not fit the operator.
+        TooLarge: payloads that claim out of all proportion to their bytes.
+    """
     claimed = 0
     for payload in found:
         header = payload.header()
         claimed += header.elements * STORED[header.dtype].itemsize
         for use in payload.uses:
             _check_shape(payload, use, header)
-    size = sum(len(payload.data) for payload in found)
+    check_claim(artifact, claimed, sum(len(payload.data) for payload in found))
+
+
+def check_claim(artifact: Path, claimed: int, size: int) -> None:
+    """Refuse coded weights that would become too many floats.
+
+    Args:
+        artifact: the file, for the message.
+        claimed: bytes of floats.
+        size: bytes that they are coded in.
+
+    Raises:
+        TooLarge: they claim out of all proportion to their bytes.
+    """
     if claimed > max(_MOST_BYTES, _MOST_RATIO * size):
         raise TooLarge(
             f"{artifact.name}: its payloads, {size} bytes, claim to be {claimed} bytes of weights; at most {_MOST_BYTES}, or "
@@ -125,16 +157,22 @@ def _values(scope: Scope, names: Iterable[str]) -> list[_Value]:
     return [(id(home.body), name) for home, name in homes if home is not None]
 
 
-def _restore(surgeon: Surgeon, payload: Stored, flow: _Flow) -> None:
-    """Floats in a payload's place, under the name by which consumers know what the first Decode beside it makes.
+def _hold_floats(payload: Stored, name: str) -> None:
+    fill(payload.tensor, name, stored(payload.decode()))
+
+
+def _restore(
+    surgeon: Surgeon, payload: Stored, flow: _Flow, hold: Callable[[Stored, str], None]
+) -> None:
+    """The weight in a payload's place, under the name by which consumers know what the first Decode beside it makes.
 
     What any other Decode of the payload makes is handed on from there under its own name.
     """
-    weight = payload.decode()
+    dtype = payload.header().dtype
     name, others = "", []
     for use in payload.uses:
         if use.node.op_type == "Decode":
-            known = _known_as(flow, use, weight.dtype)
+            known = _known_as(flow, use, dtype)
             if known is None or name or use.scope is not payload.scope:
                 others.append(use)
             else:
@@ -142,11 +180,11 @@ def _restore(surgeon: Surgeon, payload: Stored, flow: _Flow) -> None:
                 for node in between:
                     surgeon.drop(use.scope, node)
     name = name or surgeon.fresh(payload.name.removesuffix(PAYLOAD_SUFFIX))
-    fill(payload.tensor, name, stored(weight))
+    hold(payload, name)
     if payload.node is not None:
         payload.node.output[0] = name
     for use in others:
-        surgeon.put_before(use.scope, use.node, _handed_on(name, use.node.output[0], weight.dtype))
+        surgeon.put_before(use.scope, use.node, _handed_on(name, use.node.output[0], dtype))
         surgeon.drop(use.scope, use.node)
     for use in payload.uses:
         if use.node.op_type != "Decode":

@@ -172,6 +172,22 @@ def read(data: bytes) -> Sections:
     return Sections(header, codebook.astype(np.float32), parts["codes"], parts.get("gaps"))
 
 
+def with_codebook(data: bytes, codebook: npt.NDArray[np.float32]) -> bytes:
+    """A valid payload with other centroids: only their bytes and the checksum differ.
+
+    Args:
+        data: the payload.
+        codebook: float32[centroids], finite, exact in the weight's dtype.
+    """
+    header = _read_header(data)
+    stored = codebook.astype(_CODEBOOK_DTYPES[header.codebook_dtype]).tobytes()
+    start = HEAD_BYTES + 4 * len(header.shape)
+    if len(codebook) != header.centroids:
+        raise ValueError(f"{len(codebook)} centroids for a payload of {header.centroids}")
+    body = data[:start] + stored + data[start + len(stored) : -_CHECKSUM.size]
+    return body + checksum(body)
+
+
 def _read_header(data: bytes) -> Header:
     if len(data) < HEAD_BYTES + _CHECKSUM.size:
         raise PayloadError("truncated", f"{len(data)} bytes; the smallest payload has 28")

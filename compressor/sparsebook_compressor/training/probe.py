@@ -53,17 +53,18 @@ class Probe:
     values: tuple[Array | None, ...] = field(repr=False)
 
 
-def probe(model: Path, dataset: Dataset) -> Probe:
+def probe(model: Path, dataset: Dataset, library: Path | None = None) -> Probe:
     """Run the original on one sample, and on two at once where its inputs allow that.
 
     Args:
         model: the original.
         dataset: the data.
+        library: the operator library, where the model has operators.
 
     Raises:
         BadData: it does not run on the data.
     """
-    running = session(model)
+    running = session(model, library)
     inputs = [spec.name for spec in dataset.specs]
     names = [output.name for output in running.get_outputs()]
     part = dataset.part_with_samples()

@@ -14,6 +14,8 @@ _EPOCHS = (16, 100)
 _LAST_ROUND = 0.5
 # Centroids are few and each has the gradient of a whole cluster: a quarter of the epochs is enough.
 _TUNE = 0.25
+# Runs of the graph a batch, where an artifact is tuned in little memory.
+_RUNS = 4
 _LEARNING_RATE: dict[Optimizer, float] = {"adamw": 1e-3, "sgd": 1e-2}
 # A round of the default halves the survivors at most.
 _LEFT_BY_A_ROUND = 0.5
@@ -66,6 +68,34 @@ def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Set
         schedule=train.schedule,
         patience=train.patience,
         rate=train.rate,
+        seed=config.seed,
+    )
+
+
+def settle_tuning(config: Config, samples: int, *, free_batch: bool) -> Settings:
+    """The same for the centroids of an artifact alone.
+
+    A run takes a quarter of a batch's samples, so that activations take a quarter of the memory: the gradients add up to the
+    batch's.
+
+    Args:
+        config: the caller's; `train.epochs` are those of the centroids.
+        samples: of the train part.
+        free_batch: as in `settle`.
+    """
+    train = config.train
+    batch = min(train.batch_size or BATCH_SIZE, samples)
+    needed = min(max(math.ceil(_STEPS * batch / samples), _EPOCHS[0]), _EPOCHS[1])
+    return Settings(
+        round_epochs=(),
+        tune_epochs=train.epochs or max(1, round(needed * _TUNE)),
+        batch_size=batch,
+        feed=math.ceil(batch / _RUNS) if free_batch else 1,
+        learning_rate=train.learning_rate or _LEARNING_RATE[train.optimizer],
+        optimizer=train.optimizer,
+        schedule=train.schedule,
+        patience=train.patience,
+        rate=0.0,
         seed=config.seed,
     )
 

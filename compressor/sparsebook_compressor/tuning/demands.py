@@ -1,0 +1,88 @@
+"""What a tuning cannot do, refused before anything is trained."""
+
+from sparsebook_compressor.config import Config
+from sparsebook_compressor.errors import BadData, BadValue
+from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.objective import Objective
+from sparsebook_compressor.training.own import OwnGraph
+
+_NO_ORIGINAL = "the original model, which is not there when an artifact is tuned"
+
+
+def check_config(config: Config, output: str) -> None:
+    """Refuse options that have no meaning for an artifact.
+
+    Args:
+        config: the caller's.
+        output: what the artifact is.
+
+    Raises:
+        BadValue: naming the option.
+    """
+    given = config.model_fields_set
+    for section in ("weights", "prune", "share"):
+        if section in given and getattr(config, section) != Config.model_fields[
+            section
+        ].get_default(call_default_factory=True):
+            raise BadValue(
+                f"config {section}: an artifact's codes and gaps stay as they are; leave it out"
+            )
+    if config.budget.max_drop is not None:
+        raise BadValue(
+            "config budget.max_drop: there is nothing to search: only centroids are trained"
+        )
+    if "output" in given and config.output != output:
+        raise BadValue(
+            f"config output: the artifact is {output!r} and stays so; leave it out, or compress the model again"
+        )
+    if config.train.rate > 0:
+        raise BadValue("config train.rate: the size stays as it is: only centroids are trained")
+    if config.train.loss == "none":
+        raise BadValue("config train.loss: 'none' leaves nothing to tune for; use 'labels'")
+    if config.train.loss == "distill":
+        raise BadValue(f"config train.loss: 'distill' needs {_NO_ORIGINAL}; use 'labels'")
+
+
+def check_data(
+    dataset: Dataset, files: str, loss: OwnGraph | None, metric: OwnGraph | None
+) -> None:
+    """Refuse data that cannot tell a better centroid from a worse one.
+
+    Args:
+        dataset: the data.
+        files: names of its files.
+        loss: the caller's, if any.
+        metric: the caller's, if any.
+
+    Raises:
+        BadData: nothing to train with, or no labels.
+        BadValue: a loss or metric that reads the original's outputs.
+    """
+    if not dataset.trains:
+        raise BadData(
+            f"{files}: has a test part alone; add the inputs without 'test_' before their names: they are what is trained with"
+        )
+    for what, own in (("loss", loss), ("metric", metric)):
+        if own is not None and own.teachers:
+            raise BadValue(
+                f"{what} {own.name}: its input 'teacher_{own.teachers[0]}' is an output of {_NO_ORIGINAL}"
+            )
+    missing = [what for what, own in (("loss", loss), ("metric", metric)) if own is None]
+    if missing and not dataset.has_labels:
+        raise BadData(
+            f"{files}: has no 'labels', and an artifact has nothing else to learn from: outputs of its own would only hold it "
+            f"where it is. Add an array 'labels' (and eval_labels, test_labels), or give a {' and a '.join(missing)} of your own"
+        )
+
+
+def check_objective(objective: Objective) -> None:
+    """Refuse a metric that compares with the original.
+
+    Raises:
+        BadValue: naming it.
+    """
+    if objective.reference:
+        raise BadValue(
+            f"config budget.metric: {objective.metric!r} compares with {_NO_ORIGINAL}; leave it out, or give a metric of your "
+            "own (--metric)"
+        )
