@@ -1,0 +1,266 @@
+"""Trained weights and biases in the artifact, wherever the user's model keeps them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import ModelProto, TensorProto, helper
+
+from sparsebook_compressor import pack
+from sparsebook_compressor.rewrite.surgery import Surgeon
+from sparsebook_compressor.summary import Done
+from sparsebook_compressor.training.course import Course
+from tests.unit.compressor.models import constant, graph_of, model_of, node, value
+from tests.unit.compressor.training.bench import (
+    CLASSES,
+    FEATURES,
+    HIDDEN,
+    Bench,
+    blobs,
+    fitted,
+    mlp,
+    save,
+)
+
+X, Y = value("x", ["n", FEATURES]), value("y", ["n", CLASSES])
+
+
+def halves() -> ModelProto:
+    """Everything in float16."""
+    arrays = {name: array.astype(np.float16) for name, array in fitted().items()}
+    nodes = list(mlp().graph.node)
+    x = value("x", ["n", FEATURES], TensorProto.FLOAT16)
+    return model_of(graph_of(nodes, [x], [value("y", ["n", CLASSES], TensorProto.FLOAT16)], arrays))
+
+
+def constants() -> ModelProto:
+    """Weights and biases in Constant nodes, each in front of its consumer."""
+    held = fitted()
+    first, relu, second = mlp().graph.node
+    nodes = [
+        constant("fc1", held["fc1"]),
+        constant("b1", held["b1"]),
+        first,
+        relu,
+        constant("b2", held["b2"]),
+        constant("fc2", held["fc2"]),
+        second,
+    ]
+    return model_of(graph_of(nodes, [X], [Y]))
+
+
+def typed() -> ModelProto:
+    """Biases whose values stand in float_data."""
+    model = mlp()
+    for each in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(each)
+        each.CopyFrom(helper.make_tensor(each.name, TensorProto.FLOAT, array.shape, array.ravel()))
+    return model
+
+
+def old() -> ModelProto:
+    """IR 3, where initializers are inputs as well."""
+    model = mlp(opset=11, ir=3)
+    for each in model.graph.initializer:
+        model.graph.input.append(value(each.name, list(each.dims)))
+    return model
+
+
+def normalised() -> ModelProto:
+    """BatchNormalization with statistics of its own behind the first layer."""
+    rng = np.random.default_rng(3)
+    held = fitted()
+    held |= {
+        "gain": rng.uniform(0.5, 1.5, HIDDEN).astype(np.float32),
+        "offset": rng.uniform(-0.2, 0.2, HIDDEN).astype(np.float32),
+        "mean": rng.uniform(-0.3, 0.3, HIDDEN).astype(np.float32),
+        "variance": rng.uniform(0.5, 2, HIDDEN).astype(np.float32),
+    }
+    first, relu, second = mlp().graph.node
+    norm = node("BatchNormalization", ["h", "gain", "offset", "mean", "variance"], ["n"])
+    relu.input[0] = "n"
+    return model_of(graph_of([first, norm, relu, second], [X], [Y], held))
+
+
+def tied() -> ModelProto:
+    """One weight in two places: relu(x w) w^T, with a third layer behind."""
+    rng = np.random.default_rng(4)
+    held = {
+        "w": (rng.standard_normal((FEATURES, HIDDEN)) / 4).astype(np.float32),
+        "fc2": (rng.standard_normal((FEATURES, CLASSES)) / 2).astype(np.float32),
+        "b": np.zeros(FEATURES, np.float32),
+    }
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Relu", ["h"], ["r"]),
+        node("Gemm", ["r", "w", "b"], ["s"], transB=1),
+        node("MatMul", ["s", "fc2"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [X], [Y], held))
+
+
+def nested() -> ModelProto:
+    """Beside the layers that are trained an If, whose branches have a weight each that gets no gradient."""
+    held = fitted()
+    rng = np.random.default_rng(8)
+    branches = []
+    for name in ("then", "other"):
+        product = node("MatMul", ["x", f"{name}.w"], [f"{name}.y"])
+        own = {f"{name}.w": (rng.standard_normal((FEATURES, CLASSES)) / 4).astype(np.float32)}
+        branches.append(graph_of([product], [], [value(f"{name}.y", None)], own, name))
+    first, relu, second = mlp().graph.node
+    second.output[0] = "z"
+    nodes = [
+        *(first, relu, second),
+        node("ReduceSum", ["x"], ["total"], keepdims=0),
+        node("Less", ["total", "zero"], ["flag"]),
+        node("If", ["flag"], ["chosen"], then_branch=branches[0], else_branch=branches[1]),
+        node("Add", ["z", "chosen"], ["y"]),
+    ]
+    return model_of(graph_of(nodes, [X], [Y], {**held, "zero": np.zeros((), np.float32)}))
+
+
+def calling() -> ModelProto:
+    """A weight in a local function that is called twice."""
+    held = fitted()
+    rng = np.random.default_rng(6)
+    square = (rng.standard_normal((HIDDEN, HIDDEN)) / 6).astype(np.float32)
+    body = [constant("w", square), node("MatMul", ["a", "w"], ["p"]), node("Relu", ["p"], ["q"])]
+    function = helper.make_function(
+        "own", "Layer", ["a"], ["q"], body, [helper.make_opsetid("", 17)]
+    )
+    nodes = [
+        node("Gemm", ["x", "fc1", "b1"], ["h"]),
+        node("Layer", ["h"], ["k"], domain="own"),
+        node("Layer", ["k"], ["l"], domain="own"),
+        node("Gemm", ["l", "fc2", "b2"], ["y"]),
+    ]
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    graph = graph_of(nodes, [X], [Y], held)
+    return model_of(graph, functions=[function], opset_imports=imports)
+
+
+MODELS: dict[str, tuple[Callable[[], ModelProto], float]] = {
+    "initializers": (mlp, 1e-5),
+    "float16": (halves, 4e-3),
+    "Constant nodes": (constants, 1e-5),
+    "float_data": (typed, 1e-5),
+    "IR 3": (old, 1e-5),
+    "BatchNormalization": (normalised, 1e-4),
+    "a weight in two places": (tied, 1e-5),
+    "If": (nested, 1e-5),
+    "a local function": (calling, 1e-5),
+}
+VECTORS = {
+    "BatchNormalization": {"b1", "b2", "gain", "offset"},
+    "a weight in two places": {"b"},
+}
+
+
+def carried_out(bench: Bench) -> tuple[Course, Done, Path]:
+    """The course, what was packed, and the artifact."""
+    course = Course(bench.plan, bench.weights, bench.tuning, bench.config, bench.folder / "stages")
+    course.run()
+    surgeon = Surgeon(bench.model)
+    done = course.pack(surgeon)
+    surgeon.finish()
+    out = bench.folder / "out"
+    out.mkdir()
+    pack.write_model(surgeon.model, out, bench.folder / "model.onnx")
+    return course, done, out / pack.MODEL_NAME
+
+
+def run(path: Path, x: np.ndarray) -> np.ndarray:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    kind = np.float16 if "float16" in session.get_inputs()[0].type else np.float32
+    (found,) = session.run(None, {"x": x.astype(kind)})
+    return np.asarray(found, np.float64)
+
+
+def settings(**weights: Any) -> dict[str, Any]:
+    return {
+        "output": "dense",
+        "weights": weights or {"*": {"density": 0.4, "bits": 4}},
+        "train": {"epochs": 2, "learning_rate": 0.003},
+        "prune": {"rounds": 1},
+    }
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_artifact_is_the_function_that_was_tuned(name: str, tmp_path: Path) -> None:
+    make, tolerance = MODELS[name]
+    arrays = blobs(300)
+    if name == "float16":
+        arrays["x"] = arrays["x"].astype(np.float16)
+    bench = Bench.of(tmp_path, make(), arrays, **settings())
+    _, done, artifact = carried_out(bench)
+    held = bench.tuning.values
+    assert bench.tuning.phases[0].kept_epoch > 0
+    assert {coded.row.name for coded in done.coded} == set(bench.weights)
+    assert set(held.vectors) == VECTORS.get(name, {"b1", "b2"})
+    onnx.checker.check_model(artifact, full_check=True)
+    tuned = tmp_path / "tuned.onnx"
+    bench.tuning.write_inference(tuned)
+    x = blobs(60, seed=3)["x"]
+    before, expected, found = (run(path, x) for path in (tmp_path / "model.onnx", tuned, artifact))
+    scale = np.abs(expected).max()
+    assert np.abs(found - expected).max() < tolerance * scale
+    assert np.abs(before - expected).max() > 0.02 * scale
+    for coded in done.coded:
+        assert coded.facts.nonzeros == round(0.4 * coded.row.elements)
+
+
+def test_biases_are_written_back_in_their_own_dtype_and_place(tmp_path: Path) -> None:
+    for name, make in (("halves", halves), ("constants", constants)):
+        arrays = blobs(100)
+        if name == "halves":
+            arrays["x"] = arrays["x"].astype(np.float16)
+        bench = Bench.of(tmp_path / name, make(), arrays, **settings())
+        _, _, artifact = carried_out(bench)
+        graph = onnx.load(artifact).graph
+        found = {each.name: each for each in graph.initializer}
+        found |= {
+            each.output[0]: each.attribute[0].t for each in graph.node if each.op_type == "Constant"
+        }
+        for bias, trained in bench.tuning.values.vectors.items():
+            kind = np.float16 if name == "halves" else np.float32
+            written = onnx.numpy_helper.to_array(found[bias])
+            assert written.dtype == kind
+            np.testing.assert_array_equal(written, trained.astype(kind))
+            assert (written != fitted()[bias].astype(kind)).any()
+
+
+def test_a_weight_that_would_not_be_smaller_is_packed_as_trained_floats(tmp_path: Path) -> None:
+    """256 elements at 255 centroids: what they become in the portable output is larger than they are."""
+    weights = {
+        "fc1": {"density": 0.4, "bits": 4},
+        "fc2": {"density": 1.0, "bits": 8, "init": "random"},
+    }
+    bench = Bench.of(tmp_path, mlp(), blobs(300), **{**settings(**weights), "output": "portable"})
+    _, done, artifact = carried_out(bench)
+    assert [coded.row.name for coded in done.coded] == ["fc1"]
+    (kept,) = [each for each in done.kept if each.name == "fc2"]
+    assert "not be smaller" in kept.reason
+    (found,) = [each for each in onnx.load(artifact).graph.initializer if each.name == "fc2"]
+    array = onnx.numpy_helper.to_array(found).ravel()
+    np.testing.assert_array_equal(array, bench.tuning.values.read("fc2"))
+    assert (array != fitted()["fc2"].ravel()).mean() > 0.9
+    tuned = tmp_path / "tuned.onnx"
+    bench.tuning.write_inference(tuned)
+    x = blobs(60, seed=3)["x"]
+    np.testing.assert_allclose(run(artifact, x), run(tuned, x), atol=1e-4)
+
+
+def test_the_users_file_is_only_read(tmp_path: Path) -> None:
+    bench = Bench.of(tmp_path, mlp(), blobs(100), **settings())
+    path = tmp_path / "model.onnx"
+    content, moment = path.read_bytes(), path.stat().st_mtime_ns
+    carried_out(bench)
+    assert path.read_bytes() == content == save(tmp_path / "again.onnx", mlp()).read_bytes()
+    assert path.stat().st_mtime_ns == moment
