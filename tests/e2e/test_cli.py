@@ -16,7 +16,7 @@ import onnxruntime
 import psutil
 import pytest
 
-from sparsebook_compressor.report import Report
+from sparsebook_compressor import Report, TuningReport
 from sparsebook_runtime import register
 from sparsebook_service.cli import main
 from tests.e2e import models
@@ -61,11 +61,11 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return Cli(monkeypatch, capsys, tmp_path)
 
 
-def run(path: Path) -> np.ndarray:
+def run(path: Path, inputs: dict[str, np.ndarray] | None = None) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     register(options)
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(None, models.samples())[0]
+    return session.run(None, inputs or models.samples())[0]
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -155,7 +155,7 @@ def test_estimate_writes_nothing(cli: Cli) -> None:
 
 def test_version_and_help(cli: Cli) -> None:
     assert cli("version").out == "sparsebook 0.1.0\n"
-    for command in ("compress", "estimate", "inspect", "decompress", "serve", "worker"):
+    for command in ("compress", "estimate", "inspect", "decompress", "serve", "worker", "tune"):
         shown = cli(command, "--help")
         assert (shown.status, "Example" in shown.out) == (0, True)
     shown = cli("--help").out
@@ -170,7 +170,6 @@ def test_version_and_help(cli: Cli) -> None:
     ("arguments", "what"),
     [
         (["bench", "a.onnx", "--against", "b.onnx"], "bench"),
-        (["tune", "--help"], "tune"),
         (["report"], "report"),
         (["doctor"], "doctor"),
         (["verify", "x"], "verify"),
@@ -211,6 +210,9 @@ def test_what_comes_later_is_refused_by_name(cli: Cli, arguments: list[str], wha
         (["compress", "tiny.onnx", "--max-drop", "0.01"], "--data"),
         (["compress", "tiny.onnx", "--max-drop", "2"], "max_drop"),
         (["worker", "--queue", "compress"], "finetune"),
+        (["tune", "none.onnx"], "does not exist"),
+        (["tune", "tiny.onnx"], "--data"),
+        (["tune", "tiny.onnx", "--data", "none.npz"], "none.npz"),
     ],
 )
 def test_bad_usage(cli: Cli, arguments: list[str], mentions: str) -> None:
@@ -364,6 +366,31 @@ def test_fine_tuning_here(cli: Cli, data: list[str]) -> None:
     report = Report.from_json((cli.folder / "tiny-sparsebook/report.json").read_text())
     assert report.training is not None
     assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json", "tiny-sparsebook"}
+
+
+def test_an_artifact_is_tuned_later(cli: Cli, data: list[str]) -> None:
+    made = cli("compress", "tiny.onnx", "--preset", "paper", "-o", "made")
+    assert made.status == 0, made.err
+    inputs = models.samples(300)
+    labels = np.argmax(run(cli.folder / "tiny.onnx", inputs), axis=-1)
+    np.savez(cli.folder / "labelled.npz", **inputs, labels=labels)
+    options = ["--data", "labelled.npz", "--epochs", "3", "--learning-rate", "0.01"]
+    tuned = cli("tune", "made/model.onnx", *options)
+    assert tuned.status == 0, tuned.err
+    for expected in ("centroids went", "w0", "tune 1", "made-tuned", "metric"):
+        assert expected in tuned.out
+    assert (cli.folder / "made-tuned/model.onnx").stat().st_size == (
+        cli.folder / "made/model.onnx"
+    ).stat().st_size
+    again = cli("tune", "made/model.onnx", *options, "-o", "again", "--json")
+    report = TuningReport.from_json(again.out)
+    assert report.config["train"] == {"epochs": 3, "learning_rate": 0.01}
+    assert {row.name for row in report.drift} == {"w0", "w1"}
+    assert (cli.folder / "again/model.onnx").read_bytes() == (
+        cli.folder / "made-tuned/model.onnx"
+    ).read_bytes()
+    refused = cli("tune", "tiny.onnx", *options)
+    assert refused.status == 2, refused.err
 
 
 @pytest.mark.parametrize("there", [False, True])

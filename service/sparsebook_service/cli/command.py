@@ -10,13 +10,25 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from sparsebook_compressor import decompress, estimate, inspect
+from sparsebook_compressor import Report, TuningReport, decompress, estimate, inspect
 from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
-from sparsebook_service.cli import console, later, tables, training_tables, work
+from sparsebook_service.cli import console, form, later, tables, tuning_tables, work
+from sparsebook_service.cli.options import (
+    AsJson,
+    ConfigFile,
+    Data,
+    Loss,
+    MaxLatency,
+    Metric,
+    MinRatio,
+    Model,
+    Preset,
+    Seed,
+)
 from sparsebook_service.client import ServiceProblem, Unreachable
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.version import VERSION
@@ -33,66 +45,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Model: TypeAlias = Annotated[
-    Path, typer.Argument(help="An .onnx file, its external data beside it.", metavar="MODEL")
-]
-ConfigFile: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--config", help="A JSON file with the whole config; options win over it."),
-]
-Preset: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--preset",
-        metavar="safe|paper",
-        help="**safe** (default) keeps outputs close without retraining; **paper** uses the densities and bits of "
-        "Deep Compression, which want retraining.",
-    ),
-]
-Seed: TypeAlias = Annotated[
-    int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default 0.")
-]
-AsJson: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
-]
-
-
-def _refuse_option(name: str) -> Callable[[Any], None]:
-    def refuse(value: Any) -> None:
-        if value is not None:
-            later.refuse(name, later.OPTIONS[name])
-
-    return refuse
-
-
-Data: TypeAlias = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--data",
-        metavar="F.npz",
-        help="One array a graph input, samples on the first axis, and `labels` where there are some. Several files "
-        "continue each other.",
-    ),
-]
-Loss: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--loss",
-        metavar="F.onnx",
-        help="A small graph over the outputs and the data's arrays that gives a scalar to train for.",
-    ),
-]
-Metric: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--metric", metavar="F.onnx", help="Likewise, a scalar to measure by."),
-]
-MinRatio: TypeAlias = Annotated[
-    str | None, typer.Option("--min-ratio", hidden=True, callback=_refuse_option("--min-ratio"))
-]
-MaxLatency: TypeAlias = Annotated[
-    str | None, typer.Option("--max-latency", hidden=True, callback=_refuse_option("--max-latency"))
-]
 
 
 @app.command("compress")
@@ -158,28 +110,70 @@ def compress_command(
     samples.check()
     folder = out or Path(f"{model.stem}-sparsebook")
     work.check_output(folder)
-    with _showing(folder, as_json):
+    with _showing(folder, Report.from_json, tables.report, as_json):
         if server is None:
             work.compress_here(model, folder, chosen, samples, quiet=as_json)
         else:
             work.compress_there(server, model, folder, chosen, samples, quiet=as_json)
 
 
+@app.command("tune")
+def tune_command(
+    artifact: Annotated[Path, typer.Argument(help="A compressed .onnx file.", metavar="ARTIFACT")],
+    data: Data = None,
+    config: ConfigFile = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="At most so many; chosen by the data's size.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Of the first step.")
+    ] = None,
+    loss: Loss = None,
+    metric: Metric = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for the bundle. Default: ARTIFACT's with -tuned."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the codebooks of an artifact on new data. Its codes and gaps stay as they are; no original is needed.
+
+    Example: `sparsebook tune model-sparsebook/model.onnx --data samples.npz`
+    """
+    chosen = work.read_config(
+        config, seed=seed, sections={"train": {"epochs": epochs, "learning_rate": learning_rate}}
+    )
+    work.check_input(artifact, "the artifact")
+    if not data:
+        raise BadValue("tuning needs data to train on: give an .npz with --data")
+    samples = work.Samples(tuple(data), loss, metric)
+    samples.check()
+    folder = out or work.tuned_folder(artifact)
+    work.check_output(folder)
+    with _showing(folder, TuningReport.from_json, tuning_tables.tuning, as_json):
+        work.tune_here(artifact, folder, chosen, samples, quiet=as_json)
+
+
+R = TypeVar("R", Report, TuningReport)
+
+
 @contextlib.contextmanager
-def _showing(bundle: Path, as_json: bool) -> Iterator[None]:
+def _showing(
+    bundle: Path, read: Callable[[str], R], show: Callable[[R], None], as_json: bool
+) -> Iterator[None]:
     """Show the report of the bundle that the block writes, also where it stops with something to show."""
     try:
         yield
     finally:
         # Only the block writes here: the folder was empty before.
-        if (bundle / "report.json").is_file():
-            report = work.read_report(bundle)
+        path = bundle / "report.json"
+        if path.is_file():
+            text = path.read_text()
             if as_json:
-                sys.stdout.write(report.to_json())
+                sys.stdout.write(text)
             else:
-                if report.training is not None:
-                    training_tables.training(report.training)
-                tables.report(report)
+                show(read(text))
                 console.out.print(f"bundle: {bundle}", markup=False)
 
 
@@ -239,7 +233,7 @@ def decompress_command(
     if as_json:
         _print_json(facts)
     else:
-        console.out.print(f"{out}: {tables.size(facts.bytes)}, plain floats", markup=False)
+        console.out.print(f"{out}: {form.size(facts.bytes)}, plain floats", markup=False)
 
 
 @app.command("serve")

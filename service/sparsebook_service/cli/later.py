@@ -10,7 +10,6 @@ TRUST = "the service for pipelines"
 
 COMMANDS = {
     "bench": FAST_KERNELS,
-    "tune": "the tuning of artifacts",
     "report": "the web page",
     "doctor": TRUST,
     "verify": TRUST,

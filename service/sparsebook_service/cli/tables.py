@@ -1,53 +1,16 @@
 """Reports, estimates and inspections as tables for people."""
 
-from rich.table import Table
-
 from sparsebook_compressor import Estimate, Inspection
 from sparsebook_compressor.report import Report
+from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
-
-_UNITS = ("B", "KB", "MB", "GB", "TB")
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units, three figures.
-
-    >>> size(999), size(3_195_614), size(138_000_000)
-    ('999 B', '3.20 MB', '138 MB')
-    """
-    value = float(count)
-    for unit in _UNITS:
-        if value < 999.5 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    digits = 0 if unit == "B" or value >= 99.95 else 1 if value >= 9.995 else 2
-    return f"{value:.{digits}f} {unit}"
-
-
-def percent(share: float) -> str:
-    """A share in percent, one decimal."""
-    return f"{100 * share:.1f}%"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(str(length) for length in shape) or "scalar"
-
-
-def make_table(title: str, *columns: str, numbers_from: int) -> Table:
-    """An empty table; the columns from `numbers_from` on hold numbers."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for position, column in enumerate(columns):
-        table.add_column(
-            column,
-            justify="left" if position < numbers_from else "right",
-            overflow="fold",
-            no_wrap=position >= numbers_from,
-        )
-    return table
+from sparsebook_service.cli.form import make_table, percent, shape, size
 
 
 def report(found: Report) -> None:
-    """The paper's table of layers, then fidelity, then where the bytes went."""
+    """What fine-tuning did, the paper's table of layers, then fidelity, then where the bytes went."""
+    if found.training is not None:
+        training_tables.training(found.training)
     table = make_table(
         "Weights",
         "weight",
@@ -66,7 +29,7 @@ def report(found: Report) -> None:
         table.add_row(
             row.name,
             row.role,
-            _shape(row.shape),
+            shape(row.shape),
             percent(row.density),
             f"{row.code_bits} → {row.code_bits_huffman:.1f}",
             f"{row.gap_bits} → {row.gap_bits_huffman:.1f}",
@@ -139,7 +102,7 @@ def estimate(found: Estimate) -> None:
         table.add_row(
             row.name,
             row.role,
-            _shape(row.shape),
+            shape(row.shape),
             percent(row.density),
             str(row.bits),
             percent(row.relative_error),
@@ -175,7 +138,7 @@ def inspection(found: Inspection) -> None:
         table.add_row(
             row.name,
             row.role,
-            _shape(row.shape),
+            shape(row.shape),
             row.dtype,
             percent(row.density),
             row.layout,

@@ -2,7 +2,7 @@
 
 from sparsebook_compressor.protocol import Phase, Protocol
 from sparsebook_service.cli.console import out
-from sparsebook_service.cli.tables import make_table, percent, size
+from sparsebook_service.cli.form import make_table, percent, size
 
 
 def training(found: Protocol) -> None:

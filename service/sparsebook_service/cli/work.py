@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsebook_compressor import compress
+from sparsebook_compressor import compress, tune
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.progress import Progress, TrainingProgress
-from sparsebook_compressor.report import Report
 from sparsebook_runtime import library_path, platform_tag
 from sparsebook_service import settings
 from sparsebook_service.cli import console, later
@@ -140,12 +139,10 @@ def training_line(at: TrainingProgress | Training | None) -> str | None:
     return "  ".join(parts)
 
 
-def compress_here(
-    model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
-) -> Report:
+def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool) -> None:
     """Compress in this process; training is a child of it."""
     with listening(quiet) as listener:
-        return compress(
+        compress(
             model,
             out,
             config,
@@ -161,7 +158,7 @@ def compress_here(
 
 def compress_there(
     server: str, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
-) -> Report:
+) -> None:
     """Compress on a server and download the bundle; a job that is interrupted here is cancelled there."""
     with Client(server) as client, console.progress_bar(not quiet) as bar:
         job = client.compress(
@@ -185,9 +182,29 @@ def compress_there(
             with contextlib.suppress(ServiceProblem, Unreachable):
                 client.cancel(job.id)
             raise
-    return read_report(out)
 
 
-def read_report(bundle: Path) -> Report:
-    """The report of a bundle."""
-    return Report.from_json((bundle / "report.json").read_text())
+def tuned_folder(artifact: Path) -> Path:
+    """Where a tuned artifact goes by default: beside the bundle, or named after the file that is in none."""
+    artifact = artifact.absolute()
+    folder = artifact.parent
+    if (folder / "manifest.json").is_file():
+        return folder.with_name(f"{folder.name}-tuned")
+    return folder / f"{artifact.stem}-tuned"
+
+
+def tune_here(artifact: Path, out: Path, config: Config, samples: Samples, *, quiet: bool) -> None:
+    """Tune in this process; training is a child of it."""
+    with listening(quiet) as listener:
+        tune(
+            artifact,
+            out,
+            config,
+            data=samples.data,
+            loss=samples.loss,
+            metric=samples.metric,
+            trainer=local_trainer(),
+            operator_library=library_path(),
+            platform=platform_tag(),
+            progress=listener,
+        )

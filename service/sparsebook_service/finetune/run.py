@@ -156,6 +156,7 @@ class _Run:
                     case Finished():
                         return None
                     case Failed(problem=problem, detail=detail):
+                        self._beat()  # without the files of what nobody wants it must fail
                         log.info("the trainer failed", said=process.last_words())
                         raise _Stopped(problem, detail)
                     case Progressed():
@@ -164,6 +165,7 @@ class _Run:
                     beaten = time.monotonic()
                     self._beat()
                     self._copy(work)
+            self._beat()
             return problems.death(process.exit_status(), process.last_words())
 
     def _copy(self, work: Path) -> None:

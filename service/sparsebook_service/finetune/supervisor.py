@@ -16,7 +16,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 60.0
 GOOD_LIFE_SECONDS = 60.0
 # After so many short lives nobody is told any more that a worker is on its way.
 HOPELESS_DEATHS = 3
-STOP_SECONDS = 5.0
+STOP_SECONDS = 10.0
 TICK_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)

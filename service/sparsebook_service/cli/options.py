@@ -1,0 +1,71 @@
+"""Options and arguments that several commands have, or that are long to describe."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from sparsebook_service.cli import later
+
+Model: TypeAlias = Annotated[
+    Path, typer.Argument(help="An .onnx file, its external data beside it.", metavar="MODEL")
+]
+ConfigFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", help="A JSON file with the whole config; options win over it."),
+]
+Preset: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="safe|paper",
+        help="**safe** (default) keeps outputs close without retraining; **paper** uses the densities and bits of "
+        "Deep Compression, which want retraining.",
+    ),
+]
+Seed: TypeAlias = Annotated[
+    int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default 0.")
+]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
+]
+
+
+def refuse_option(name: str) -> Callable[[Any], None]:
+    """A callback that refuses an option of a later version wherever it is given."""
+
+    def refuse(value: Any) -> None:
+        if value is not None:
+            later.refuse(name, later.OPTIONS[name])
+
+    return refuse
+
+
+Data: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="F.npz",
+        help="One array a graph input, samples on the first axis, and `labels` where there are some. Several files "
+        "continue each other.",
+    ),
+]
+Loss: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--loss",
+        metavar="F.onnx",
+        help="A small graph over the outputs and the data's arrays that gives a scalar to train for.",
+    ),
+]
+Metric: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--metric", metavar="F.onnx", help="Likewise, a scalar to measure by."),
+]
+MinRatio: TypeAlias = Annotated[
+    str | None, typer.Option("--min-ratio", hidden=True, callback=refuse_option("--min-ratio"))
+]
+MaxLatency: TypeAlias = Annotated[
+    str | None, typer.Option("--max-latency", hidden=True, callback=refuse_option("--max-latency"))
+]
