@@ -10,6 +10,8 @@ from sparsebook_compressor.errors import (
     StorageFull,
 )
 
+# ONNX Runtime's own log, below its errors.
+_CHATTER = ("[V:onnxruntime", "[I:onnxruntime", "[W:onnxruntime")
 MEMORY = "the system ended the trainer, most likely because memory ran out"
 
 
@@ -40,8 +42,8 @@ def death(status: int, said: str) -> str:
     if status == -signal.SIGKILL:
         return MEMORY
     how = f"the trainer ended with {'signal' if status < 0 else 'status'} {abs(status)}"
-    last = said.rsplit("\n", 1)[-1]
-    return f"{how}: {last}" if last else how
+    words = [line for line in said.splitlines() if not any(kind in line for kind in _CHATTER)]
+    return f"{how}: {words[-1]}" if words else how
 
 
 def of_death(how: str) -> str:

@@ -27,6 +27,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         """Nothing is started before `start`."""
+        self._settings = settings
         self._wanted = settings.serve_worker and Trainer.of(settings).is_there
         self._environment = {
             **os.environ,
@@ -42,6 +43,11 @@ class Supervisor:
         """Start the worker."""
         if self._wanted:
             self._thread.start()
+        elif self._settings.serve_worker:
+            log.info(
+                "no fine-tuning worker of its own: the trainer's environment is not there",
+                trainer_python=str(self._settings.trainer_python),
+            )
 
     @property
     def worker_comes(self) -> bool:

@@ -184,6 +184,7 @@ class Runner:
         latest: Advanced | None = None
         with full_disk_named("the job's files"), JobProcess(order) as process:
             training = Training(
+                order.out,
                 self._trainings.asking(row.id, lambda: self._note(row.id, None)),
                 process.answer,
                 lambda waiting: self._repository.wait(row.id, waiting),

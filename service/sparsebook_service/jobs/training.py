@@ -1,8 +1,9 @@
 """A job's training, between the job's process that asks for it and the workers that run it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
-from sparsebook_compressor.errors import SparsebookError
+from sparsebook_compressor.errors import InternalError, SparsebookError
 from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_service.finetune.service import Asking, View
 from sparsebook_service.jobs.protocol import (
@@ -19,11 +20,20 @@ class Training:
 
     def __init__(
         self,
+        folder: Path,
         asking: Asking,
         answer: Callable[[Answer], None],
         wait: Callable[[str | None], object],
     ) -> None:
-        """Args: asking: for trainings; answer: says something to the job's process; wait: notes what the job waits for."""
+        """Nothing is asked for yet.
+
+        Args:
+            folder: of the job, in which its orders and datasets lie.
+            asking: for trainings.
+            answer: says something to the job's process.
+            wait: notes what the job waits for.
+        """
+        self._folder = folder.resolve()
         self._asking = asking
         self._answer = answer
         self._wait = wait
@@ -34,11 +44,18 @@ class Training:
     def begin(self, wanted: Train) -> None:
         """Ask for a training on behalf of the process."""
         try:
-            self._id = self._asking.ask(wanted.order, wanted.dataset)
+            self._id = self._asking.ask(self._own(wanted.order), self._own(wanted.dataset))
         except SparsebookError as error:
             self._answer(TrainingStopped(problem=error.problem, detail=str(error)))
         else:
             self.look()
+
+    def _own(self, folder: Path) -> Path:
+        """A folder that the process names; untrusted files were parsed in there, so it is not taken at its word."""
+        found = folder.resolve()
+        if not found.is_relative_to(self._folder):
+            raise InternalError(f"{folder} is not in the job's own folder")
+        return found
 
     def look(self) -> None:
         """See how the training is, and pass on what is new."""

@@ -226,4 +226,5 @@ def test_problems_of_the_trainer_become_errors() -> None:
     memory = problems.death(-9, "")
     assert problems.of_death(memory) == "limit-exceeded"
     assert isinstance(problems.to_error("limit-exceeded", memory), problems.LimitExceeded)
-    assert problems.death(3, "a\nthe reason") == "the trainer ended with status 3: the reason"
+    said = "a\nthe reason\n2026-11-24 00:16:07 [I:onnxruntime:Default, x.cc:15 Apply] modified: 0"
+    assert problems.death(3, said) == "the trainer ended with status 3: the reason"

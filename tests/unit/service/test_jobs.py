@@ -1,8 +1,10 @@
 import asyncio
 import threading
 from pathlib import Path
+from typing import cast
 
 from sparsebook_compressor.config import Config
+from sparsebook_compressor.errors import InternalError
 from sparsebook_compressor.report import (
     BytesByPart,
     Fidelity,
@@ -10,10 +12,21 @@ from sparsebook_compressor.report import (
     OutputFidelity,
     Report,
 )
+from sparsebook_service.finetune.service import Asking, Trainings
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.process import JobProcess
-from sparsebook_service.jobs.protocol import Limits, MadeFile, Order, Stopped
+from sparsebook_service.jobs.protocol import (
+    Answer,
+    Limits,
+    MadeFile,
+    Order,
+    Stopped,
+    Train,
+    TrainingStopped,
+)
 from sparsebook_service.jobs.results import summarise
+from sparsebook_service.jobs.training import Training
+from sparsebook_service.storage import Storage
 from sparsebook_service.uploads import Part, Upload
 
 
@@ -133,3 +146,29 @@ def test_a_process_that_is_left_is_killed(tmp_path: Path) -> None:
     with JobProcess(order(tmp_path, model)) as process:
         pass
     assert process.exit_status() == -9
+
+
+def test_a_process_gets_no_training_of_folders_that_are_not_its_own(tmp_path: Path) -> None:
+    said: list[Answer] = []
+    asked: list[tuple[Path, Path]] = []
+
+    class Asked(Asking):
+        def ask(self, order: Path, dataset: Path) -> str:
+            asked.append((order, dataset))
+            raise InternalError("reached")
+
+    job = tmp_path / "job"
+    (job / "order").mkdir(parents=True)
+    (job / "link").symlink_to("/etc")
+    storage = Storage(tmp_path / "files")
+    asking = Asked(storage, cast("Trainings", None), "7", lambda: None)
+    training = Training(job, asking, said.append, lambda _waiting: None)
+    for outside in (tmp_path, Path("/etc"), job / "link", job / "../x"):
+        training.begin(Train(order=job / "order", dataset=outside))
+        training.begin(Train(order=outside, dataset=job / "order"))
+    assert asked == []
+    assert [
+        answer.detail.split()[-1] for answer in said if isinstance(answer, TrainingStopped)
+    ] == ["folder"] * 8
+    training.begin(Train(order=job / "order", dataset=job / "order"))
+    assert len(asked) == 1

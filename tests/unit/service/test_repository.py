@@ -87,3 +87,36 @@ def test_pages_and_counts(repository: Repository) -> None:
     assert repository.count_by_state() == {"queued": 2, "running": 1, "cancelled": 1}
     repository.delete("d")
     assert add(repository, "e").number > rows[3].number  # numbers are never used again
+
+
+def test_a_table_of_an_older_version_gets_the_columns_that_it_lacks(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "jobs.sqlite")
+    add(Repository(engine), "old")
+    with engine.begin() as connection:
+        for column in ("training", "waiting"):
+            connection.exec_driver_sql(f"ALTER TABLE jobs DROP COLUMN {column}")
+    repository = Repository(engine)
+    old = repository.get("old")
+    assert old is not None
+    assert (old.training, old.waiting) == (None, None)
+    assert repository.begin("old") is not None
+    assert repository.wait("old", "for a worker")
+    assert repository.advance("old", "retrain", None, 0.5, {"epoch": 1})
+    now = repository.get("old")
+    assert now is not None
+    assert (now.training, now.waiting) == ({"epoch": 1}, "for a worker")
+
+
+def test_a_failed_job_may_have_a_result(repository: Repository) -> None:
+    add(repository, "a")
+    repository.begin("a")
+    repository.wait("a", "for a worker")
+    assert repository.fail("a", {"why": "it"}, {"best": 1})
+    row = repository.get("a")
+    assert row is not None
+    assert (row.state, row.result, row.error, row.waiting) == (
+        "failed",
+        {"best": 1},
+        {"why": "it"},
+        None,
+    )
