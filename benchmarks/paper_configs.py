@@ -11,20 +11,20 @@ Settings = dict[str, Any]
 CONFIGS: dict[str, Settings] = {
     "lenet-300-100": {
         "preset": "paper",
-        "train": {"epochs": 40, "rate": 0.15},
+        "train": {"epochs": 60, "rate": 0.15},
         "weights": {
-            "fc1.weight": {"density": 0.06, "bits": 3},
-            "fc2.weight": {"density": 0.1, "bits": 3},
+            "fc1.weight": {"density": 0.058, "bits": 4},
+            "fc2.weight": {"density": 0.1, "bits": 4},
             "fc3.weight": {"density": 0.5, "bits": 4},
         },
     },
     "lenet-5": {
         "preset": "paper",
-        "train": {"epochs": 16, "rate": 0.15},
+        "train": {"epochs": 40, "rate": 0.05},
         "weights": {
-            "conv1.weight": {"density": 0.6, "bits": 6},
-            "conv2.weight": {"density": 0.14, "bits": 4},
-            "fc1.weight": {"density": 0.025, "bits": 3},
+            "conv1.weight": {"density": 0.7, "bits": 6},
+            "conv2.weight": {"density": 0.2, "bits": 5},
+            "fc1.weight": {"density": 0.0235, "bits": 3},
             "fc2.weight": {"density": 0.25, "bits": 4},
         },
     },
