@@ -130,7 +130,8 @@ class Dataset:
                 for _ in range(0, shard.samples, size):
                     feed = {name: reader.take(size) for name, reader in readers.items()}
                     yield {
-                        name: array[0] if name in self.whole else array
+                        # Of scalars too an array, not a NumPy scalar, which ONNX Runtime does not take.
+                        name: array[0, ...] if name in self.whole else array
                         for name, array in feed.items()
                     }
 

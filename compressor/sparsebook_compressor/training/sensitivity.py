@@ -111,7 +111,7 @@ def _some(tuning: FineTuning, names: list[str]) -> list[Feed]:
         # Samples lie on the first axis of all inputs of the training graph, of those that the model takes whole too.
         feeds.append(
             {
-                name: np.asarray(array)[np.newaxis] if name in dataset.whole else array
+                name: array[np.newaxis] if name in dataset.whole else array
                 for name, array in feed.items()
             }
         )

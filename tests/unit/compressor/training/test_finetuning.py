@@ -1,0 +1,238 @@
+"""Training orders one by one: what is trained, with what, and what comes back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto
+
+from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.training.rounds import prune, prune_and_retrain, share
+from tests.unit.compressor.models import graph_of, model_of, node, value
+from tests.unit.compressor.training.bench import (
+    CLASSES,
+    FEATURES,
+    Bench,
+    Program,
+    blobs,
+    fitted,
+    mlp,
+)
+from tests.unit.compressor.training.test_packing import nested
+from tests.unit.compressor.training.test_sensitivity import sequences
+
+CLOCK = Clock(None, training=True)
+
+
+def run(path: Path, x: np.ndarray) -> np.ndarray:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def plain(**raw: Any) -> dict[str, Any]:
+    return {"weights": {"*": {"density": 1.0, "bits": 4}}, "prune": {"rounds": 2}, **raw}
+
+
+def test_before_anything_is_done_the_graph_is_the_users_model(tmp_path: Path) -> None:
+    bench = Bench.of(tmp_path, nested(), blobs(60))
+    bench.tuning.write_inference(tmp_path / "now.onnx")
+    x = blobs(30, seed=2)["x"]
+    np.testing.assert_allclose(
+        run(tmp_path / "now.onnx", x), run(tmp_path / "model.onnx", x), atol=1e-5
+    )
+
+
+def test_the_graph_can_be_written_with_other_values(tmp_path: Path) -> None:
+    bench = Bench.of(tmp_path, mlp(), blobs(60))
+    other = bench.tuning.values.fork()
+    other.write("fc2", np.zeros(256, np.float32))
+    other.write_vector("b2", np.arange(CLASSES, dtype=np.float32))
+    bench.tuning.write_inference(tmp_path / "other.onnx", other)
+    x = blobs(30, seed=2)["x"]
+    np.testing.assert_array_equal(run(tmp_path / "other.onnx", x), [np.arange(CLASSES)] * 30)
+    bench.tuning.write_inference(tmp_path / "now.onnx")
+    assert np.abs(run(tmp_path / "now.onnx", x)).max() > 1
+
+
+def test_the_rate_is_what_the_users_own_weights_add_to_the_loss(tmp_path: Path) -> None:
+    found = []
+    for rate in (0.0, 0.75):
+        bench = Bench.of(tmp_path / str(rate), mlp(), blobs(100), **plain())
+        bench.tuning.retrain(["fc1", "fc2"], 1, 1, rate)
+        found.append(bench.tuning.phases[0].epochs[0].eval_loss)
+    assert found[1] - found[0] == pytest.approx(0.75, rel=1e-4)
+
+
+def test_only_what_is_asked_for_is_trained_and_what_is_zero_stays_so(tmp_path: Path) -> None:
+    program = Program()
+    weights = {"fc1": {"density": 0.7, "bits": 4}, "fc2": {"density": 1.0, "bits": 4}}
+    raw = plain(weights=weights, train={"learning_rate": 0.01})
+    bench = Bench.of(tmp_path, mlp(), blobs(), program, **raw)
+    prune(bench.plan, bench.tuning.values, CLOCK)
+    before = {name: np.array(bench.tuning.values.read(name)) for name in ("fc1", "fc2")}
+    bench.tuning.retrain(["fc1"], 1, 2, 0.0)
+    held = bench.tuning.values
+    np.testing.assert_array_equal(held.read("fc2"), before["fc2"])
+    np.testing.assert_array_equal(held.read("fc1") == 0, before["fc1"] == 0)
+    assert bench.tuning.phases[0].kept_epoch > 0
+    assert (held.read("fc1") != before["fc1"]).mean() > 0.6
+    (order,) = program.orders
+    assert set(order["parameters"]) == {"fc1", "b1", "b2"}
+
+
+def test_tuning_moves_centroids_and_leaves_every_code(tmp_path: Path) -> None:
+    raw = plain(
+        weights={"fc1": {"density": 0.8, "bits": 3}, "fc2": {"density": 0.3, "bits": 3}},
+        train={"learning_rate": 0.01},
+    )
+    bench = Bench.of(tmp_path, mlp(), blobs(), **raw)
+    held = bench.tuning.values
+    prune(bench.plan, held, CLOCK)
+    share(bench.plan, bench.weights, held, "operator", CLOCK)
+    codes = {name: np.array(held.codes(name)) for name in held.codebooks}
+    before = held.codebooks
+    bench.tuning.tune(["fc1", "fc2"], epochs=3)
+    assert bench.tuning.phases[0].kept_epoch > 0
+    for name, codebook in held.codebooks.items():
+        np.testing.assert_array_equal(held.codes(name), codes[name])
+        assert codebook.shape == before[name].shape
+        assert (codebook != before[name]).all()
+        assert (held.read(name)[codes[name] == 0] == 0).all()
+    epochs = bench.tuning.phases[0].epochs
+    losses = [epoch.eval_loss for epoch in epochs]
+    assert losses[bench.tuning.phases[0].kept_epoch] == min(
+        loss for loss in losses if loss is not None
+    )
+
+
+def test_with_nothing_better_than_the_start_the_start_is_kept_to_the_bit(tmp_path: Path) -> None:
+    """The original against its own outputs cannot become better."""
+    program = Program()
+    raw = plain(train={"loss": "distill", "learning_rate": 0.5, "epochs": 1})
+    bench = Bench.of(tmp_path, mlp(), {"x": blobs(100)["x"]}, program, **raw)
+    bench.tuning.retrain(["fc1", "fc2"], 1, 1, 0.0)
+    (phase,) = bench.tuning.phases
+    assert (phase.kept_epoch, phase.retries, phase.ended) == (0, 1, "finished")
+    assert [order["learning_rate"] for order in program.orders] == [0.5, 0.125]
+    for name in ("fc1", "fc2"):
+        np.testing.assert_array_equal(bench.tuning.values.read(name), fitted()[name].ravel())
+    for name, vector in bench.tuning.values.vectors.items():
+        np.testing.assert_array_equal(vector, fitted()[name])
+
+
+def test_a_weight_without_a_gradient_is_pruned_and_not_trained(tmp_path: Path) -> None:
+    program = Program()
+    raw = {
+        "weights": {"*": {"density": 0.5, "bits": 4}},
+        "prune": {"rounds": 1},
+        "train": {"epochs": 1},
+    }
+    bench = Bench.of(tmp_path, nested(), blobs(100), program, **raw)
+    frozen = {each.weight for each in bench.tuning.trainable.frozen}
+    assert frozen == {"then.w", "other.w"}
+    prune_and_retrain(bench.plan, bench.tuning)
+    for name in frozen:
+        array = bench.weights[name].read()
+        found = bench.tuning.values.read(name)
+        assert np.count_nonzero(found) == 80
+        np.testing.assert_array_equal(found[found != 0], array[found != 0])
+    assert not {
+        name for name in program.orders[0]["parameters"] if name.split(".")[0] in ("then", "other")
+    }
+
+
+def test_where_nothing_has_a_gradient_nothing_is_ordered(tmp_path: Path) -> None:
+    """The one weight that is planned is behind a Floor, the other one is skipped, and there is no bias."""
+    rng = np.random.default_rng(0)
+    held = {
+        "w": rng.standard_normal((FEATURES, 20)).astype(np.float32),
+        "v": rng.standard_normal((20, 16)).astype(np.float32),
+    }
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Floor", ["h"], ["f"]),
+        node("MatMul", ["f", "v"], ["y"]),
+    ]
+    graph = graph_of(nodes, [value("x", ["n", FEATURES])], [value("y", ["n", 16])], held)
+    program = Program()
+    raw = {"weights": {"v": {"skip": True}, "w": {"density": 0.5, "bits": 4}}}
+    bench = Bench.of(tmp_path, model_of(graph), {"x": blobs(60)["x"]}, program, **raw)
+    assert [each.weight for each in bench.tuning.trainable.frozen] == ["w"]
+    prune_and_retrain(bench.plan, bench.tuning)
+    share(bench.plan, bench.weights, bench.tuning.values, "operator", CLOCK)
+    bench.tuning.tune(["w"])
+    assert program.orders == []
+    assert bench.tuning.phases == []
+
+
+def test_a_weight_that_is_pruned_whole_is_left_out(tmp_path: Path) -> None:
+    program = Program()
+    raw = plain(
+        weights={"fc1": {"density": 0.0}, "fc2": {"density": 0.5, "bits": 3}}, train={"epochs": 1}
+    )
+    bench = Bench.of(tmp_path, mlp(), blobs(100), program, **raw)
+    prune_and_retrain(bench.plan, bench.tuning)
+    share(bench.plan, bench.weights, bench.tuning.values, "operator", CLOCK)
+    bench.tuning.tune(["fc1", "fc2"])
+    assert bench.tuning.values.nonzeros("fc1") == 0
+    assert not any("fc1" in name for order in program.orders for name in order["parameters"])
+
+
+def test_a_model_that_takes_one_whole_sample_at_a_time_is_trained(tmp_path: Path) -> None:
+    program = Program()
+    model, arrays = sequences()
+    raw = plain(weights={"*": {"density": 0.4, "bits": 4}}, train={"epochs": 2, "batch_size": 8})
+    bench = Bench.of(tmp_path, model, arrays, program, **raw)
+    prune_and_retrain(bench.plan, bench.tuning)
+    assert all((order["feed"], order["batch_size"]) == (1, 8) for order in program.orders)
+    first, last = bench.tuning.phases[0].epochs[0], bench.tuning.phases[-1].epochs[-1]
+    assert first.eval_loss is not None
+    assert last.eval_loss is not None
+    assert bench.tuning.phases[0].kept_epoch > 0
+
+
+def test_densities_are_those_of_the_planned_weights(tmp_path: Path) -> None:
+    raw = plain(
+        weights={"fc1": {"density": 0.25, "bits": 4}, "fc2": {"skip": True}}, train={"epochs": 1}
+    )
+    bench = Bench.of(tmp_path, mlp(), blobs(100), **{**raw, "prune": {"rounds": 1}})
+    prune_and_retrain(bench.plan, bench.tuning)
+    assert [phase.density for phase in bench.tuning.phases] == [0.25]
+
+
+def test_an_order_is_gone_when_it_has_been_carried_out(tmp_path: Path) -> None:
+    """What comes back stays until the end, what went out does not: it is as large as the model."""
+    raw = plain(weights={"*": {"density": 0.5, "bits": 4}}, train={"epochs": 1})
+    bench = Bench.of(tmp_path, mlp(), blobs(100), **raw)
+    prune_and_retrain(bench.plan, bench.tuning)
+    assert len(bench.tuning.phases) == 2
+    assert list((tmp_path / "scratch" / "orders").rglob("model.onnx")) == []
+
+
+def test_integer_inputs_keep_their_dtype(tmp_path: Path) -> None:
+    """An embedding of int32 tokens, looked up and averaged."""
+    rng = np.random.default_rng(0)
+    held = {
+        "table": rng.standard_normal((30, 16)).astype(np.float32),
+        "v": rng.standard_normal((16, 12)).astype(np.float32),
+    }
+    nodes = [
+        node("Gather", ["table", "tokens"], ["g"]),
+        node("ReduceMean", ["g"], ["m"], axes=[1], keepdims=0),
+        node("MatMul", ["m", "v"], ["y"]),
+    ]
+    graph = graph_of(
+        nodes, [value("tokens", ["n", 6], TensorProto.INT32)], [value("y", ["n", 12])], held
+    )
+    arrays = {"tokens": rng.integers(0, 30, (80, 6)).astype(np.int32)}
+    raw = plain(
+        weights={"*": {"density": 0.4, "bits": 4}}, train={"epochs": 1, "learning_rate": 0.01}
+    )
+    bench = Bench.of(tmp_path, model_of(graph), arrays, **{**raw, "prune": {"rounds": 1}})
+    prune_and_retrain(bench.plan, bench.tuning)
+    assert bench.tuning.phases[0].kept_epoch == 1
+    assert bench.tuning.values.nonzeros("table") == 192
