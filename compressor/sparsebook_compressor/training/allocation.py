@@ -2,8 +2,8 @@
 
 The plan of a size that is expected to hurt least minimises damage + price x elements over all weights; every price gives one
 such plan (the Lagrangian relaxation), a higher one a smaller plan. Damage curves are taken piecewise linear between the
-measured densities, in the logarithm of the density, and made convex there, so that a small change of price is a small
-change of plan.
+measured densities, in the logarithm of the density, and made convex in the density. Where a convex curve is straight, the
+plan jumps from one end to the other at one price: all between the two plans is as good, and the size asked for lies there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _LEAST_DENSITY = 0.004
 def allocate(
     rows: Sequence[PlanRow], sensitivity: Mapping[str, Sensitivity], density: float
 ) -> dict[str, float]:
-    """Densities by weight name, whose mean over all elements is about `density`.
+    """Densities by weight name, whose mean over all elements is `density`; less where less does no more damage.
 
     Args:
         rows: the weights.
@@ -43,19 +43,21 @@ def allocate(
             chosen[row.name] = float(densities[int(np.argmin(cost))])
         return chosen
 
-    def kept(price: float) -> float:
-        chosen = plan(price)
+    def kept(chosen: Mapping[str, float]) -> float:
         return sum(chosen[row.name] * row.elements for row in rows)
 
     # Bisection over the price: what is kept never rises with it.
     low, high = -40.0, 20.0
     for _ in range(_PRICES):
         middle = (low + high) / 2
-        if kept(float(np.exp(middle))) > wanted:
+        if kept(plan(float(np.exp(middle)))) > wanted:
             low = middle
         else:
             high = middle
-    return plan(float(np.exp(high)))
+    larger, smaller = plan(float(np.exp(low))), plan(float(np.exp(high)))
+    between = kept(larger) - kept(smaller)
+    share = min(1.0, max(0.0, (wanted - kept(smaller)) / between)) if between > 0 else 0.0
+    return {name: least + share * (larger[name] - least) for name, least in smaller.items()}
 
 
 def _curve(found: Sensitivity) -> tuple[F64, F64]:

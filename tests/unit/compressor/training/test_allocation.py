@@ -69,6 +69,17 @@ def test_a_smaller_plan_prunes_no_weight_less(case: Case, one: float, other: flo
         assert smaller <= larger + 1e-9
 
 
+@settings(max_examples=60)
+@given(cases(), st.floats(0.011, 1.0))
+def test_the_size_is_met_exactly_where_everything_is_felt(case: Case, density: float) -> None:
+    sizes, given_curves = case
+    felt = [
+        Sensitivity(LADDER, tuple(found.damage[at] + 0.1 * at for at in range(len(LADDER))))
+        for found in given_curves
+    ]
+    assert mean((sizes, felt), allocated((sizes, felt), density)) == pytest.approx(density)
+
+
 @pytest.mark.parametrize("density", [0.02, 0.1, 0.3, 0.5, 0.8])
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_smooth_curves_meet_the_size(count: int, density: float) -> None:
@@ -76,7 +87,7 @@ def test_smooth_curves_meet_the_size(count: int, density: float) -> None:
         [10_000 * (1 + number) for number in range(count)],
         [smooth(10.0**number) for number in range(count)],
     )
-    assert mean(case, allocated(case, density)) == pytest.approx(density, rel=0.1)
+    assert mean(case, allocated(case, density)) == pytest.approx(density)
 
 
 @given(damages(), st.integers(2, 5), st.floats(0.01, 1.0))

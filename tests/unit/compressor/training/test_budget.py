@@ -1,0 +1,155 @@
+"""The budget search: within the budget or said so, and every point on the way told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsebook_compressor import Config, Report, compress
+from sparsebook_compressor.errors import BudgetNotMet
+from sparsebook_compressor.protocol import Point, Protocol
+from sparsebook_compressor.training import budget, finetuning
+from sparsebook_runtime import library_path
+from tests.unit.compressor.test_pipeline_training import Hider, steep
+from tests.unit.compressor.training.bench import Program, blobs, mlp, save, save_data
+
+TRAIN = {"epochs": 5, "learning_rate": 0.003}
+
+
+@pytest.fixture(autouse=True)
+def _short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rungs, 0.5 and 0.3, and one step of narrower codes."""
+    monkeypatch.setattr(budget, "_LEAST_DENSITY", 0.25)
+    monkeypatch.setattr(budget, "_NARROWER", (3,))
+    monkeypatch.setattr(budget, "_MOST_NARROWED", 1)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("given")
+    return save(folder / "mlp.onnx", mlp()), save_data(folder / "blobs.npz", blobs())
+
+
+def searched(
+    given: tuple[Path, Path], out: Path, max_drop: float, hider: Hider | None = None, **raw: Any
+) -> tuple[Report, Protocol, list[Point]]:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    raw = {"train": TRAIN, "budget": {"max_drop": max_drop, "metric": "fidelity"}, **raw}
+    report = compress(
+        given[0],
+        out,
+        Config.parse(raw),
+        data=given[1],
+        trainer=Program(),
+        operator_library=library_path(),
+        progress=hider,
+    )
+    return told(report)
+
+
+def told(report: Report) -> tuple[Report, Protocol, list[Point]]:
+    assert report.training is not None
+    return report, report.training, list(report.training.points)
+
+
+def the_chosen(points: list[Point]) -> Point:
+    (chosen,) = [point for point in points if point.chosen]
+    return chosen
+
+
+def check(points: list[Point], limit: float) -> None:
+    assert [point.number for point in points] == list(range(1, 1 + len(points)))
+    before = points[0].metric + points[0].drop
+    for point in points:
+        assert point.drop == pytest.approx(before - point.metric)
+        assert point.met == (point.drop <= limit + 1e-9)
+        assert point.ratio == pytest.approx(896 * 4 / point.bytes)
+
+
+def test_a_budget_that_is_met(given: tuple[Path, Path], tmp_path: Path) -> None:
+    """And what the config decides of a weight stays: the density of fc2, the bits of fc1."""
+    weights = {"fc2": {"density": 0.75}, "fc1": {"bits": 4}}
+    hider = Hider(tmp_path / "bundles")
+    report, protocol, points = searched(
+        given, tmp_path / "bundles" / "out", 0.9, hider, weights=weights
+    )
+    check(points, 0.9)
+    assert [point.met for point in points] == [True] * len(points)
+    # Two rungs; fc2 at 3 bits; fc2, the only one whose bits are open, at 2 bits; and what was found trained longer.
+    assert len(points) == 5
+    fc2 = 0.75 * 256
+    assert points[0].density == pytest.approx((0.5 * 640 + fc2) / 896, rel=0.05)
+    assert points[1].density == pytest.approx((0.3 * 640 + fc2) / 896, rel=0.05)
+    chosen = the_chosen(points)
+    assert chosen.bytes <= min(point.bytes for point in points[:2])
+    rows = {row.name: row for row in report.weights}
+    assert rows["fc2"].density == 0.75
+    assert rows["fc1"].code_bits == 4
+    assert rows["fc2"].code_bits <= 3
+    assert sum(row.bytes_after for row in report.weights) == chosen.bytes
+    assert Report.from_json(report.to_json()) == report
+    assert hider.times == 1
+    fractions = [step.fraction for step in hider.steps]
+    assert fractions == sorted(fractions)
+    assert {phase.number for phase in protocol.phases} == {1, 2, 3, 4, 5}
+    assert protocol.settings["max_drop"] == 0.9
+    stages = [stage.stage for stage in protocol.stages]
+    assert stages == ["original", "pruned", "retrained", "shared", "tuned", "artifact"]
+    assert protocol.stages[-1].metric == pytest.approx(protocol.stages[-2].metric, abs=1e-4)
+
+
+def test_an_impossible_budget_leaves_the_best_that_was_found(
+    given: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "bundles" / "out"
+    with pytest.raises(BudgetNotMet, match="max_drop 0: the least drop"):
+        searched(given, out, 0.0)
+    assert list(out.parent.iterdir()) == [out]
+    report, _, points = told(Report.from_json((out / "report.json").read_text()))
+    check(points, 0.0)
+    assert len(points) == 2
+    chosen = the_chosen(points)
+    assert chosen.drop == min(point.drop for point in points) > 0
+    assert not chosen.met
+    assert sum(row.bytes_after for row in report.weights) == chosen.bytes
+    kept = sum(row.density * row.elements for row in report.weights)
+    assert kept / 896 == pytest.approx(chosen.density)
+
+
+def test_behind_a_rung_that_breaks_the_budget_smaller_steps_are_tried(
+    given: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The first two points do not depend on the limit: one between them lets the first pass and not the second."""
+    weights = {"*": {"bits": 5}}
+    _, _, points = searched(given, tmp_path / "wide" / "out", 1.0, weights=weights)
+    # Bits are decided, so that nothing is narrowed.
+    assert len(points) == 3
+    first, second = points[0].drop, points[1].drop
+    assert first < second
+    limit = (first + second) / 2
+    _, _, found = searched(given, tmp_path / "narrow" / "out", limit, weights=weights)
+    check(found, limit)
+    assert (found[0].drop, found[1].drop) == (first, second)
+    assert (found[0].met, found[1].met) == (True, False)
+    assert found[2].density == pytest.approx(0.5 * 0.77, rel=0.05)
+    chosen = the_chosen(found)
+    assert chosen.met
+    assert chosen.density <= 0.5 * 1.01
+
+
+def test_where_the_config_decides_everything_there_is_one_point_and_it_is_trained_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And though no training of it was finite: what counts is whether the budget is met."""
+    monkeypatch.setattr(finetuning, "_MOST_RETRIES", 0)
+    report, protocol, points = searched(
+        steep(tmp_path),
+        tmp_path / "bundles" / "out",
+        1.0,
+        weights={"w": {"density": 0.5, "bits": 4}},
+        train={"epochs": 8, "learning_rate": 10.0, "optimizer": "sgd", "schedule": "constant"},
+    )
+    assert len(points) == 2
+    assert {point.density for point in points} == {0.5}
+    assert "diverged" in {phase.ended for phase in protocol.phases}
+    assert report.weights[0].density == 0.5
