@@ -97,7 +97,9 @@ class Result:
         try:
             array: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise InternalError(f"retrain: the worker's {name!r} cannot be read: {error}") from error
+            raise InternalError(
+                f"retrain: the worker's {name!r} cannot be read: {error}"
+            ) from error
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise InternalError(f"retrain: the worker's {name!r} is no finite float32 array")
         return array
