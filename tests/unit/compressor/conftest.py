@@ -4,3 +4,7 @@ from hypothesis import settings
 
 settings.register_profile("compressor", deadline=None)
 settings.load_profile("compressor")
+
+
+# Programs for the worker's environment, which tests start there.
+collect_ignore = ["trainable/differentiate.py", "training/gradients.py"]
