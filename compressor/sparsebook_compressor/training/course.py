@@ -115,10 +115,12 @@ class Course:
                 f"{best.drop:.4g}, with {best.bytes} bytes of weights ({best.ratio:.1f}x); the bundle holds that one; allow "
                 "a larger drop, more train.epochs, or give more data"
             )
-        if self.tuning.diverged:
+        bad = self.tuning.diverged
+        if bad is not None:
             return Diverged(
-                "the loss was not finite in the first epoch, at every learning rate that was tried; the bundle holds the last "
-                "good state, which is not retrained; set a lower train.learning_rate, or look at the data's range"
+                f"{bad.stage} {bad.number}: the loss was not finite in the first epoch, at every learning rate down to "
+                f"{bad.learning_rate:g}; the bundle holds the last good state, the one before it; set a lower "
+                "train.learning_rate, or look at the data's range"
             )
         return None
 

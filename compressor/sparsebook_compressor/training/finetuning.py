@@ -75,9 +75,10 @@ class FineTuning:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def diverged(self) -> bool:
-        """Whether a training ended without any good epoch because its loss was not finite."""
-        return any(phase.ended == "diverged" and phase.kept_epoch == 0 for phase in self.phases)
+    def diverged(self) -> Phase | None:
+        """The first training that ended without any good epoch because its loss was not finite."""
+        bad = (phase for phase in self.phases if phase.ended == "diverged" and not phase.kept_epoch)
+        return next(bad, None)
 
     def retrain(self, pruned: Sequence[str], number: int, epochs: int, rate: float) -> None:
         """Train the survivors of pruned weights and all vectors; what is zero stays zero.

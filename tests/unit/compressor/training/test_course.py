@@ -62,7 +62,9 @@ def searched(course: Course, point: Point) -> None:
 def test_a_training_that_never_was_finite_is_a_fault(course: Course) -> None:
     assert course.fault() is None
     course.tuning.phases.append(PHASE)
-    assert isinstance(course.fault(), Diverged)
+    fault = course.fault()
+    assert isinstance(fault, Diverged)
+    assert str(fault).startswith("retrain 1: the loss was not finite")
     # An epoch before it was good, and is kept.
     course.tuning.phases[:] = [replace(PHASE, kept_epoch=3)]
     assert course.fault() is None
