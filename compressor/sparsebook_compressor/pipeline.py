@@ -117,6 +117,12 @@ def _require_data(
         raise BadValue(
             f"config train.loss: {asked} is for retraining, which 'none' switches off; leave one of the two out"
         )
+    if config.budget.max_drop is not None and config.prune.rounds is not None:
+        raise BadValue("config prune.rounds: a budget search has rounds of its own; leave it out")
+    if config.budget.max_drop is not None and config.prune.scope == "global":
+        raise BadValue(
+            "config prune.scope: a budget search decides each weight's density by its sensitivity; leave 'global' out"
+        )
     if config.train.rate > 0 and config.prune.rounds == 1:
         raise BadValue(
             "config train.rate: it works while pruning goes on; prune.rounds must be 2 at least, or left out"
@@ -131,6 +137,8 @@ def _asks(config: Config, loss: Path | None, metric: Path | None) -> str | None:
         return f"the loss {loss.name}"
     if metric is not None:
         return f"the metric {metric.name}"
+    if config.budget.metric != "auto":
+        return "budget.metric"
     if "train" in config.model_fields_set and config.train.loss != "none":
         return "train"
     return None

@@ -12,14 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.plan import PlanRow
-from sparsebook_compressor.training.sensitivity import Sensitivity
+from sparsebook_compressor.training.sensitivity import LEAST_DENSITY, Sensitivity
 
 F64 = npt.NDArray[np.float64]
 
 _FINE = 200
 _PRICES = 200
-# A weight of few elements saves nothing by being pruned harder than this while others are not.
-_LEAST_DENSITY = 0.004
 
 
 def allocate(
@@ -62,7 +60,7 @@ def allocate(
 
 def _curve(found: Sensitivity) -> tuple[F64, F64]:
     """Damage on a fine grid of densities from 1 down, convex and falling in the density."""
-    known = np.log(np.maximum(np.array(found.densities), _LEAST_DENSITY))
+    known = np.log(np.maximum(np.array(found.densities), LEAST_DENSITY))
     damage = np.array(found.damage)
     grid = np.linspace(known.min(), 0.0, _FINE)
     fine = np.interp(grid, known[::-1], damage[::-1])

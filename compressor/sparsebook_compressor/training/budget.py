@@ -19,7 +19,11 @@ from sparsebook_compressor.training.allocation import allocate
 from sparsebook_compressor.training.finetuning import FineTuning
 from sparsebook_compressor.training.metrics import evaluate
 from sparsebook_compressor.training.rounds import as_coded, prune, share
-from sparsebook_compressor.training.sensitivity import Sensitivity, sensitivities
+from sparsebook_compressor.training.sensitivity import (
+    LEAST_DENSITY,
+    Sensitivity,
+    sensitivities,
+)
 from sparsebook_compressor.training.values import Values
 
 _FIRST_DENSITY = 0.5
@@ -27,8 +31,6 @@ _FIRST_DENSITY = 0.5
 _STEP = 0.6
 # Behind a rung that breaks the budget: shares of the last good one, each tried once.
 _FINER = (0.77, 0.88)
-# No model tried kept anything below; it ends the ladder.
-_LEAST_DENSITY = 0.004
 _FIRST_BITS = 6
 _NARROWER = (5, 4, 3)
 # Weights whose codes are narrowed one by one; the others have too few bytes to be worth their time.
@@ -121,7 +123,7 @@ class _Search:
             gentler = self._point(self._at(0.8, bits=8), start, self._epochs(_FINAL))
             return min((gentler, best), key=lambda state: state.point.drop)
         # Where the config decides all densities there is one point alone.
-        while self.free and density * _STEP > _LEAST_DENSITY:
+        while self.free and density * _STEP > LEAST_DENSITY:
             density *= _STEP
             below = self._point(self._at(density), best.floats, self._epochs(_POINT))
             if not below.point.met:
@@ -143,7 +145,7 @@ class _Search:
         rows = [row for row in best.plan.rows if not self._sets(row, "bits")]
         for bits in _NARROWER if rows else ():
             narrowed = self._shared(_with_bits(best.plan, [row.name for row in rows], bits), best)
-            if not narrowed.point.met:
+            if not narrowed.point.met or narrowed.point.bytes >= best.point.bytes:
                 break
             best = narrowed
         rows.sort(key=lambda row: -row.elements)
@@ -156,17 +158,20 @@ class _Search:
         return best
 
     def _lengthen(self, best: _State) -> _State:
-        """Train what was found longer; it is taken where it is no worse."""
-        longer = self._point(best.plan, best.floats, self._epochs(_FINAL))
-        return longer if longer.point.drop <= best.point.drop else best
+        """Train what was found longer; it is taken where it is smaller still, or as small and better."""
+        longer = self._point(best.plan, best.floats, self._epochs(_FINAL), last=True)
+        if not longer.point.met:
+            return best
+        return min((best, longer), key=lambda state: (state.point.bytes, state.point.drop))
 
-    def _point(self, plan: Plan, start: Values, epochs: int) -> _State:
-        """Prune to a plan from some weights on, retrain, share, tune, measure."""
+    def _point(self, plan: Plan, start: Values, epochs: int, *, last: bool = False) -> _State:
+        """Prune to a plan from some weights on, retrain, share, tune, measure; pruning goes on unless it is the last."""
         tuning = self.tuning
         tuning.values = start.fork()
         prune(plan, tuning.values, tuning.clock)
         names = [row.name for row in plan.rows]
-        tuning.retrain(names, len(self.points) + 1, epochs, 0.0)
+        rate = 0.0 if last else tuning.settings.rate
+        tuning.retrain(names, len(self.points) + 1, epochs, rate)
         return self._share(plan, tuning.values)
 
     def _shared(self, plan: Plan, state: _State) -> _State:

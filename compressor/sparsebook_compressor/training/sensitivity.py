@@ -19,7 +19,9 @@ from sparsebook_compressor.training.finetuning import FineTuning
 
 F32 = npt.NDArray[np.float32]
 
-DENSITIES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.055, 0.035, 0.025, 0.015, 0.01)
+DENSITIES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.055, 0.035, 0.02, 0.01, 0.004)
+# No model tried kept anything below.
+LEAST_DENSITY = DENSITIES[-1]
 MOST_SAMPLES = 512
 # A model of many weights gets a coarser curve for each.
 MOST_RUNS = 240

@@ -57,7 +57,7 @@ def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Set
     batch = min(train.batch_size or BATCH_SIZE, samples)
     needed = math.ceil(_STEPS * batch / samples)
     epochs = train.epochs or min(max(needed, _EPOCHS[0]), _EPOCHS[1])
-    rounds = config.prune.rounds or _rounds(plan, train.rate)
+    rounds = config.prune.rounds or min(_rounds(plan, train.rate), epochs)
     return Settings(
         round_epochs=_spread(epochs, rounds),
         tune_epochs=max(1, round(epochs * _TUNE)),
