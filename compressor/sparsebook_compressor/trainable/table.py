@@ -103,6 +103,13 @@ def _pad_mode(draft: Draft) -> str | None:
     return None if mode == "constant" else f"has none in mode {mode!r}"
 
 
+def _grouped(draft: Draft) -> str | None:
+    weight = draft.facts.shape(draft.input(1)) or ()
+    axes = len(draft.attribute("kernel_shape", weight[2:]))
+    outside = draft.attribute("group", 1) > 1 and axes != 2
+    return "has one in groups that writes outside of its memory" if outside else None
+
+
 def _scattering(draft: Draft) -> str | None:
     reduction = draft.attribute("reduction", "none")
     return None if reduction == "none" else f"has none with reduction {reduction!r}"
@@ -142,7 +149,12 @@ _ROWS: Final = (
     ),
     _native("Cast", note="from float to float"),
     _native("Clip", 0),
-    _native("Conv", rebuild=pooling.conv, note="auto_pad is spelled out"),
+    _native(
+        "Conv",
+        unless=_grouped,
+        rebuild=pooling.conv,
+        note="auto_pad is spelled out; in groups with one or two axes",
+    ),
     _native("Expand", 0),
     _native("Gather", 0),
     _native("GatherElements", 0),

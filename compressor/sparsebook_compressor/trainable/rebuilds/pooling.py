@@ -11,14 +11,31 @@ from sparsebook_compressor.trainable.draft import CannotRewriteError, Dim, Draft
 
 
 def conv(draft: Draft) -> str | None:
-    """With its padding spelled out."""
-    if draft.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID"):
+    """With its padding spelled out; along one axis in groups, that of images of one row.
+
+    In groups along one axis, the kernel of the gradient clears a whole sample from each group's place on, which goes beyond
+    the end of its result.
+    """
+    spelled = draft.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+    shape = draft.facts.shape(draft.input(1)) or ()
+    in_rows = draft.attribute("group", 1) > 1 and len(shape) == 3
+    if spelled and not in_rows:
         return None
     kernel = [dim for dim in draft.shape(draft.input(1))[2:] if dim is not None]
     kept = draft.attributes("auto_pad", "pads", "kernel_shape")
-    pads = _pads(draft, kernel)
-    draft.op("Conv", *draft.node.input, out=draft.y, pads=pads, kernel_shape=kernel, **kept)
-    return draft.says("the same with its padding spelled out")
+    pads = draft.attribute("pads", None) if spelled else _pads(draft, kernel)
+    if not in_rows:
+        draft.op("Conv", *draft.node.input, out=draft.y, pads=pads, kernel_shape=kernel, **kept)
+        return draft.says("the same with its padding spelled out")
+    for name in {"strides", "dilations"} & set(kept):
+        kept[name] = [1, *kept[name]]
+    begin, end = pads or (0, 0)
+    x, weight = (draft.unsqueeze(draft.input(index), [2]) for index in (0, 1))
+    inputs = [x, weight, *draft.node.input[2:]]
+    pads, kernel = [0, begin, 0, end], [1, *kernel]
+    images = draft.op("Conv", *inputs, pads=pads, kernel_shape=kernel, **kept)
+    draft.squeeze(images, [2], out=draft.y)
+    return draft.says("the same of images of one row")
 
 
 def max_pool(draft: Draft) -> str | None:

@@ -287,6 +287,15 @@ def _linear() -> list[Case]:
         Case("Conv depthwise", conv(C, 1, 3, 3, group=C, pads=[1] * 4), IMAGE, trained=1),
         Case("Conv grouped", conv(6, 2, 3, 3, group=2), IMAGE, trained=1),
         Case("Conv 1d", conv(5, 4, 3), (4, 9), trained=1),
+        Case(
+            "Conv 1d grouped", conv(6, 2, 3, group=2, pads=[1, 2], dilations=[2]), (4, 9), trained=1
+        ),
+        Case(
+            "Conv 1d depthwise",
+            conv(4, 1, 3, group=4, auto_pad="SAME_UPPER", strides=[2]),
+            (4, 9),
+            trained=1,
+        ),
         Case("Conv 3d", conv(5, 2, 2, 2, 2), (2, 4, 4, 4), trained=1),
         Case("Conv free", conv(5, C, 3, 3), IMAGE, free=True, trained=1),
         Case("ConvTranspose", transposed(C, 3, 3, 3), IMAGE, trained=1),
