@@ -33,7 +33,7 @@ def attach(model: ModelProto, objective: Objective, dataset: Dataset) -> ModelPr
     made = ModelProto()
     made.CopyFrom(model)
     renamed = _free_names(made, dataset)
-    _adapt_inputs(made, dataset)
+    adapt_inputs(made, dataset, sampled=True)
     wires = Wires(made, objective, dataset, renamed)
     values = (add_loss(wires), *add_metric(wires))
     del made.graph.output[:]
@@ -72,8 +72,14 @@ def _free_names(model: ModelProto, dataset: Dataset) -> dict[str, str]:
     return renamed
 
 
-def _adapt_inputs(model: ModelProto, dataset: Dataset) -> None:
-    """Take the arrays as the dataset holds them: of the original's dtypes, samples on the first axis."""
+def adapt_inputs(model: ModelProto, dataset: Dataset, *, sampled: bool) -> None:
+    """Take the arrays as the dataset holds them.
+
+    Args:
+        model: is changed.
+        dataset: whose arrays have the original's dtypes, where the graph may be widened.
+        sampled: whether samples that are whole feeds come with an axis of one entry before them, as a worker feeds them.
+    """
     specs = {spec.name: spec for spec in dataset.specs}
     fed: dict[str, str] = {}
     nodes = Nodes(model)
@@ -84,7 +90,7 @@ def _adapt_inputs(model: ModelProto, dataset: Dataset) -> None:
             continue
         tensor, wanted = value.type.tensor_type, value.type.tensor_type.elem_type
         name = value.name
-        if name in dataset.whole:
+        if sampled and name in dataset.whole:
             name = nodes.squeeze_first(name)
             dims = [dim.dim_value or dim.dim_param for dim in tensor.shape.dim]
             value.type.CopyFrom(helper.make_tensor_type_proto(wanted, [1, *dims]))

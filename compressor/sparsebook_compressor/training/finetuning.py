@@ -17,7 +17,7 @@ from sparsebook_compressor.graph.tensors import is_float, read, read_sparse, rea
 from sparsebook_compressor.graph.view import Holder
 from sparsebook_compressor.protocol import EpochRow, Phase
 from sparsebook_compressor.trainable import Trainable
-from sparsebook_compressor.training.attach import attach
+from sparsebook_compressor.training.attach import adapt_inputs, attach
 from sparsebook_compressor.training.dataset import Dataset
 from sparsebook_compressor.training.metrics import keep_reference
 from sparsebook_compressor.training.objective import Objective
@@ -117,6 +117,7 @@ class FineTuning:
         """Write the model for ONNX Runtime, with the original's inputs and outputs: as it is now, or with other values."""
         model = ModelProto()
         model.CopyFrom(self.trainable.model)
+        adapt_inputs(model, self.dataset, sampled=False)
         write_graph(path, model, self._fill(values or self.values), self.source)
 
     def write_loss(self, path: Path, inputs: Iterable[str]) -> None:
