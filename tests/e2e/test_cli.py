@@ -21,7 +21,7 @@ from sparsebook_runtime import register
 from sparsebook_service.cli import main
 from tests.e2e import models
 from tests.e2e.servers import COMMAND, Server
-from tests.e2e.trainings import until
+from tests.e2e.trainings import SECONDS, until
 
 
 @dataclass(frozen=True)
@@ -410,18 +410,21 @@ def test_an_interrupt_ends_the_trainer(cli: Cli, data: list[str]) -> None:
     endless = {**COARSE, "train": {"epochs": 100_000, "batch_size": 16}}
     (cli.folder / "coarse.json").write_text(json.dumps(endless))
     before = cli.left()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [COMMAND, "compress", "tiny.onnx", *data], stderr=subprocess.PIPE, text=True
-    )
-    children = psutil.Process(process.pid).children
-    until(lambda: children(recursive=True), "the trainer starts")
-    trainers = children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    ) as process:
+        children = psutil.Process(process.pid).children
+        until(lambda: children(recursive=True), "the trainer starts")
+        trainers = children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, err = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Traceback" not in err
     for trainer in trainers:
-        trainer.wait(timeout=30)
+        trainer.wait(timeout=SECONDS)
     assert cli.left() == before
 
 
