@@ -167,6 +167,22 @@ def _remarks_on(protocol: Protocol) -> Iterator[str]:
                 f"{phase.stage} {phase.number}: nothing better than the start came of a higher learning rate; it was lowered "
                 f"to {phase.learning_rate:g}"
             )
+    idle = [
+        phase for phase in protocol.phases if not phase.kept_epoch and phase.ended != "diverged"
+    ]
+    if idle and not protocol.points:
+        which = ", ".join(f"{phase.stage} {phase.number}" for phase in idle)
+        yield (
+            f"{which}: no epoch had a lower loss on the eval part than the state before it, which was kept; a lower "
+            "train.learning_rate, more data or more epochs may help"
+        )
+    limit = protocol.settings.get("max_drop")
+    drop = protocol.stages[-1].drop
+    if limit is not None and drop > limit:
+        yield (
+            f"the metric drops by {drop:.4f} on the test part, more than the budget of {limit:g}, which is kept on the eval "
+            "part; a larger eval part tells more"
+        )
     for name, reason in protocol.frozen:
         yield f"weight {name!r} was compressed without retraining: {reason}"
 
