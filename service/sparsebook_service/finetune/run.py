@@ -154,6 +154,7 @@ class _Run:
             for line in process.lines(TICK_SECONDS):
                 match line:
                     case Finished():
+                        self._beat()  # a training shorter than a tick has a last progress too
                         return None
                     case Failed(problem=problem, detail=detail):
                         self._beat()  # without the files of what nobody wants it must fail
