@@ -88,10 +88,11 @@ def training_server(make_server: Any) -> Server:
 
 def test_a_job_is_fine_tuned(training_server: Server) -> None:
     with training_server.client() as http:
-        job_id = ask(http, SHORT)
+        # Long enough to be seen while it trains, on a fast machine too.
+        job_id = ask(http, LONG, 8000)
         seen = until_training(http, job_id)
         assert seen["stage"] in {"retrain", "tune"}
-        assert seen["training"]["epochs"] == 2
+        assert seen["training"]["epochs"] in {4, 16}
         assert 0 < seen["progress"] < 1
         job = finish(http, job_id)
         report = http.get(f"/jobs/{job_id}/report").json()
