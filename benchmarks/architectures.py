@@ -118,8 +118,8 @@ def alexnet(seed: int = 0) -> ModelProto:
     return net.model("alexnet", 227)
 
 
-def vgg16(seed: int = 0) -> ModelProto:
-    """VGG-16: 138,357,544 parameters."""
+def vgg16(seed: int = 0, size: int = 224) -> ModelProto:
+    """VGG-16 on squares of `size` pixels, a multiple of 32: at 224 it has 138,357,544 parameters."""
     net = _Builder(np.random.default_rng(seed))
     into = 3
     for block, (out, layers) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], 1):
@@ -127,8 +127,8 @@ def vgg16(seed: int = 0) -> ModelProto:
             net.conv(f"conv{block}_{layer}", out, into, 3, 1)
             into = out
         net.pool(2, 2)
-    net.classifier(25088)
-    return net.model("vgg16", 224)
+    net.classifier(512 * (size // 32) ** 2)
+    return net.model("vgg16", size)
 
 
 BUILDERS = {"alexnet": alexnet, "vgg16": vgg16}

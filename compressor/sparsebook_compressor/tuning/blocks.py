@@ -125,7 +125,7 @@ class _Sharing:
 
     def _rows(self, node: NodeProto) -> list[NodeProto]:
         """Rows of codes looked up, and decoded then."""
-        codes = self._constant("rows", TensorProto.UINT8, self._shape, self._read)
+        codes = self._constant(f"{self._prefix}.rows", TensorProto.UINT8, self._shape, self._read)
         label = f"{self._prefix}.rows for {node.output[0]}"
         found, wide = f"{label}.codes", f"{label}.indices"
         return [

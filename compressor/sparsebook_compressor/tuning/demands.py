@@ -63,10 +63,10 @@ def check_data(
             f"{files}: has a test part alone; add the inputs without 'test_' before their names: they are what is trained with"
         )
     for what, own in (("loss", loss), ("metric", metric)):
-        if own is not None and own.teachers:
-            raise BadValue(
-                f"{what} {own.name}: its input 'teacher_{own.teachers[0]}' is an output of {_NO_ORIGINAL}"
-            )
+        inputs = {} if own is None else own.inputs
+        read = next((name for name, (source, _) in inputs.items() if source == "teacher"), None)
+        if own is not None and read is not None:
+            raise BadValue(f"{what} {own.name}: its input {read!r} is an output of {_NO_ORIGINAL}")
     missing = [what for what, own in (("loss", loss), ("metric", metric)) if own is None]
     if missing and not dataset.has_labels:
         raise BadData(

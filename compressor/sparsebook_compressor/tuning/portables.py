@@ -106,9 +106,10 @@ class _Coded:
             known[value] = self.scope.read(value)
         elif value not in known and node is not None:
             inputs = [self._compute(name, known) for name in node.input]
-            size = math.prod(np.broadcast_shapes(*(each.shape for each in inputs)))
-            if node.op_type in _ARITHMETIC and size > math.prod(self.shape) + _PADDING:
-                raise ValueError("more codes than elements")
+            if node.op_type in _ARITHMETIC:
+                size = math.prod(np.broadcast_shapes(*(each.shape for each in inputs)))
+                if size > math.prod(self.shape) + _PADDING:
+                    raise ValueError("more codes than elements")
             known[value] = _OPS[node.op_type](node, inputs)
         return known[value]
 
