@@ -117,8 +117,6 @@ def _require_data(
         raise BadValue(
             f"config train.loss: {asked} is for retraining, which 'none' switches off; leave one of the two out"
         )
-    if config.budget.max_drop is not None and config.prune.rounds is not None:
-        raise BadValue("config prune.rounds: a budget search has rounds of its own; leave it out")
     if config.budget.max_drop is not None and config.prune.scope == "global":
         raise BadValue(
             "config prune.scope: a budget search decides each weight's density by its sensitivity; leave 'global' out"

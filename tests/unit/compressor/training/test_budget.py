@@ -19,7 +19,7 @@ TRAIN = {"epochs": 5, "learning_rate": 0.003}
 @pytest.fixture(autouse=True)
 def _short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rungs, 0.5 and 0.3, and one step of narrower codes."""
-    monkeypatch.setattr(budget, "_LEAST_DENSITY", 0.25)
+    monkeypatch.setattr(budget, "LEAST_DENSITY", 0.25)
     monkeypatch.setattr(budget, "_NARROWER", (3,))
     monkeypatch.setattr(budget, "_MOST_NARROWED", 1)
 
