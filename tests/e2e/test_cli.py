@@ -397,6 +397,8 @@ def test_an_artifact_is_tuned_later(cli: Cli, data: list[str]) -> None:
 def test_a_budget_that_cannot_be_met(
     cli: Cli, data: list[str], make_server: Any, there: bool
 ) -> None:
+    config = {key: value for key, value in COARSE.items() if key != "prune"}
+    (cli.folder / "coarse.json").write_text(json.dumps(config))
     where = ["--server", make_server(serve_worker=1).url] if there else []
     ended = cli("compress", "tiny.onnx", *data, "--max-drop", "0", "-o", "best", "--json", *where)
     assert ended.status == 3, ended.err

@@ -180,8 +180,11 @@ def test_a_job_that_fails_in_training_keeps_its_upload_and_what_it_reached(
 ) -> None:
     with training_server.client() as http:
         # One centroid beside zero: what comes out is not what the original gives.
-        coarse = {"density": 0.1, "bits": 1}
-        config = {**SHORT, "weights": {"*": coarse}, "budget": {"max_drop": 0.0}}
+        config = {
+            "train": SHORT["train"],
+            "weights": {"*": {"density": 0.1, "bits": 1}},
+            "budget": {"max_drop": 0.0},
+        }
         job_id = ask(http, config, labels=False)
         job = finish(http, job_id)
         assert job["state"] == "failed"
