@@ -1,4 +1,4 @@
-"""What goes wrong, in the words of docs/training.md, section 4."""
+"""What goes wrong, in the words of docs/training.md, section 5."""
 
 import errno
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The lines on standard output, and the end with the parent (docs/training.md, section 4)."""
+"""The lines on standard output, and the end with the parent (docs/training.md, section 5)."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""The work folder: checkpoints, kept states, the result (docs/training.md, section 3).
+"""The work folder: checkpoints, kept states, the result (docs/training.md, section 5).
 
     WORK/order.sha256          of the order and the dataset that the rest belongs to
     WORK/graph/                what ONNX Runtime trains with; made anew at every start
