@@ -1,13 +1,7 @@
-"""What a model is run on to measure it: samples that were given, or synthetic ones that its graph accepts."""
+"""What a model is run on to measure it: the inputs that data must fit, and synthetic samples that its graph accepts."""
 
 import math
-import struct
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -25,23 +19,6 @@ SYNTHETIC_SAMPLES = 8
 MOST_ELEMENTS = 1 << 26
 MOST_SAMPLES = 256
 _NUMBERS = set(helper.get_all_tensor_dtypes()) - {TensorProto.STRING, TensorProto.UNDEFINED}
-_TEST_SHARE = 10
-# What NumPy, zipfile and zlib raise for files that are damaged, encrypted, pickled, of another kind or larger than memory.
-UNREADABLE = (
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    MemoryError,
-    # A header is a Python literal, which is parsed twice: as it is, then without the suffixes of Python 2's integers.
-    SyntaxError,
-    TypeError,
-    tokenize.TokenError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,47 +67,6 @@ def synthetic(
         {spec.name: _values(spec, shapes[spec.name], rows, rng) for spec in specs}
         for _ in range(samples)
     ]
-
-
-def given(path: Path, specs: tuple[InputSpec, ...], seed: int) -> list[Feed]:
-    """Samples of a data file: its test part where it has one, else a tenth split off by the seed.
-
-    Args:
-        path: an .npz with an array for every input, samples on the first axis.
-        specs: the inputs.
-        seed: for the split.
-
-    Raises:
-        BadData: not an .npz, an input missing, a wrong shape or dtype, NaN, or no samples.
-    """
-    check_inputs(specs, path.name)
-    try:
-        with path.open("rb") as stream, _archive(stream) as file:
-            prefix = "test_" if any(f"test_{spec.name}" in file for spec in specs) else ""
-            arrays = {spec.name: _array(file, prefix, spec, path.name) for spec in specs}
-    except UNREADABLE as error:
-        raise BadData(f"{path.name}: not a readable .npz of plain arrays: {error}") from error
-    counts = {len(array) for array in arrays.values()}
-    if len(counts) != 1 or 0 in counts:
-        lengths = {name: len(array) for name, array in arrays.items()}
-        raise BadData(
-            f"{path.name}: every array needs the same number of samples, at least one; found {lengths}"
-        )
-    total = counts.pop()
-    order = np.arange(total)
-    if not prefix and total > 1:
-        order = np.random.default_rng(seed).permutation(total)[: max(1, total // _TEST_SHARE)]
-    return [
-        {spec.name: _sample(arrays[spec.name], spec, int(index)) for spec in specs}
-        for index in order[:MOST_SAMPLES]
-    ]
-
-
-def _archive(stream: BinaryIO) -> "np.lib.npyio.NpzFile":
-    file = np.load(stream, allow_pickle=False)
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError("it is a single array: save it by name with numpy.savez")
-    return file
 
 
 def _spec(value: ValueInfoProto) -> InputSpec:
@@ -242,20 +178,3 @@ def converted(
 
 def _where(marked: npt.NDArray[np.bool_], first: int) -> int:
     return first + int(np.argwhere(marked)[0][0] if marked.ndim else 0)
-
-
-def _array(file: "np.lib.npyio.NpzFile", prefix: str, spec: InputSpec, name: str) -> Array:
-    key = prefix + spec.name
-    if key not in file:
-        found = ", ".join(sorted(file.files)) or "nothing"
-        raise BadData(f"{name}: no array {key!r} for the input {spec.name!r}; found {found}")
-    array: Array | bytes = file[key]
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{key!r} is no array")
-    assert spec.dtype is not None
-    check_fits(array.dtype, array.shape, key, spec, name)
-    return converted(array, spec.dtype, key, name)
-
-
-def _sample(array: Array, spec: InputSpec, index: int) -> Array:
-    return array[index] if array.ndim == len(spec.dims) + 1 else array[index : index + 1]

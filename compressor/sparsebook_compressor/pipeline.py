@@ -162,7 +162,6 @@ class _Job:
             source = pack.source_facts(model, parsed)
             specs = feeds.input_specs(parsed)
             dataset = self._dataset(parsed, specs, scratch)
-            given = self._feeds(specs, dataset)
         with clock.stage("survey"):
             view = survey(parsed, model)
             rows = _smallest_table(view)
@@ -197,7 +196,7 @@ class _Job:
                     model,
                     artifact,
                     specs,
-                    given,
+                    self._feeds(specs, dataset),
                     rows=rows,
                     seed=config.seed,
                     output=config.output,
@@ -221,11 +220,14 @@ class _Job:
     def _dataset(
         self, parsed: ModelProto, specs: tuple[feeds.InputSpec, ...], scratch: Path
     ) -> Dataset | None:
-        """The data checked and split, where it is there to train with."""
-        if not self.files or self.trainer is None or self.config.train.loss == "none":
+        """The data checked and split; without training, the test part alone."""
+        if not self.files:
             return None
+        trains = self.trainer is not None and self.config.train.loss != "none"
         extra = [name for own in self._own(parsed) if own is not None for name in own.arrays]
-        return Dataset.prepare(self.files, specs, scratch / "data", self.config.seed, extra)
+        return Dataset.prepare(
+            self.files, specs, scratch / "data", self.config.seed, extra, trains=trains
+        )
 
     def _own(self, parsed: ModelProto) -> tuple[OwnGraph | None, OwnGraph | None]:
         outputs = [value.name for value in parsed.graph.output]
@@ -237,10 +239,10 @@ class _Job:
         self, specs: tuple[feeds.InputSpec, ...], dataset: Dataset | None
     ) -> list[feeds.Feed] | None:
         """What the artifact is compared with the original on: samples of the test part; None makes some up."""
-        if dataset is not None:
-            names = [spec.name for spec in specs]
-            return list(islice(dataset.batches("test", 1, names), feeds.MOST_SAMPLES))
-        return feeds.given(self.files[0], specs, self.config.seed) if self.files else None
+        if dataset is None:
+            return None
+        names = [spec.name for spec in specs]
+        return list(islice(dataset.batches("test", 1, names), feeds.MOST_SAMPLES))
 
     def _course(
         self,
@@ -256,9 +258,9 @@ class _Job:
             NotTrainable: the graph cannot be trained, and training was asked for.
             BadData: training was asked for, and there are no samples to train with.
         """
-        if not self.files or self.config.train.loss == "none":
+        if dataset is None or self.config.train.loss == "none":
             return None, None
-        if dataset is None or self.trainer is None:
+        if self.trainer is None:
             return None, "nothing was retrained: no fine-tuning worker was given"
         if not dataset.trains:
             asked = _asks(self.config, self.loss, self.metric)

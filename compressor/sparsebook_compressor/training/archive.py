@@ -5,8 +5,11 @@ declares before any value is; then values come block by block, and the checksum 
 """
 
 import math
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.errors import BadData
-from sparsebook_compressor.feeds import UNREADABLE
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +32,22 @@ MOST_SAMPLE_BYTES = 1 << 30
 MOST_RATIO = 200
 _HARMLESS_BYTES = 1 << 30
 _EXTENSION = ".npy"
+# What NumPy, zipfile and zlib raise for files that are damaged, encrypted, pickled, of another kind or larger than memory.
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    MemoryError,
+    # A header is a Python literal, which is parsed twice: as it is, then without the suffixes of Python 2's integers.
+    SyntaxError,
+    TypeError,
+    tokenize.TokenError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +81,7 @@ class Archive:
             _refuse_single_array(path)
             with zipfile.ZipFile(path) as file:
                 infos = file.infolist()
-        except UNREADABLE as error:
+        except _UNREADABLE as error:
             raise self._unreadable(error) from error
         if len(infos) > MOST_MEMBERS:
             raise BadData(f"{self.name}: {len(infos)} members; at most {MOST_MEMBERS} arrays")
@@ -87,7 +105,7 @@ class Archive:
                 with file.open(info) as stream:
                     shape, fortran, dtype = _header(stream)
                     length = stream.tell()
-            except UNREADABLE as error:
+            except _UNREADABLE as error:
                 raise self._unreadable(error) from error
         where = f"{self.name}: array {name!r}"
         if dtype.hasobject:
@@ -155,7 +173,7 @@ class Archive:
             try:
                 stream = file.open(member.name + _EXTENSION)
                 _header(stream)
-            except UNREADABLE as error:
+            except _UNREADABLE as error:
                 raise self._unreadable(error) from error
             with stream:
                 left = math.prod(member.shape) * member.dtype.itemsize
@@ -170,7 +188,7 @@ class Archive:
     def _read(self, stream: IO[bytes], size: int, *, exactly: bool = True) -> bytes:
         try:
             data = stream.read(size)
-        except UNREADABLE as error:
+        except _UNREADABLE as error:
             raise self._unreadable(error) from error
         if exactly and len(data) != size:
             raise self._unreadable(EOFError("cut short"))

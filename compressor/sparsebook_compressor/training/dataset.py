@@ -62,6 +62,8 @@ class Dataset:
         folder: Path,
         seed: int,
         extra: Sequence[str] = (),
+        *,
+        trains: bool = True,
     ) -> "Dataset":
         """Check data files and copy them into a folder.
 
@@ -71,6 +73,8 @@ class Dataset:
             folder: to write to; it is made where it is missing.
             seed: decides which samples become a part that is not given.
             extra: names of further arrays that a loss or metric of the caller's own reads.
+            trains: whether anything is trained. Else all is checked, and only the test part kept: the given one, or a tenth
+                of the plain arrays, one sample at least.
 
         Raises:
             BadData: a file does not fit; the message says which, where, and what to do.
@@ -78,7 +82,7 @@ class Dataset:
         if not files:
             raise BadData("no data file was given")
         check_inputs(specs, files[0].name)
-        found = Preparation(files, specs, folder, seed, tuple(extra)).run()
+        found = Preparation(files, specs, folder, seed, tuple(extra), trains=trains).run()
         dataset = cls(folder, specs, found.arrays, found.whole, found.splits, found.shards)
         dataset.describe()
         return dataset

@@ -16,6 +16,8 @@ PREFIXES: dict[Part, str] = {"train": "", "eval": "eval_", "test": "test_"}
 SHARE = 10
 """A part that is not given is one sample in this many."""
 FEWEST_TO_TRAIN = 2
+UNUSED = len(PARTS)
+"""Stands for a part, where a sample is checked and then left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +77,20 @@ def split(total: int, missing: tuple[Part, ...], seed: int, names: str) -> npt.N
         order = np.random.default_rng(seed).permutation(total)
         for place, part in enumerate(missing):
             assigned[order[place * share : (place + 1) * share]] = PARTS.index(part)
+    return assigned
+
+
+def split_to_compare(total: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Split a test part off samples of which nothing is trained.
+
+    Args:
+        total: samples of the plain arrays, at least one.
+        seed: decides which samples.
+
+    Returns:
+        As `split`: a tenth, at least one sample, for the test part; the others `UNUSED`; uint8 [total].
+    """
+    assigned = np.full(total, UNUSED, np.uint8)
+    order = np.random.default_rng(seed).permutation(total)
+    assigned[order[: max(1, total // SHARE)]] = PARTS.index("test")
     return assigned

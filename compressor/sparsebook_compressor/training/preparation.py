@@ -15,7 +15,16 @@ import numpy.typing as npt
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec, check_fits, converted
 from sparsebook_compressor.training.archive import Archive, Member
-from sparsebook_compressor.training.parts import PARTS, PREFIXES, Part, PartFacts, part_of, split
+from sparsebook_compressor.training.parts import (
+    PARTS,
+    PREFIXES,
+    UNUSED,
+    Part,
+    PartFacts,
+    part_of,
+    split,
+    split_to_compare,
+)
 from sparsebook_compressor.training.shards import Shard, Writer
 
 Array = npt.NDArray[Any]
@@ -68,7 +77,10 @@ class Preparation:
         folder: Path,
         seed: int,
         extra: tuple[str, ...],
+        *,
+        trains: bool,
     ) -> None:
+        self.trains = trains
         self.specs = {spec.name: spec for spec in specs}
         self.folder = folder
         self.seed = seed
@@ -207,35 +219,41 @@ class Preparation:
                     )
         return frozenset(base for base, rank in found.items() if rank > len(self.specs[base].dims))
 
-    def _assigned(self, given: set[Part]) -> Iterator[tuple[npt.NDArray[np.uint8] | None, _Source]]:
-        """Every source with the part of each of its samples; None where all stay where they are."""
+    def _assigned(self, given: set[Part]) -> Iterator[tuple[npt.NDArray[np.uint8], _Source]]:
+        """Every source with the part of each of its samples."""
         plain = [source for source in self.sources if source.part == "train"]
-        if not plain:
-            yield from ((None, source) for source in self.sources)
-            return
-        missing = tuple(part for part in PARTS if part not in given)
-        total = sum(source.samples for source in plain)
-        assigned = split(total, missing, self.seed, self.names)
+        assigned = self._split(sum(source.samples for source in plain), given)
         first = 0
         for source in self.sources:
             if source.part == "train":
                 yield assigned[first : first + source.samples], source
                 first += source.samples
             else:
-                yield None, source
+                unused = not self.trains and source.part == "eval"
+                place = UNUSED if unused else PARTS.index(source.part)
+                yield np.full(source.samples, place, np.uint8), source
+
+    def _split(self, total: int, given: set[Part]) -> npt.NDArray[np.uint8]:
+        """The part of each sample of the plain arrays, of all files as one."""
+        if not total:
+            return np.zeros(0, np.uint8)
+        if self.trains:
+            missing = tuple(part for part in PARTS if part not in given)
+            return split(total, missing, self.seed, self.names)
+        if "test" in given:
+            return np.full(total, UNUSED, np.uint8)
+        return split_to_compare(total, self.seed)
 
     def _copy(
         self,
         source: _Source,
         arrays: tuple[str, ...],
-        assigned: npt.NDArray[np.uint8] | None,
+        assigned: npt.NDArray[np.uint8],
         shards: dict[Part, list[Shard]],
     ) -> None:
-        if assigned is None:
-            assigned = np.full(source.samples, PARTS.index(source.part), np.uint8)
-        counts = np.bincount(assigned, minlength=len(PARTS))
+        counts = np.bincount(assigned, minlength=UNUSED + 1)
         made: dict[Part, Shard] = {
-            part: Shard(int(count)) for part, count in zip(PARTS, counts, strict=True) if count
+            part: Shard(int(count)) for part, count in zip(PARTS, counts, strict=False) if count
         }
         for number, base in enumerate(arrays):
             with contextlib.ExitStack() as stack:

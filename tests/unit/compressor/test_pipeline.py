@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from sparsebook_compressor import Config, Progress, Report, compress, decompress, inspect
+from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.progress import STAGES
 from sparsebook_runtime import library_path
 from tests.unit.compressor.models import (
@@ -236,6 +237,25 @@ def test_fidelity_is_measured_on_made_up_and_on_given_samples(tmp_path: Path) ->
         assert output.cosine > 0.999
         assert output.agreement is not None
         assert any("synthetic" in note for note in report.notes) == (source is None)
+
+
+def test_several_files_are_compared_on_as_one(tmp_path: Path) -> None:
+    """More than one file, and more samples than are run: none is overlooked where nothing trains."""
+    path = chain(tmp_path, w=values(K, 3000))
+    files = [tmp_path / "plain.npz", tmp_path / "first.npz", tmp_path / "second.npz"]
+    rng = np.random.default_rng(0)
+    np.savez(files[0], x=rng.standard_normal((30, K)).astype(np.float32))
+    np.savez(files[1], test_x=rng.standard_normal((4, K)).astype(np.float32))
+    np.savez(files[2], test_x=rng.standard_normal((5, K)).astype(np.float32))
+    config = Config.parse({"output": "dense", "train": {"loss": "none"}})
+    assert compress(path, tmp_path / "out", config, data=files).fidelity.samples == 9
+    assert compress(path, tmp_path / "one", config, data=files[1:2]).fidelity.samples == 4
+    np.savez(files[2], test_x=rng.standard_normal((300, K)).astype(np.float32))
+    assert compress(path, tmp_path / "most", config, data=files).fidelity.samples == 256
+    np.savez(files[2], test_x=np.full((5, K), np.nan, np.float32))
+    with pytest.raises(BadData, match=r"second\.npz: array 'test_x' holds NaN"):
+        compress(path, tmp_path / "bad", config, data=files)
+    assert not (tmp_path / "bad").exists()
 
 
 def test_stages_have_times_and_memory(tmp_path: Path) -> None:

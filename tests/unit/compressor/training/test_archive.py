@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.feeds import InputSpec
 from sparsebook_compressor.training import archive
 from sparsebook_compressor.training.archive import Archive
+from sparsebook_compressor.training.dataset import Dataset
 
 SHAPES = [(1,), (7,), (7, 1), (5, 3, 2), (3, 1000), (100, 3)]
 DTYPES = ["<f4", ">f4", "<f8", "f2", "i8", "u1", "?", "<u2"]
@@ -110,6 +112,33 @@ def test_members_that_are_no_arrays_are_refused(kind: str, tmp_path: Path) -> No
         read(path, "a", tmp_path)
     words = {"objects": "pickled", "absurd": "takes", "no samples": "empty"}
     assert words.get(kind, "") in str(caught.value)
+
+
+def single_array() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(5))
+    return buffer.getvalue()
+
+
+WHOLE = zipped(("a.npy", npy(described("(3, 4)"), bytes(48))))
+FILES = {
+    "empty": b"",
+    "text": b"image,ids\n1,2\n",
+    "a single array": single_array(),
+    "a pickle": b"\x80\x04K\x05.",
+    "a cut archive": WHOLE[:-30],
+    "half an archive": WHOLE[: len(WHOLE) // 2],
+    "an empty archive": b"PK\x05\x06" + bytes(18),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_that_are_no_archives_are_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(FILES[kind])
+    spec = InputSpec("a", np.dtype(np.float32), (None, 4), ("n", ""))
+    with pytest.raises(BadData, match=r"data\.npz"):
+        Dataset.prepare([path], (spec,), tmp_path / "out", 0)
 
 
 def test_an_array_that_is_there_twice_is_refused(tmp_path: Path) -> None:

@@ -31,6 +31,13 @@ ONE_FILE: dict[str, tuple[dict[str, Any], str]] = {
     "another name": ({"Image": good()["image"], "ids": good()["ids"]}, "no array 'image'.*Image"),
     "nothing": ({}, "found nothing"),
     "a wrong shape": (good() | {"image": np.zeros((20, 3, 5))}, "takes .x3x4"),
+    "too few dimensions": (good() | {"image": np.zeros(20, np.float32)}, "'image' has shape"),
+    "too many dimensions": (
+        good() | {"image": np.zeros((20, 1, 1, 3, 4), np.float32)},
+        "'image' has shape",
+    ),
+    "integers for floats": (good() | {"image": np.zeros((20, 3, 4), int)}, "convert it"),
+    "floats beyond float32": (good() | {"image": np.full((20, 3, 4), 1e300)}, "cannot hold"),
     "a wrong dtype": (good() | {"ids": np.zeros((20, 5))}, "convert it"),
     "text": (good() | {"ids": np.full((20, 5), "a")}, "'ids' is <U1"),
     "NaN": (good() | {"image": nan_at(13)}, r"NaN or infinity \(sample 13\)"),
