@@ -76,7 +76,7 @@ def tables(
     summaries = {net: paper_tables.summary(net, main_runs[net], originals[net]) for net in nets}
     paper_tables.table_1(summaries)
     for net in nets:
-        paper_tables.table_layers(net, main_runs[net][0])
+        paper_tables.table_layers(net, main_runs[net][0].report)
     results: dict[str, Any] = {"nets": summaries}
     if "lenet-5" in nets:
         results["table_6"] = paper_tables.table_6(runs, originals["lenet-5"])

@@ -19,6 +19,7 @@ from benchmarks.paper_runs import Hits, Job, Run
 from benchmarks.paper_statistics import Loss, Spread, paired_loss
 from benchmarks.paper_svd import Factored
 from benchmarks.results import show
+from sparsebook_compressor import Report
 from sparsebook_compressor.report import WeightRow
 
 SVD_SHARE = 0.2
@@ -77,8 +78,8 @@ def table_1(summaries: Mapping[str, Facts]) -> None:
     for paper in TABLE_1:
         top5 = paper.top5 or (None, None)
         rows += [
-            _row_1(f"{paper.name}, paper", paper.error[0], top5[0], paper.bytes[0], None),
-            _row_1("  compressed", paper.error[1], top5[1], paper.bytes[1], paper.ratio),
+            row_of_table_1(f"{paper.name}, paper", paper.error[0], top5[0], paper.bytes[0], None),
+            row_of_table_1("  compressed", paper.error[1], top5[1], paper.bytes[1], paper.ratio),
         ]
         if paper.name not in LENETS:
             rows.append(("  ours", "", "", "no ImageNet here: benchmarks.imagenet", ""))
@@ -86,36 +87,36 @@ def table_1(summaries: Mapping[str, Facts]) -> None:
             facts = summaries[paper.name]
             before = facts["bytes_before"]
             rows += [
-                _row_1("  ours", 100 * facts["error_before"], None, before, None),
+                row_of_table_1("  ours", 100 * facts["error_before"], None, before, None),
                 (
                     f"    compressed, {facts['seeds']} seeds",
-                    _spread(facts["error"], 100, "%"),
+                    spread_text(facts["error"], 100, "%"),
                     "",
-                    _spread(facts["bytes"], 1e-3, " KB"),
-                    _spread(facts["ratio"], 1, "x", 1),
+                    spread_text(facts["bytes"], 1e-3, " KB"),
+                    spread_text(facts["ratio"], 1, "x", 1),
                 ),
             ]
     columns = ("Table 1", "top-1 error", "top-5 error", "whole file", "ratio")
     show("Table 1: error and size", columns, rows)
 
 
-def table_layers(net: str, run: Run) -> None:
-    """Tables 2 and 3: what became of every layer; ours is the run of the first seed."""
-    number, paper = LAYERS[net]
-    ours = {row.name.removesuffix(".weight"): row for row in run.report.weights}
+def table_layers(net: str, report: Report) -> None:
+    """Tables 2 to 5: what became of every layer, below what the paper says of it; of a net that it does not have, ours alone."""
+    number, paper = LAYERS.get(net, (None, ()))
+    said = {layer.name: layer for layer in paper}
+    counts = {row.name.removesuffix(".weight"): row.elements for row in report.weights}
+    ours = {row.name.removesuffix(".weight"): _layer(row) for row in report.weights}
+    counts["all"], ours["all"] = sum(counts.values()), _together(report.weights)
     rows = []
-    for layer in paper:
-        found = _together(run) if layer.name == "all" else _layer(ours[layer.name])
-        elements = sum(row.elements for row in ours.values())
-        count = elements if layer.name == "all" else ours[layer.name].elements
-        rows += [
-            _row_layer(f"{layer.name}, paper", f"{count:,}", layer),
-            _row_layer("  ours", "", found),
-        ]
-    share = run.bytes / run.report.input.bytes
+    for name, found in ours.items():
+        if name in said:
+            rows.append(_row_layer(f"{name}, paper", f"{counts[name]:,}", said[name]))
+        rows.append(_row_layer("  ours" if name in said else name, f"{counts[name]:,}", found))
+    share = report.artifact.bytes / report.input.bytes
     rows.append(("whole file, ours", "", "", "", "", "", "", "", f"{share:.2%} ({1 / share:.0f}x)"))
+    title = net if number is None else f"Table {number}: {net}"
     columns = (
-        f"Table {number}: {net}",
+        title,
         "weights",
         "kept",
         "code bits",
@@ -125,7 +126,7 @@ def table_layers(net: str, run: Run) -> None:
         "bytes, fixed width",
         "bytes, Huffman",
     )
-    show(f"Table {number}: {net}, layer by layer", columns, rows)
+    show(f"{title}, layer by layer", columns, rows)
 
 
 def table_6(runs: Runs, original: Hits) -> list[Facts]:
@@ -211,7 +212,7 @@ def robustness(net: str, runs: Runs, original: Hits) -> Facts:
             {"what": what, "factor": factor, "error": run.error, "bytes": run.bytes, "loss": loss}
         )
         rows.append(
-            (f"{what} x{factor:g}", f"{run.bytes:,}", f"{run.error:.2%}", _loss(loss), verdict)
+            (f"{what} x{factor:g}", f"{run.bytes:,}", f"{run.error:.2%}", loss_text(loss), verdict)
         )
     title = f"{net}: everything at half and twice (error before: {1 - original.mean():.2%})"
     show(title, ("setting", "bytes", "error", "accuracy lost, 95%", "verdict"), rows)
@@ -223,9 +224,10 @@ def robustness(net: str, runs: Runs, original: Hits) -> Facts:
     return {"net": net, "runs": facts, "no_loss": without, "within_chance": chance}
 
 
-def _row_1(
+def row_of_table_1(
     name: str, error: float, top5: float | None, size: float, ratio: float | None
 ) -> tuple[str, ...]:
+    """A row of Table 1: errors in percent, a file's bytes."""
     return (
         name,
         f"{error:.2f}%",
@@ -255,14 +257,14 @@ def _layer(row: WeightRow) -> PaperLayer:
     )
 
 
-def _together(run: Run) -> PaperLayer:
+def _together(rows: Sequence[WeightRow]) -> PaperLayer:
     """All weights as one: bits are means over the non-zeros, rates over the bytes."""
-    rows = run.report.weights
+    elements = [float(row.elements) for row in rows]
     kept = [row.density * row.elements for row in rows]
     dense = [float(row.bytes_before) for row in rows]
     return PaperLayer(
         "all",
-        100 * run.density,
+        100 * _mean([row.density for row in rows], elements),
         (
             _mean([row.code_bits for row in rows], kept),
             _mean([row.code_bits_huffman for row in rows], kept),
@@ -315,7 +317,9 @@ def _verdicts(found: Facts, wanted: Bars, robust: float | None) -> list[Facts]:
             "",
             [max(found["errors"]) <= wanted.error],
         ),
-        _verdict("mean loss of accuracy <= 0", _loss(found["loss"]), "", [found["loss"].mean <= 0]),
+        _verdict(
+            "mean loss of accuracy <= 0", loss_text(found["loss"]), "", [found["loss"].mean <= 0]
+        ),
         _verdict(
             "pruning alone, no loss",
             f"{pruned:.1f}x, error {found['error_by_pruning_alone'].mean:.2%}",
@@ -337,12 +341,14 @@ def _verdict(bar: str, found: str, asked: str, reached: Sequence[bool]) -> Facts
     return {"bar": bar, "found": found, "asked": asked, "reached": best[-1] if best else "no"}
 
 
-def _spread(spread: Spread, scale: float, unit: str, digits: int = 2) -> str:
+def spread_text(spread: Spread, scale: float, unit: str, digits: int = 2) -> str:
+    """Mean and deviation, both times `scale`."""
     mean = f"{spread.mean * scale:.{digits}f}{unit}"
     if spread.deviation is None:
         return mean
     return f"{mean} ± {spread.deviation * scale:.{digits}f}"
 
 
-def _loss(loss: Loss) -> str:
+def loss_text(loss: Loss) -> str:
+    """Mean and interval of a loss of accuracy, in percent."""
     return f"{loss.mean:+.2%} ({loss.low:+.2%} to {loss.high:+.2%})"
