@@ -74,7 +74,7 @@ class Services:
             jobs=Jobs(storage, repository, queue, trainings, bell, metrics),
             trainings=trainings,
             supervisor=supervisor,
-            housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost),
+            housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost, trainings.sweep),
         )
 
     def close(self) -> None:

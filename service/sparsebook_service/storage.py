@@ -3,7 +3,7 @@
 import errno
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,10 @@ PARTS_UNDER_WAY = 2
 # No space, a quota reached, a file larger than the process may write: in each case there is no room for it.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORTED = re.compile(rf"os error ({'|'.join(map(str, _NO_ROOM))})\b")
+
+
+def _go_on() -> None:
+    """Nobody wants to stop it."""
 
 
 @contextmanager
@@ -76,17 +80,36 @@ class Storage:
         """Open a new file for writing."""
         return Writer(self, key)
 
-    def put(self, key: str, path: Path) -> None:
+    def put(self, key: str, path: Path, check: Callable[[], None] = _go_on) -> None:
         """Copy a local file in; it appears under its key when it is whole.
 
+        Args:
+            key: of the new file.
+            path: of the local one.
+            check: is called after every megabyte; what it raises ends the copy, of which nothing stays.
+
         Raises:
+            FileNotFoundError: there is no such local file.
             StorageFull: the disk has no room.
         """
-        with full_disk_named(path.name):
-            obstore.put(self.store, key, path, chunk_size=PART_BYTES, max_concurrency=2)
+        with (
+            full_disk_named(path.name),
+            path.open("rb") as file,
+            obstore.open_writer(
+                self.store, key, buffer_size=PART_BYTES, max_concurrency=PARTS_UNDER_WAY
+            ) as target,
+        ):
+            while chunk := file.read(CHUNK_BYTES):
+                target.write(chunk)
+                check()
 
-    def get(self, key: str, path: Path) -> None:
+    def get(self, key: str, path: Path, check: Callable[[], None] = _go_on) -> None:
         """Copy a file out to a local path, whose folder is made.
+
+        Args:
+            key: of the file.
+            path: of the local copy.
+            check: is called after every megabyte; what it raises ends the copy.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -97,6 +120,7 @@ class Storage:
         with full_disk_named(path.name), path.open("wb") as file:
             for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                 file.write(chunk)
+                check()
 
     def size(self, key: str) -> int | None:
         """Bytes of a file that is there whole; None where there is none."""

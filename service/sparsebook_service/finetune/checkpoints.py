@@ -8,6 +8,7 @@ not whole and does not count.
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from sparsebook_service.finetune import contents, keys
@@ -31,8 +32,10 @@ def newest(work: Path) -> int | None:
 class Checkpoints:
     """Those of one training."""
 
-    def __init__(self, storage: Storage, training_id: str) -> None:
+    def __init__(self, storage: Storage, training_id: str, check: Callable[[], None]) -> None:
+        """`check` is called while files are copied; what it raises ends the copy."""
         self._storage = storage
+        self._check = check
         self._root = keys.checkpoints(training_id)
 
     def store(self, work: Path, epoch: int) -> bool:
@@ -47,7 +50,7 @@ class Checkpoints:
         try:
             sizes = {name: (work / name).stat().st_size for name in names}
             for name in names:
-                self._storage.put(f"{self._root}/{epoch}/{name}", work / name)
+                self._storage.put(f"{self._root}/{epoch}/{name}", work / name, self._check)
         except FileNotFoundError:
             return self._dropped(epoch)
         # What it needs goes only after it: it is there, so all of it was while it was copied.
@@ -71,7 +74,7 @@ class Checkpoints:
             keys_of = {name: f"{self._root}/{epoch}/{name}" for name in listed}
             if all(self._storage.size(key) == listed[name] for name, key in keys_of.items()):
                 for name, key in keys_of.items():
-                    self._storage.get(key, work / name)
+                    self._storage.get(key, work / name, self._check)
                 return epoch
         return None
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from sparsebook_compressor.errors import InternalError
 
+CHUNK_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -47,7 +49,7 @@ def read(folder: Path, check: Callable[[], None]) -> Contents:
 
     Args:
         folder: of plain files, in folders or not.
-        check: is called before each file; what it raises ends the reading.
+        check: is called before each file and after every megabyte; what it raises ends the reading.
 
     Raises:
         InternalError: something in it is no plain file. A job's process wrote it, and that may have been led astray by
@@ -76,7 +78,11 @@ def _file(folder: Path, name: str, check: Callable[[], None]) -> File:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
             raise InternalError(f"{folder.name}/{name}: not a plain file")
-        return File(name, facts.st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        digest = hashlib.sha256()
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            check()
+        return File(name, facts.st_size, digest.hexdigest())
 
 
 def _digest(content: object) -> str:

@@ -93,11 +93,11 @@ class TrainingRepository:
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def release(self, job_id: str) -> bool:
-        """Note that a job wants no training any more; True where one is forgotten because nobody wants it now."""
+    def release(self, job_id: str) -> None:
+        """Note that a job wants no training any more; those that nobody wants now are forgotten."""
         with writing(self._engine) as connection:
             connection.execute(_WANTED.delete().where(_WANTED.c.job == job_id))
-            return _forget(connection)
+            _forget(connection)
 
     def keep_only(self, job_ids: Iterable[str]) -> None:
         """Forget the trainings that none of these jobs wants."""
@@ -189,12 +189,10 @@ def _held(number: int, holder: str) -> sa.ColumnElement[bool]:
     )
 
 
-def _forget(connection: sa.Connection) -> bool:
+def _forget(connection: sa.Connection) -> None:
     """Remove the trainings that nobody wants."""
     wanted = sa.select(_WANTED.c.training)
-    return (
-        connection.execute(_TRAININGS.delete().where(_TRAININGS.c.id.not_in(wanted))).rowcount > 0
-    )
+    connection.execute(_TRAININGS.delete().where(_TRAININGS.c.id.not_in(wanted)))
 
 
 def _row(row: sa.Row[Any]) -> TrainingRow:

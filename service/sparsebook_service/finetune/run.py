@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import structlog
 
@@ -41,6 +41,10 @@ log = structlog.get_logger(__name__)
 
 class _NoLongerWanted(Exception):
     """Every job that wanted it has ended."""
+
+
+class _Abandoned(Exception):
+    """The run has ended while a copy was under way."""
 
 
 class _Stopped(Exception):
@@ -80,8 +84,8 @@ def run(tools: Tools, number: int) -> None:
     started = time.monotonic()
     problem: dict[str, str] | None = None
     try:
-        with full_disk_named("the training's files"), ThreadPoolExecutor(1) as copier:
-            _Run(tools, row, holder, copier).to_the_end()
+        with full_disk_named("the training's files"), _Run(tools, row, holder) as this:
+            this.to_the_end()
         bound.info("training ended", seconds=round(time.monotonic() - started, 3))
     except _NoLongerWanted:
         bound.info("training stopped", reason="no longer wanted")
@@ -90,6 +94,10 @@ def run(tools: Tools, number: int) -> None:
     except StorageFull as full:
         problem = {"problem": full.problem, "detail": str(full)}
     except Exception:
+        if not repository.is_held(number, holder):
+            # Its files were removed under its hands.
+            bound.info("training stopped", reason="no longer wanted")
+            return
         bound.exception("a fault in a training")
         detail = "an unexpected fault; the fine-tuning worker's log has the details"
         problem = {"problem": "internal", "detail": detail}
@@ -99,21 +107,31 @@ def run(tools: Tools, number: int) -> None:
 
 
 class _Run:
-    """One run of one training."""
+    """One run of one training; leaving the `with` ends the copy that is under way."""
 
-    def __init__(
-        self, tools: Tools, row: TrainingRow, holder: str, copier: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, tools: Tools, row: TrainingRow, holder: str) -> None:
         self._tools = tools
         self._row = row
         self._holder = holder
         # Copies are made beside the ticks, because a large one takes longer than a tick.
-        self._copier = copier
+        self._copier = ThreadPoolExecutor(1)
+        self._abandoned = threading.Event()
         self._copying: Future[bool] | None = None
         self._copied: int | None = None
         self._copy_due = 0.0
-        self._checkpoints = Checkpoints(tools.storage, row.id)
+        self._checkpoints = Checkpoints(tools.storage, row.id, self._check_copy)
         self._progress: TrainingProgress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._abandoned.set()
+        self._copier.shutdown(cancel_futures=True)
+
+    def _check_copy(self) -> None:
+        if self._abandoned.is_set():
+            raise _Abandoned
 
     def to_the_end(self) -> None:
         """Train, and put the result into the storage."""
@@ -187,7 +205,8 @@ class _Run:
     def _publish(self, result: Path, target: str) -> None:
         """Put the result into the storage; what says that it is whole comes last."""
         for name in sorted(contents.names(result), key=lambda name: name == RESULT):
-            self._beside(partial(self._tools.storage.put, f"{target}/{name}", result / name))
+            copy = partial(self._tools.storage.put, f"{target}/{name}", result / name)
+            self._beside(partial(copy, self._check_copy))
 
     def _beside(self, work: Callable[[], T]) -> T:
         """Do what may take long while the ticks go on."""

@@ -60,7 +60,7 @@ class Trainings:
         self._lock = threading.Lock()
 
     def asking(self, job_id: str, check: Callable[[], None]) -> "Asking":
-        """The trainings of one run of a job; `check` raises where the job is not to go on."""
+        """The trainings of one run of a job; `check` raises where the job is not to go on, and is called often."""
         return Asking(self._storage, self, job_id, check)
 
     def want(self, training_id: str, dataset_id: str, job_id: str) -> TrainingRow:
@@ -99,8 +99,13 @@ class Trainings:
     def release(self, job_id: str) -> None:
         """A job has ended: free what it alone has asked for."""
         with self._lock:
-            if self._repository.release(job_id):
-                self._remove_unwanted()
+            self._repository.release(job_id)
+            self._remove_unwanted()
+
+    def sweep(self) -> None:
+        """Free what a worker has still written of a training that nobody wants any more. Call it now and then."""
+        with self._lock:
+            self._remove_unwanted()
 
     def keep_only(self, job_ids: list[str]) -> None:
         """Free what none of these jobs has asked for, files without a row among it."""
@@ -198,7 +203,7 @@ class Asking:
         for file in found.files:
             self._check()
             if self._storage.size(f"{key}/{file.name}") != file.bytes:
-                self._storage.put(f"{key}/{file.name}", folder / file.name)
+                self._storage.put(f"{key}/{file.name}", folder / file.name, self._check)
 
 
 def _facts(path: Path) -> tuple[str, int, int, int]:

@@ -1,28 +1,30 @@
 """What of a job that has ended is kept until it is deleted."""
 
-from sparsebook_compressor.progress import Stage
 from sparsebook_service.jobs import keys
+from sparsebook_service.jobs.repository import JobRow
 from sparsebook_service.storage import Storage
 
-_IN_TRAINING = frozenset({"not-trainable", "diverged", "budget-not-met"})
-_STAGES: frozenset[Stage | None] = frozenset({"retrain", "tune"})
 
+def keeps_upload(row: JobRow) -> bool:
+    """Whether the upload of a job that failed stays, however it failed.
 
-def keeps_upload(slug: str, stage: Stage | None) -> bool:
-    """Whether the upload of a job that failed stays: where it failed in training, nothing is thrown away.
-
-    Args:
-        slug: of the problem that it failed with.
-        stage: that it was in.
+    Where data came with the model, the two are the work of hours, and the training that went before may have been:
+    nothing of that is thrown away for a fault that shows at the very end.
     """
-    return slug in _IN_TRAINING or (stage in _STAGES and slug != "storage-full")
+    return bool(row.upload["data"])
 
 
-def keep_only(storage: Storage, job_id: str, *, upload: bool, output: bool) -> None:
-    """Remove the rest of a job's files."""
+def keep_after_failure(storage: Storage, row: JobRow, *, output: bool) -> None:
+    """Remove what is not kept of a job that failed; `output` says whether it has something to show."""
+    upload = keeps_upload(row)
     if not upload and not output:
-        storage.remove(keys.job(job_id))
+        storage.remove(keys.job(row.id))
     elif not upload:
-        storage.remove(keys.inputs(job_id))
+        storage.remove(keys.inputs(row.id))
     elif not output:
-        storage.remove(keys.output(job_id))
+        storage.remove(keys.output(row.id))
+
+
+def keep_after_success(storage: Storage, row: JobRow) -> None:
+    """Remove the upload: the artifact has taken its place."""
+    storage.remove(keys.inputs(row.id))

@@ -15,7 +15,7 @@ def job(job_id: str) -> str:
 
 
 def inputs(job_id: str) -> str:
-    """Everything that was uploaded; gone when the job has ended."""
+    """Everything that was uploaded; `keeping` says how long it stays."""
     return f"{JOBS}/{job_id}/input"
 
 

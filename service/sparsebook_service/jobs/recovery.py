@@ -7,7 +7,7 @@ import structlog
 
 from sparsebook_service import problems
 from sparsebook_service.jobs import keys
-from sparsebook_service.jobs.keeping import keep_only, keeps_upload
+from sparsebook_service.jobs.keeping import keep_after_failure, keep_after_success
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
@@ -27,12 +27,10 @@ def tidy(settings: Settings, storage: Storage, repository: Repository) -> None:
         row = repository.get(job_id)
         if row is None or row.state == "cancelled":
             storage.remove(keys.job(job_id))
-        elif row.final:
-            keep_only(storage, job_id, upload=_keeps_upload(row), output=row.result is not None)
-
-
-def _keeps_upload(row: JobRow) -> bool:
-    return row.error is not None and keeps_upload(row.error["type"].rsplit("/", 1)[-1], row.stage)
+        elif row.state == "succeeded":
+            keep_after_success(storage, row)
+        elif row.state == "failed":
+            keep_after_failure(storage, row, output=row.result is not None)
 
 
 def requeue(storage: Storage, repository: Repository, queue: Queue) -> None:
@@ -40,23 +38,23 @@ def requeue(storage: Storage, repository: Repository, queue: Queue) -> None:
 
     The queue knows most of them: this is for a crash between the row and the queue's entry.
     """
-    live = [row.id for row in repository.live()]
-    given_up = queue.given_up(live) if live else set()
-    for job_id in live:
-        if job_id in given_up:
-            _give_up(storage, repository, job_id)
+    live = repository.live()
+    given_up = queue.given_up(row.id for row in live)
+    for row in live:
+        if row.id in given_up:
+            _give_up(storage, repository, row)
         else:
-            queue.submit(job_id)
+            queue.submit(row.id)
     if live:
         log.info("jobs taken up again", jobs=len(live) - len(given_up), given_up=len(given_up))
 
 
-def _give_up(storage: Storage, repository: Repository, job_id: str) -> None:
+def _give_up(storage: Storage, repository: Repository, row: JobRow) -> None:
     problem = problems.describe(
-        "internal", "the job was given up: it failed too often", keys.address(job_id)
+        "internal", "the job was given up: it failed too often", keys.address(row.id)
     )
-    storage.remove(keys.job(job_id))
-    repository.fail(job_id, problem.model_dump())
+    keep_after_failure(storage, row, output=False)
+    repository.fail(row.id, problem.model_dump())
 
 
 class Lost:
@@ -81,9 +79,11 @@ class Lost:
 
         A job must be found lost twice, because one that has just been taken may not have been begun yet.
         """
-        idle = {row.id for row in self._repository.live()} - self._running()
+        live = self._repository.live()
+        running = self._running()
+        idle = {row.id: row for row in live if row.id not in running}
         for job_id in self._queue.given_up(idle):
-            _give_up(self._storage, self._repository, job_id)
+            _give_up(self._storage, self._repository, idle[job_id])
         lost = self._queue.claimed(idle)
         for job_id in (lost & self._suspects) - self._running():
             self._queue.resume(job_id)

@@ -25,13 +25,14 @@ from sparsebook_service.durable import Interrupted, when_there_is_room
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
-from sparsebook_service.jobs.keeping import keep_only, keeps_upload
+from sparsebook_service.jobs.keeping import keep_after_failure, keep_after_success
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Made, Order, Stopped, Train
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.results import summarise
 from sparsebook_service.jobs.training import Training
 from sparsebook_service.metrics import Metrics
+from sparsebook_service.pace import paced
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage, full_disk_named
 
@@ -111,39 +112,40 @@ class Runner:
         log = structlog.get_logger(__name__).bind(job=job_id)
         log.info("job started", model=row.upload["model"]["name"])
         started = time.monotonic()
+        failed: _Failed | None = None
         try:
             self._to_the_end(row)
         except _NoLongerWanted:
-            self._storage.remove(keys.job(job_id))
-            log.info("job stopped", reason="cancelled or deleted")
-        except _Failed as failed:
-            self._fail(job_id, failed)
-            log.warning("job failed", problem=failed.slug, detail=str(failed))
+            pass
+        except _Failed as known:
+            failed = known
         except StorageFull as full:
-            self._fail(job_id, _Failed(full.problem, str(full)))
-            log.error("job failed", problem=full.problem, detail=str(full))
+            failed = _Failed(full.problem, str(full))
         except Exception:
-            detail = "an unexpected fault; the service's log has the details"
-            log.exception("job failed", problem="internal")
-            self._fail(job_id, _Failed("internal", detail))
-        else:
-            log.info("job succeeded", seconds=round(time.monotonic() - started, 3))
-        when_there_is_room(lambda: self._trainings.release(job_id), self._closing)
-        self._bell.ring(job_id)
-
-    def _fail(self, job_id: str, failed: _Failed) -> None:
-        # Files first: on a full disk that makes the room which the row needs.
-        row = self._repository.get(job_id)
-        upload = row is not None and keeps_upload(failed.slug, row.stage)
-        keep_only(self._storage, job_id, upload=upload, output=failed.result is not None)
-        problem = problems.describe(failed.slug, str(failed), keys.address(job_id)).model_dump()
-        when_there_is_room(
-            lambda: self._repository.fail(job_id, problem, failed.result), self._closing
-        )
-        # Cancelled or deleted meanwhile: nothing of it is kept.
+            # A job that is cancelled or deleted has its files removed under its hands.
+            if self._repository.is_running(job_id):
+                log.exception("a fault in a job")
+            failed = _Failed("internal", "an unexpected fault; the service's log has the details")
+        if failed is not None:
+            self._fail(row, failed)
         now = self._repository.get(job_id)
         if now is None or now.state == "cancelled":
             self._storage.remove(keys.job(job_id))
+            log.info("job stopped", reason="cancelled or deleted")
+        elif failed is not None:
+            log.warning("job failed", problem=failed.slug, detail=str(failed))
+        else:
+            log.info(f"job {now.state}", seconds=round(time.monotonic() - started, 3))
+        when_there_is_room(lambda: self._trainings.release(job_id), self._closing)
+        self._bell.ring(job_id)
+
+    def _fail(self, row: JobRow, failed: _Failed) -> None:
+        # Files first: on a full disk that makes the room which the row needs.
+        keep_after_failure(self._storage, row, output=failed.result is not None)
+        problem = problems.describe(failed.slug, str(failed), keys.address(row.id)).model_dump()
+        when_there_is_room(
+            lambda: self._repository.fail(row.id, problem, failed.result), self._closing
+        )
 
     def _to_the_end(self, row: JobRow) -> None:
         with full_disk_named("the job's files"):
@@ -157,7 +159,7 @@ class Runner:
             raise _Failed(outcome.problem, outcome.detail, result)
         if not self._repository.succeed(row.id, result or {}):
             raise _NoLongerWanted
-        self._storage.remove(keys.inputs(row.id))
+        keep_after_success(self._storage, row)
 
     def _order(self, row: JobRow, work: Path) -> Order:
         settings, upload, local = self._settings, row.upload, self._storage.local
@@ -182,10 +184,11 @@ class Runner:
         """Start the process and follow it to its end."""
         outcome: Done | Stopped | None = None
         latest: Advanced | None = None
+        check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
         with full_disk_named("the job's files"), JobProcess(order) as process:
             training = Training(
                 order.out,
-                self._trainings.asking(row.id, lambda: self._note(row.id, None)),
+                self._trainings.asking(row.id, check),
                 process.answer,
                 lambda waiting: self._repository.wait(row.id, waiting),
             )
@@ -226,9 +229,10 @@ class Runner:
         """Put the bundle into the storage; what the row keeps of it."""
         bundle = work / "bundle"
         report = Report.from_json((bundle / keys.REPORT).read_text())
+        check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
         for file in made.files:
-            self._storage.put(keys.artifact(row.id, file.name), bundle / file.name)
-        self._storage.put(keys.bundle(row.id), work / made.bundle.name)
+            self._storage.put(keys.artifact(row.id, file.name), bundle / file.name, check)
+        self._storage.put(keys.bundle(row.id), work / made.bundle.name, check)
         result = summarise(row.id, report, made.files).model_dump()
         self._metrics.artifact_made(report)
         return {"result": result, "bundle": made.bundle.model_dump()}

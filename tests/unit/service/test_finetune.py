@@ -13,7 +13,7 @@ from sparsebook_service.finetune import contents, keys, problems, service
 from sparsebook_service.finetune.checkpoints import Checkpoints, newest
 from sparsebook_service.finetune.program import Trainer, TrainerMissing
 from sparsebook_service.finetune.queue import TrainingQueue
-from sparsebook_service.finetune.repository import TrainingRepository
+from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.storage import Storage
@@ -117,10 +117,10 @@ def test_a_training_lives_as_long_as_a_job_wants_it(repository: TrainingReposito
     first = repository.want("t", "d", "a")
     assert repository.want("t", "d", "b").number == first.number
     repository.want("u", "d", "b")
-    assert not repository.release("a")
+    repository.release("a")
     assert [row.id for row in repository.all()] == ["t", "u"]
     assert repository.ahead(repository.all()[1].number) == 1
-    assert repository.release("b")
+    repository.release("b")
     assert repository.all() == []
     assert repository.want("t", "d", "a").number > first.number
     repository.want("u", "d", "c")
@@ -167,6 +167,65 @@ def test_files_of_no_training_go(trainings: Trainings, storage: Storage, tmp_pat
     assert len(storage.folders(keys.DATASETS)) == 1
 
 
+class Cancelled(Exception):
+    """The job is not wanted any more."""
+
+
+class Countdown:
+    """A check that raises when it is called for the last time."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Cancelled
+
+
+def test_a_cancelled_job_stops_in_the_middle_of_its_dataset(
+    trainings: Trainings, repository: TrainingRepository, storage: Storage, tmp_path: Path
+) -> None:
+    megabytes = 20
+    order = write(tmp_path / "a", order=b"1")
+    dataset = write(tmp_path / "dataset", data=bytes(megabytes << 20))
+    hashing = Countdown(megabytes)
+    with pytest.raises(Cancelled):
+        trainings.asking("job", hashing).ask(order, dataset)
+    assert repository.all() == []
+    copying = Countdown(2 * megabytes)
+    with pytest.raises(Cancelled):
+        trainings.asking("job", copying).ask(order, dataset)
+    assert [row.state for row in repository.all()] == ["queued"]
+    assert storage.folders(keys.dataset(repository.all()[0].dataset)) == []
+
+
+def test_what_is_published_after_the_release_goes_too(
+    trainings: Trainings,
+    repository: TrainingRepository,
+    storage: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order = write(tmp_path / "a", order=b"1")
+    dataset = write(tmp_path / "dataset", data=b"0")
+    wanted = repository.want
+
+    def released_meanwhile(training_id: str, dataset_id: str, job_id: str) -> TrainingRow:
+        row = wanted(training_id, dataset_id, job_id)
+        repository.release(job_id)
+        return row
+
+    monkeypatch.setattr(repository, "want", released_meanwhile)
+    trainings.asking("job", lambda: None).ask(order, dataset)
+    assert len(storage.folders(keys.DATASETS)) == 1
+    trainings.release("job")
+    assert storage.folders(keys.DATASETS) == storage.folders(keys.TRAININGS) == []
+    write(storage.local(keys.checkpoints("late")), file=b"x")
+    trainings.sweep()
+    assert storage.folders(keys.TRAININGS) == []
+
+
 # -------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -177,7 +236,7 @@ def work_of(folder: Path, epoch: int, kept: int) -> Path:
 
 
 def test_a_checkpoint_comes_back_with_what_it_needs(storage: Storage, tmp_path: Path) -> None:
-    checkpoints = Checkpoints(storage, "t")
+    checkpoints = Checkpoints(storage, "t", lambda: None)
     assert checkpoints.restore(tmp_path / "empty") is None
     work = work_of(tmp_path / "run/work", 3, 2)
     assert newest(work) == 3
@@ -191,8 +250,18 @@ def test_a_checkpoint_comes_back_with_what_it_needs(storage: Storage, tmp_path: 
     assert storage.folders(keys.checkpoints("t")) == ["5", "5.json"]
 
 
+def test_a_copy_that_is_abandoned_is_no_checkpoint(storage: Storage, tmp_path: Path) -> None:
+    work = work_of(tmp_path / "run/work", 3, 2)
+    with pytest.raises(Cancelled):
+        Checkpoints(storage, "t", Countdown(2)).store(work, 3)
+    assert Checkpoints(storage, "t", lambda: None).restore(tmp_path / "back") is None
+    assert Checkpoints(storage, "t", lambda: None).store(work, 3)
+    with pytest.raises(Cancelled):
+        Checkpoints(storage, "t", Countdown(2)).restore(tmp_path / "back")
+
+
 def test_half_a_checkpoint_does_not_count(storage: Storage, tmp_path: Path) -> None:
-    checkpoints = Checkpoints(storage, "t")
+    checkpoints = Checkpoints(storage, "t", lambda: None)
     checkpoints.store(work_of(tmp_path / "run/work", 3, 2), 3)
     gone = work_of(tmp_path / "gone/work", 4, 4)
     (gone / "checkpoint-4/state").unlink()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -52,9 +53,12 @@ def open_queue(engine: sa.Engine) -> Iterator[OpenQueue]:
         queue.close()
 
 
-def add(repository: Repository, *job_ids: str) -> None:
+WITH_DATA = {**UPLOAD, "data": [{"name": "d.npz", "bytes": 1, "sha256": ""}]}
+
+
+def add(repository: Repository, *job_ids: str, upload: dict[str, Any] = UPLOAD) -> None:
     for job_id in job_ids:
-        repository.add(job_id, config={}, upload=UPLOAD, fingerprint="", idempotency_key=None)
+        repository.add(job_id, config={}, upload=upload, fingerprint="", idempotency_key=None)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -67,16 +71,22 @@ def until(holds: Callable[[], bool]) -> None:
 def test_files_that_no_job_needs_are_removed(
     tmp_path: Path, storage: Storage, repository: Repository
 ) -> None:
-    jobs = ("queued", "running", "done", "failed", "diverged", "untrainable", "cancelled")
-    add(repository, *jobs)
+    plain = ("queued", "running", "done", "failed", "cancelled")
+    trained = ("compressed", "diverged", "untrainable", "died in verify", "stopped")
+    jobs = (*plain, *trained)
+    add(repository, *plain)
+    add(repository, *trained, upload=WITH_DATA)
     for job_id in jobs[1:]:
         repository.begin(job_id)
-    repository.succeed("done", {})
+    for job_id in ("done", "compressed"):
+        repository.succeed(job_id, {})
     repository.fail("failed", {"type": "/problems/not-onnx"})
     repository.fail("diverged", {"type": "/problems/diverged"}, {})
-    repository.advance("untrainable", "retrain", None, 0.5)
-    repository.fail("untrainable", {"type": "/problems/internal"})
-    repository.cancel("cancelled", {})
+    repository.fail("untrainable", {"type": "/problems/not-trainable"})
+    repository.advance("died in verify", "verify", None, 0.99)
+    repository.fail("died in verify", {"type": "/problems/limit-exceeded"})
+    for job_id in ("cancelled", "stopped"):
+        repository.cancel(job_id, {})
     for job_id in (*jobs, "unknown"):
         for key in (keys.model(job_id, "m"), keys.bundle(job_id), keys.model(job_id, "half#1")):
             path = storage.local(key)
@@ -96,8 +106,10 @@ def test_files_that_no_job_needs_are_removed(
         "queued": (True, True),
         "running": (True, True),
         "done": (False, True),
+        "compressed": (False, True),
         "diverged": (True, True),
         "untrainable": (True, False),
+        "died in verify": (True, False),
     }
     assert list(settings.work_dir.iterdir()) == []
 
@@ -136,7 +148,11 @@ def test_an_interrupted_job_is_run_again(repository: Repository, open_queue: Ope
 def test_a_job_that_the_queue_gave_up_fails(
     storage: Storage, repository: Repository, open_queue: OpenQueue
 ) -> None:
-    add(repository, "a", "b")
+    add(repository, "a", upload=WITH_DATA)
+    add(repository, "b")
+    for key in (keys.model("a", "m"), keys.bundle("a")):
+        storage.local(key).parent.mkdir(parents=True)
+        storage.local(key).write_bytes(b"x")
 
     def broken(job_id: str) -> None:
         raise RuntimeError(job_id)
@@ -145,6 +161,8 @@ def test_a_job_that_the_queue_gave_up_fails(
     queue.submit("a")
     until(lambda: queue.given_up(["a", "b"]) == {"a"})
     recovery.requeue(storage, repository, queue)
+    assert storage.local(keys.model("a", "m")).exists()
+    assert not storage.local(keys.output("a")).exists()
     row = repository.get("a")
     assert row is not None
     assert row.state == "failed"

@@ -54,6 +54,33 @@ def test_an_interrupted_file_never_appears(storage: Storage) -> None:
     assert files(storage) == []
 
 
+def test_a_copy_in_that_is_not_wanted_any_more_stops_and_leaves_nothing(
+    storage: Storage, tmp_path: Path
+) -> None:
+    (tmp_path / "big").write_bytes(bytes(3 * PART_BYTES))
+    (tmp_path / "small").write_bytes(b"x")
+    looks = 0
+
+    def unwanted() -> None:
+        nonlocal looks
+        looks += 1
+        if name == "small" or looks == 12:
+            raise KeyError
+
+    for name in ("big", "small"):
+        with pytest.raises(KeyError):
+            storage.put(f"jobs/a/{name}", tmp_path / name, unwanted)
+        assert files(storage) == []
+    assert looks == 13
+    storage.put("jobs/a/big", tmp_path / "big")
+    with pytest.raises(KeyError):
+        storage.get("jobs/a/big", tmp_path / "out/big", unwanted_at_once)
+
+
+def unwanted_at_once() -> None:
+    raise KeyError
+
+
 def test_a_full_disk_is_named() -> None:
     with (
         pytest.raises(StorageFull, match="while writing the thing"),
