@@ -75,7 +75,7 @@ def compress(
     """
     config = config or Config()
     files = () if data is None else (data,) if isinstance(data, Path) else tuple(data)
-    _require_data(config, files, loss, metric, trainer)
+    require_data(config, files, loss, metric, trains=trainer is not None)
     job = _Job(
         model,
         config,
@@ -92,14 +92,22 @@ def compress(
     return report
 
 
-def _require_data(
+def require_data(
     config: Config,
-    files: tuple[Path, ...],
+    files: Sequence[Path],
     loss: Path | None,
     metric: Path | None,
-    trainer: Trainer | None,
+    *,
+    trains: bool,
 ) -> None:
-    """What can be said before the model is opened.
+    """What can be said before the model is opened; of the files only the names are used.
+
+    Args:
+        config: what is to be done.
+        files: with samples.
+        loss: of the caller's own.
+        metric: likewise.
+        trains: whether there is somebody to retrain.
 
     Raises:
         BadValue: something is asked for that needs data.
@@ -108,7 +116,7 @@ def _require_data(
     asked = _asks(config, loss, metric)
     if asked is not None and not files:
         raise BadValue(f"{asked} needs data to train and measure with; give an .npz (--data F.npz)")
-    if asked is not None and trainer is None:
+    if asked is not None and not trains:
         raise NoTrainer(
             f"{asked} needs the fine-tuning worker, and there is none; `make demo` sets its environment up, and "
             "SPARSEBOOK_TRAINER_PYTHON says where it is"
