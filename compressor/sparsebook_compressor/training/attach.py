@@ -1,18 +1,16 @@
 """Loss and metric of an objective on a training graph, whose outputs they become."""
 
-import re
-
 from onnx import ModelProto, TensorProto, helper
 
 from sparsebook_compressor.errors import NotTrainable
-from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.dataset import Dataset, teacher_name
 from sparsebook_compressor.training.losses import add_loss
 from sparsebook_compressor.training.metric_nodes import add_metric
-from sparsebook_compressor.training.nodes import Nodes, names, rename
+from sparsebook_compressor.training.nodes import OUTPUTS, Nodes, names, rename
 from sparsebook_compressor.training.objective import Objective
 from sparsebook_compressor.training.wires import Wires
 
-OUTPUTS = ("loss", "metric_sum", "metric_weight")
+__all__ = ["OUTPUTS", "adapt_inputs", "attach"]
 
 
 def attach(model: ModelProto, objective: Objective, dataset: Dataset) -> ModelProto:
@@ -29,10 +27,11 @@ def attach(model: ModelProto, objective: Objective, dataset: Dataset) -> ModelPr
 
     Raises:
         BadValue: a loss or metric of the caller's own cannot be joined to the graph.
+        NotTrainable: a weight or an input of the model has a name that the graph needs.
     """
     made = ModelProto()
     made.CopyFrom(model)
-    renamed = _free_names(made, dataset)
+    renamed = _free_names(made, objective, dataset)
     adapt_inputs(made, dataset, sampled=True)
     wires = Wires(made, objective, dataset, renamed)
     values = (add_loss(wires), *add_metric(wires))
@@ -44,22 +43,18 @@ def attach(model: ModelProto, objective: Objective, dataset: Dataset) -> ModelPr
     return made
 
 
-def _free_names(model: ModelProto, dataset: Dataset) -> dict[str, str]:
+def _free_names(model: ModelProto, objective: Objective, dataset: Dataset) -> dict[str, str]:
     """Rename values that have names which outputs and further inputs need; old name -> new name.
 
     Raises:
         NotTrainable: an initializer or an input has such a name.
     """
     inputs = {spec.name for spec in dataset.specs}
-    reserved = {*OUTPUTS, *dataset.arrays} - inputs
+    needed = {*OUTPUTS, *map(teacher_name, objective.teachers)}
+    arrays = {*dataset.arrays} - inputs
+    _require_free(model, inputs, needed, arrays)
     produced = {name for node in model.graph.node for name in node.output if name}
-    clash = {name for name in produced if name in reserved or re.fullmatch(r"teacher_\d+", name)}
-    fixed = {tensor.name for tensor in model.graph.initializer} | inputs
-    taken = sorted(fixed & {*reserved, *OUTPUTS})
-    if taken:
-        raise NotTrainable(
-            f"a weight or an input of the model is named {taken[0]!r}, which the training graph needs for itself; rename it"
-        )
+    clash = produced & {*needed, *arrays}
     every = names(model)
     renamed = {}
     for name in sorted(clash):
@@ -70,6 +65,21 @@ def _free_names(model: ModelProto, dataset: Dataset) -> dict[str, str]:
     if renamed:
         rename(model, lambda name: renamed.get(name, name), produced=True)
     return renamed
+
+
+def _require_free(model: ModelProto, inputs: set[str], needed: set[str], arrays: set[str]) -> None:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    if taken := sorted((weights | inputs) & needed):
+        what = "an input" if taken[0] in inputs else "a weight"
+        raise NotTrainable(
+            f"{what} of the model is named {taken[0]!r}, as a value that the training graph needs for itself; rename it in "
+            "the model"
+        )
+    if taken := sorted(weights & arrays):
+        raise NotTrainable(
+            f"a weight of the model is named {taken[0]!r}, as the array of the data that the loss or metric reads; rename "
+            "one of the two"
+        )
 
 
 def adapt_inputs(model: ModelProto, dataset: Dataset, *, sampled: bool) -> None:

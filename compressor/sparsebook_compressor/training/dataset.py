@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec, check_inputs
 from sparsebook_compressor.training.parts import PARTS, Part, PartFacts
-from sparsebook_compressor.training.preparation import FOLDERS, LABELS, Preparation
+from sparsebook_compressor.training.preparation import FOLDERS, LABELS, OWN_NAMES, Preparation
 from sparsebook_compressor.training.shards import Reader, Recorder, Shard, blocks
 
 Array = npt.NDArray[Any]
@@ -29,8 +29,8 @@ __all__ = ["FORMAT", "LABELS", "Dataset", "teacher_name"]
 
 
 def teacher_name(index: int) -> str:
-    """The array that holds an output of the original."""
-    return f"teacher_{index}"
+    """The array that holds an output of the original; no array of the caller's has such a name."""
+    return f"{OWN_NAMES}original.{index}"
 
 
 @dataclass(slots=True)

@@ -10,6 +10,9 @@ from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.graph.scopes import scopes
 
+OUTPUTS = ("loss", "metric_sum", "metric_weight")
+"""Of a training graph, in their order (docs/training.md)."""
+
 
 class Nodes:
     """Appends nodes under names that the graph does not have.

@@ -19,6 +19,8 @@ from sparsebook_compressor.errors import BadData, BadValue, InputError
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.measure import first_line
+from sparsebook_compressor.training.nodes import OUTPUTS
+from sparsebook_compressor.training.preparation import OWN_NAMES
 
 Array = npt.NDArray[Any]
 Source: TypeAlias = tuple[Literal["output", "teacher"], int] | tuple[Literal["array"], str]
@@ -136,8 +138,17 @@ def _inputs(
         elif name.startswith(TEACHER) and name.removeprefix(TEACHER) in outputs:
             sources[name] = ("teacher", outputs.index(name.removeprefix(TEACHER)))
         else:
+            _refuse_reserved(name, where)
             sources[name] = ("array", name)
     return sources, types
+
+
+def _refuse_reserved(name: str, where: str) -> None:
+    if name in OUTPUTS or name.startswith(OWN_NAMES):
+        raise BadValue(
+            f"{where}: reads an array {name!r}, a name that the training graph needs for itself; rename the input here and "
+            "the array in the data"
+        )
 
 
 def _output(model: ModelProto, where: str) -> str:

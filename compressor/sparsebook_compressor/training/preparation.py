@@ -30,6 +30,8 @@ from sparsebook_compressor.training.shards import Shard, Writer
 Array = npt.NDArray[Any]
 
 LABELS = "labels"
+OWN_NAMES = "sparsebook."
+"""How the names of arrays begin that are recorded beside the caller's."""
 FOLDERS: dict[Part, str] = {"train": "shared", "eval": "shared", "test": "test"}
 """Where a part lies: the test part where no worker sees it."""
 # The dtypes that labels and arrays of own losses are kept in, by the kind that the file has.
@@ -133,7 +135,15 @@ class Preparation:
         """Names of all arrays of the dataset; every part and file must have them all."""
         labelled = [source for source in self.sources if LABELS in source.members]
         labels = (LABELS,) if labelled and LABELS not in self.specs else ()
-        return (*self.specs, *dict.fromkeys((*labels, *self.extra)))
+        arrays = (*self.specs, *dict.fromkeys((*labels, *self.extra)))
+        own = next((name for name in arrays if name.startswith(OWN_NAMES)), None)
+        if own is not None:
+            what = "the model's input" if own in self.specs else "the array"
+            raise BadData(
+                f"{self.names}: {what} {own!r} has a name that begins with {OWN_NAMES!r}, as what Sparsebook records beside "
+                "the data; rename it"
+            )
+        return arrays
 
     def _check(self, source: _Source, arrays: tuple[str, ...]) -> None:
         name, prefix = source.archive.name, PREFIXES[source.part]

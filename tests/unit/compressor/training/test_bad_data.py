@@ -171,3 +171,14 @@ def test_an_array_that_an_own_loss_reads_must_be_there(tmp_path: Path) -> None:
     path = write(tmp_path / "data.npz", good())
     with pytest.raises(BadData, match="no array 'boxes', which the loss or metric given reads"):
         Dataset.prepare([path], SPECS, tmp_path / "out", 0, ["boxes"])
+
+
+def test_names_of_what_is_recorded_are_not_the_callers(tmp_path: Path) -> None:
+    """Arrays that nobody reads may have any name."""
+    path = write(tmp_path / "data.npz", good() | {"sparsebook.original.0": np.zeros(20)})
+    Dataset.prepare([path], SPECS, tmp_path / "out", 0)
+    with pytest.raises(BadData, match=r"data\.npz: the array 'sparsebook\.original\.0'.*rename it"):
+        Dataset.prepare([path], SPECS, tmp_path / "read", 0, ["sparsebook.original.0"])
+    spec = InputSpec("sparsebook.original.0", np.dtype(np.float32), (None,), ("n",))
+    with pytest.raises(BadData, match=r"the model's input 'sparsebook.*rename it"):
+        Dataset.prepare([path], (spec,), tmp_path / "input", 0)

@@ -215,19 +215,19 @@ def test_the_originals_outputs_lie_beside_the_samples(tmp_path: Path) -> None:
         described = json.loads((dataset.shared / "dataset.json").read_text())
         # Only when all shards have them does the description name them: a worker never sees half.
         assert (described == before) == (part == "train")
-    assert described["inputs"] == ["image", "ids", "teacher_0", "teacher_2"]
+    assert described["inputs"] == ["image", "ids", *names]
     ids = column(dataset, "train", "ids")
-    assert (column(dataset, "train", "teacher_0") == ids[:, :2] * 0.5).all()
-    assert (column(dataset, "eval", "teacher_2") == column(dataset, "eval", "ids") + 1).all()
+    assert (column(dataset, "train", names[0]) == ids[:, :2] * 0.5).all()
+    assert (column(dataset, "eval", names[1]) == column(dataset, "eval", "ids") + 1).all()
     expected = float(np.square(ids[:, :2] * 0.5).mean())
-    assert dataset.mean_square("teacher_0") == pytest.approx(expected, rel=1e-12)
+    assert dataset.mean_square(names[0]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_outputs_whose_shape_changes_cannot_be_recorded(tmp_path: Path) -> None:
     dataset = Dataset.prepare([write(tmp_path / "d.npz", good(20))], SPECS, tmp_path / "out", 0)
-    with dataset.record("eval", ["teacher_0"]) as recorder:
+    with dataset.record("eval", [teacher_name(0)]) as recorder:
         recorder.add([np.zeros((1, 3))])
-        with pytest.raises(BadData, match=r"teacher_0.*changes from sample to sample"):
+        with pytest.raises(BadData, match=r"changes from sample to sample"):
             recorder.add([np.zeros((1, 4))])
         recorder.add([np.zeros((1, 3))])
 

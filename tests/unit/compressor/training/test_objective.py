@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
 from sparsebook_compressor.training.attach import attach
+from sparsebook_compressor.training.dataset import teacher_name
 from sparsebook_compressor.training.metrics import record_teacher
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import (
@@ -231,6 +232,7 @@ def test_a_worker_is_offered_what_its_graph_takes_and_no_more(
     record_teacher(job.path, job.dataset, job.objective)
     graph = attach(heads(1, 17), job.objective, job.dataset)
     described = json.loads((job.dataset.shared / "dataset.json").read_text())
-    assert described["inputs"] == ["x", "teacher_0", "teacher_2"]
-    assert {given.name for given in graph.graph.input} == {"x", "teacher_0", "teacher_2"}
+    wanted = ["x", teacher_name(0), teacher_name(2)]
+    assert described["inputs"] == wanted
+    assert {given.name for given in graph.graph.input} == set(wanted)
     assert job.objective.form == ("mean" if batched else "one-minus-rms")

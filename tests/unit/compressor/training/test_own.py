@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from sparsebook_compressor.errors import BadData, BadValue
+from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
 from sparsebook_compressor.training import own as own_module
 from sparsebook_compressor.training.attach import attach
 from sparsebook_compressor.training.metrics import evaluate, record_teacher
@@ -118,6 +118,17 @@ REFUSED: dict[str, tuple[ModelProto, str]] = {
 }
 
 
+for _name in ("loss", "metric_weight", "sparsebook.original.0"):
+    REFUSED[f"an array {_name}"] = (
+        scalar(
+            node("Add", ["z", _name], ["s"]),
+            node("ReduceMean", ["s"], ["value"], keepdims=0),
+            inputs=[value("z", ["n", 4]), value(_name, ["n", 1])],
+        ),
+        f"reads an array {_name!r}.*rename",
+    )
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_graphs_that_cannot_be_used_are_refused(kind: str, tmp_path: Path) -> None:
     model, words = REFUSED[kind]
@@ -212,6 +223,58 @@ def test_names_inside_a_graph_do_not_meet_those_of_the_model(tmp_path: Path) -> 
     (scores,) = session(job.model).run(None, {"x": feed["x"]})
     loss = session(graph).run(["loss"], feed)[0]
     assert loss == pytest.approx(float((scores * [1, 2, 3, 4]).mean()), rel=1e-5)
+
+
+def test_what_the_original_says_is_kept_under_a_name_that_no_array_has(tmp_path: Path) -> None:
+    """Arrays, an input and values of the model that are named teacher_0, beside the original's outputs."""
+    rng = np.random.default_rng(3)
+    weights = {"w": rng.standard_normal((3, 4)).astype(np.float32)}
+    nodes = [
+        node("MatMul", ["teacher_0", "w"], ["teacher_1"]),
+        node("Relu", ["teacher_1"], ["z"]),
+    ]
+    model = model_of(
+        graph_of(nodes, [value("teacher_0", ["n", 3])], [value("z", ["n", 4])], weights)
+    )
+    loss = scalar(
+        node("Sub", ["z", "teacher_z"], ["e"]),
+        node("Mul", ["e", "teacher_2"], ["f"]),
+        node("ReduceMean", ["f"], ["value"], keepdims=0),
+        inputs=[
+            value("z", ["n", 4]),
+            value("teacher_z", ["n", 4]),
+            value("teacher_2", ["n", 4]),
+        ],
+    )
+    arrays = {"teacher_0": X, "teacher_2": TARGETS}
+    job = Job(tmp_path, model, arrays, own_loss=own(tmp_path, loss))
+    record_teacher(job.path, job.dataset, job.objective)
+    graph = attach(model, job.objective, job.dataset)
+    onnx.checker.check_model(graph, full_check=True)
+    names = [given.name for given in graph.graph.input]
+    assert sorted(names) == ["sparsebook.original.0", "teacher_0", "teacher_2"]
+    (feed,) = job.dataset.batches("train", 64, names)
+    (scores,) = session(model).run(None, {"teacher_0": feed["teacher_0"]})
+    assert (feed["sparsebook.original.0"] == scores).all()
+    assert session(graph).run(["loss"], feed)[0] == 0
+    feed["sparsebook.original.0"] = scores - 2
+    expected = float((2 * feed["teacher_2"]).mean())
+    assert session(graph).run(["loss"], feed)[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["loss", "labels"])
+def test_a_weight_with_a_name_that_the_training_graph_needs_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    model = linear()
+    for each in (*model.graph.initializer, *model.graph.node):
+        if isinstance(each, TensorProto):
+            each.name = each.name.replace("w", name)
+        else:
+            each.input[:] = [given.replace("w", name) for given in each.input]
+    job = Job(tmp_path, model, {"x": X, "labels": np.zeros(len(X), int)})
+    with pytest.raises(NotTrainable, match=f"a weight of the model is named '{name}'.*rename"):
+        attach(job.model, job.objective, job.dataset)
 
 
 @pytest.mark.parametrize("batched", [True, False])
