@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, NotOnnx, StorageFull, TooLarge
+from sparsebook_compressor.pipeline import require_data
 from sparsebook_service import multipart
 from sparsebook_service.errors import DigestMismatch, UnsupportedMediaType
 from sparsebook_service.jobs import keys
@@ -73,6 +75,18 @@ class Upload:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def check(self, config: Config) -> None:
+        """Refuse what would fail before the model is opened.
+
+        Raises:
+            BadValue: the config and the parts do not go together.
+        """
+        data = [Path(part.name) for part in self.data]
+        loss = Path(self.loss.name) if self.loss else None
+        metric = Path(self.metric.name) if self.metric else None
+        # A job waits for a worker as long as it takes.
+        require_data(config, data, loss, metric, trains=True)
+
     def plain(self) -> dict[str, Any]:
         """As JSON data."""
         return asdict(self)
@@ -123,7 +137,9 @@ class Receiver:
             )
         if upload.model.bytes == 0:
             raise NotOnnx(f"{upload.model.name}: the file is empty")
-        return upload, config or Config()
+        config = config or Config()
+        upload.check(config)
+        return upload, config
 
     # ------------------------------------------------------------------------------------------- the body
 

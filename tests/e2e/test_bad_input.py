@@ -119,6 +119,56 @@ REFUSED = {
         "bad-value",
         "control characters",
     ),
+    "a budget without data": (
+        form(MODEL_PART, ("config", (None, '{"budget": {"max_drop": 0.01}}'))),
+        400,
+        "bad-value",
+        "budget.max_drop needs data",
+    ),
+    "a metric to select by without data": (
+        form(MODEL_PART, ("config", (None, '{"budget": {"metric": "agreement"}}'))),
+        400,
+        "bad-value",
+        "budget.metric needs data",
+    ),
+    "training without data": (
+        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"train": {"epochs": 3}}'}},
+        400,
+        "bad-value",
+        "train needs data",
+    ),
+    "a loss without data": (
+        form(MODEL_PART, ("loss", ("my.onnx", b"1"))),
+        400,
+        "bad-value",
+        "the loss my.onnx needs data",
+    ),
+    "a metric without data": (
+        form(MODEL_PART, ("metric", ("my.onnx", b"1"))),
+        400,
+        "bad-value",
+        "the metric my.onnx needs data",
+    ),
+    "a rate with one round": (
+        form(
+            MODEL_PART,
+            ("data", ("d.npz", b"1")),
+            ("config", (None, '{"train": {"rate": 0.1}, "prune": {"rounds": 1}}')),
+        ),
+        400,
+        "bad-value",
+        "prune.rounds",
+    ),
+    "a budget over all weights together": (
+        form(
+            MODEL_PART,
+            ("data", ("d.npz", b"1")),
+            ("config", (None, '{"budget": {"max_drop": 0.1}, "prune": {"scope": "global"}}')),
+        ),
+        400,
+        "bad-value",
+        "prune.scope",
+    ),
     "key too long": (
         {"content": BYTES, "headers": {**OCTETS, "Idempotency-Key": "k" * 256}},
         400,
@@ -132,10 +182,11 @@ REFUSED = {
 def test_refused_at_once(http: httpx.Client, server: Server, case: str) -> None:
     request, status, slug, mentions = REFUSED[case]
     before = {job["id"] for job in http.get("/jobs").json()["jobs"]}
+    files = server.files()
     detail = assert_problem(http.post("/compress", **request), status, slug)
     assert mentions in detail
     assert {job["id"] for job in http.get("/jobs").json()["jobs"]} == before
-    assert not [name for name in server.files() if "input" in name]
+    assert server.files() <= files
 
 
 @pytest.mark.parametrize(
@@ -234,6 +285,8 @@ def test_what_needs_parsing_is_a_job_that_fails(http: httpx.Client, server: Serv
         assert names == ({"model.onnx", "data.onnx"} if "data" in FAILING[case][0] else set()), case
         refused = http.get(f"/jobs/{job_id}/artifact")
         assert error["detail"] in assert_problem(refused, 409, "no-result")
+        http.delete(f"/jobs/{job_id}")
+        assert server.files_of(job_id) == set(), case
 
 
 # ------------------------------------------------------------------------------------------------- limits
