@@ -98,7 +98,10 @@ class Run:
     def stage_error(self, stage: str) -> float:
         """Test error after a stage: "pruned", "retrained", "shared" or "tuned"."""
         assert self.report.training is not None
-        return 1 - next(row.metric for row in self.report.training.stages if row.stage == stage)
+        metrics = {row.stage: row.metric for row in self.report.training.stages}
+        found = metrics[stage]
+        assert found is not None  # every model here runs between the stages
+        return 1 - found
 
 
 def carry_out(jobs: Iterable[Job], at_once: int) -> dict[str, Run]:
