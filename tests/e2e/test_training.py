@@ -99,6 +99,10 @@ def test_a_job_is_fine_tuned(training_server: Server) -> None:
     assert artifact(job)
     assert (job["training"], job["waiting"]) == (None, None)
     stages = {stage["stage"]: stage["metric"] for stage in report["training"]["stages"]}
+    trained = job["result"]["metrics"]["trained"]
+    assert (trained["before"], trained["after"]) == (stages["original"], stages["artifact"])
+    assert trained["drop"] == pytest.approx(trained["before"] - trained["after"])
+    assert trained["name"] == report["training"]["metric"]
     assert stages["retrained"] > stages["pruned"]
     assert {phase["stage"] for phase in report["training"]["phases"]} == {"retrain", "tune"}
     assert not [name for name in training_server.files() if name.startswith("files/finetune")]

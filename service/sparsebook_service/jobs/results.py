@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from sparsebook_compressor.report import Report
 from sparsebook_service.jobs.protocol import MadeFile
-from sparsebook_service.jobs.schemas import Metrics, Result, ResultFile
+from sparsebook_service.jobs.schemas import Metrics, Result, ResultFile, TestMetric
 
 
 def artifact_href(job_id: str, name: str) -> str:
@@ -18,7 +18,7 @@ def summarise(job_id: str, report: Report, files: Iterable[MadeFile]) -> Result:
     return Result(
         bytes=report.artifact.bytes,
         ratio=report.ratio,
-        metrics=_worst(report),
+        metrics=_worst(report).model_copy(update={"trained": _trained(report)}),
         files=[
             ResultFile(
                 name=file.name,
@@ -43,4 +43,16 @@ def _worst(report: Report) -> Metrics:
         relative_error=max(out.relative_error for out in fidelity.outputs),
         cosine=min(out.cosine for out in fidelity.outputs),
         agreement=min(agreements, default=None),
+    )
+
+
+def _trained(report: Report) -> TestMetric | None:
+    found = report.training
+    if found is None:
+        return None
+    return TestMetric(
+        name=found.metric,
+        before=found.metric_before,
+        after=found.metric_after,
+        drop=found.stages[-1].drop,
     )

@@ -38,6 +38,12 @@ EXAMPLE_JOB: JsonValue = {
             "relative_error": 0.0042,
             "cosine": 0.99999,
             "agreement": 1.0,
+            "trained": {
+                "name": "top-1 accuracy",
+                "before": 0.984,
+                "after": 0.983,
+                "drop": 0.001,
+            },
         },
         "files": [
             {
@@ -77,6 +83,15 @@ class ResultFile(BaseModel):
     href: str
 
 
+class TestMetric(BaseModel):
+    """The metric on the test part, which was read once, when all was frozen; null where it is no finite number."""
+
+    name: str = Field(description="What is measured, in words")
+    before: float | None = Field(description="Of the original")
+    after: float | None = Field(description="Of the artifact")
+    drop: float | None = Field(description="`before` - `after`; below 0 it has gained")
+
+
 class Metrics(BaseModel):
     """The artifact against the original in ONNX Runtime; of several outputs, the worst."""
 
@@ -88,6 +103,7 @@ class Metrics(BaseModel):
     agreement: float | None = Field(
         default=None, description="Share of positions with the same argmax over the last axis"
     )
+    trained: TestMetric | None = Field(default=None, description="Set where the model was trained")
 
 
 class Result(BaseModel):

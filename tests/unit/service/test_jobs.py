@@ -1,10 +1,12 @@
 import asyncio
+import dataclasses
 import threading
 from pathlib import Path
 from typing import cast
 
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import InternalError
+from sparsebook_compressor.protocol import Protocol, StageMetric
 from sparsebook_compressor.report import (
     BytesByPart,
     Fidelity,
@@ -83,10 +85,24 @@ def test_metrics_are_those_of_the_worst_output() -> None:
         "relative_error": 0.2,
         "cosine": 0.8,
         "agreement": 0.75,
+        "trained": None,
     }
     assert result.files[0].href == "/jobs/7/artifact/lib/x%20y.so"
     assert (result.bytes, result.ratio) == (100, 10.0)
     assert set(summarise("7", report(), []).metrics.model_dump().values()) == {None}
+
+
+def test_a_trained_model_has_its_metric_on_the_test_part() -> None:
+    stages = (StageMetric("original", 0.98, 0.0), StageMetric("artifact", 0.97, 0.01))
+    protocol = Protocol("loss", "top-1 accuracy", {}, {}, stages, (), (), (), (), {})
+    found = summarise("7", dataclasses.replace(report(), training=protocol), []).metrics.trained
+    assert found is not None
+    assert found.model_dump() == {
+        "name": "top-1 accuracy",
+        "before": 0.98,
+        "after": 0.97,
+        "drop": 0.01,
+    }
 
 
 def test_fingerprints() -> None:
