@@ -1,6 +1,7 @@
 """What a model is run on to measure it: the inputs that data must fit, and synthetic samples that its graph accepts."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ SYNTHETIC_SAMPLES = 8
 # Elements of one synthetic input: what a real sample of any model tried stays a hundred times below.
 MOST_ELEMENTS = 1 << 26
 MOST_SAMPLES = 256
+_WORDS = {"U": "text", "S": "text in bytes", "M": "dates", "m": "durations"}
 _NUMBERS = set(helper.get_all_tensor_dtypes()) - {TensorProto.STRING, TensorProto.UNDEFINED}
 
 
@@ -101,6 +103,24 @@ def _values(spec: InputSpec, shape: tuple[int, ...], rows: int, rng: np.random.G
     return rng.standard_normal(shape).astype(spec.dtype)
 
 
+def shown(shape: Sequence[int | str | None]) -> str:
+    """A shape for people.
+
+    >>> shown((20, None, "t")), shown(())
+    ('[20, ?, t]', '[]')
+    """
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def held(dtype: np.dtype[np.generic]) -> str:
+    """What an array holds, for people.
+
+    >>> held(np.dtype("<U5")), held(np.dtype(np.int32))
+    ('text', 'int32')
+    """
+    return _WORDS.get(dtype.kind, str(dtype))
+
+
 def check_inputs(specs: tuple[InputSpec, ...], name: str) -> None:
     """Data can be given for tensors of numbers only.
 
@@ -130,7 +150,7 @@ def check_fits(
     assert spec.dtype is not None
     if dtype.kind != spec.dtype.kind and not {dtype.kind, spec.dtype.kind} <= {"i", "u"}:
         raise BadData(
-            f"{name}: array {key!r} is {dtype}, the input takes {spec.dtype}; convert it before"
+            f"{name}: array {key!r} is {held(dtype)}, the input takes {spec.dtype}; convert it before you save it"
         )
     rank = len(shape)
     fixed = spec.dims if rank == len(spec.dims) + 1 else spec.dims[1:]
@@ -139,8 +159,14 @@ def check_fits(
         dim is None or dim == found for dim, found in zip(fixed, shape[1:], strict=True)
     )
     if not rank or not fits or head not in (None, 1):
-        wants = "x".join("?" if dim is None else str(dim) for dim in spec.dims)
-        raise BadData(f"{name}: array {key!r} has shape {shape}, the input takes {wants} a sample")
+        # A sample of an input whose first dimension is fixed and not 1 is a whole feed.
+        whole = not spec.dims or spec.dims[0] not in (None, 1)
+        sample = spec.dims if whole else spec.dims[1:]
+        symbols = spec.symbols if whole else spec.symbols[1:]
+        wants = [dim or symbol or None for dim, symbol in zip(sample, symbols, strict=True)]
+        raise BadData(
+            f"{name}: array {key!r} has shape {shown(shape)}; the input takes {shown(['samples', *wants])}: reshape it"
+        )
 
 
 def converted(
@@ -170,8 +196,8 @@ def converted(
         lost |= same != array
     if lost.any():
         raise BadData(
-            f"{name}: array {key!r} has values that {dtype}, which is needed, cannot hold "
-            f"(sample {_where(lost, first)})"
+            f"{name}: array {key!r} has values that {dtype}, which is needed, cannot hold (sample {_where(lost, first)}); "
+            "scale or leave out such samples"
         )
     return same
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.feeds import shown
 
 Array = npt.NDArray[Any]
 
@@ -111,18 +112,20 @@ class Archive:
         if dtype.hasobject:
             raise BadData(f"{where} holds Python objects (pickled); save numbers")
         if not shape or min(shape) < 0:
-            raise BadData(f"{where} has shape {shape}; samples go on the first axis")
+            raise BadData(
+                f"{where} has shape {shown(shape)}; samples go on the first axis: give it one"
+            )
         if shape[0] == 0 or math.prod(shape) == 0:
-            raise BadData(f"{where} is empty (shape {shape}); fill it or leave it out")
+            raise BadData(f"{where} is empty: its shape is {shown(shape)}; fill it or leave it out")
         declared = math.prod(shape) * dtype.itemsize + length
         if declared != info.file_size:
             raise BadData(
-                f"{where}: shape {shape} of {dtype} takes {declared} bytes, the archive holds {info.file_size}; "
+                f"{where}: {dtype} {shown(shape)} takes {declared} bytes, the archive holds {info.file_size}; "
                 "save it again"
             )
         if shape[0] > MOST_SAMPLES or declared // shape[0] > MOST_SAMPLE_BYTES:
             raise BadData(
-                f"{where} has shape {shape}; at most {MOST_SAMPLES} samples of {MOST_SAMPLE_BYTES} bytes each in a file"
+                f"{where} has shape {shown(shape)}; at most {MOST_SAMPLES} samples of {MOST_SAMPLE_BYTES} bytes each in a file"
             )
         return Member(name, dtype, shape, fortran, info.file_size)
 

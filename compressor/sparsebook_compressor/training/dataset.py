@@ -151,6 +151,20 @@ class Dataset:
             array = reader.take(1)
         return array.dtype, array.shape[1:]
 
+    def sample_name(self, part: Part, array: str, index: int) -> str:
+        """A sample as the caller's files have it, for messages: file, array, and its index there.
+
+        Args:
+            part: that it belongs to now.
+            array: name of the array.
+            index: of the sample in that part.
+        """
+        for shard in self._shards[part]:
+            if index < shard.samples:
+                return shard.origin.name(array, index)
+            index -= shard.samples
+        raise IndexError(index)
+
     def feed_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shapes in which the graph's inputs are fed: None for the batch, and where files or parts differ."""
         return {spec.name: self._feed_shape(spec.name) for spec in self.specs}

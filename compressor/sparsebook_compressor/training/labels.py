@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.feeds import shown
 from sparsebook_compressor.training.dataset import LABELS, Dataset
 from sparsebook_compressor.training.ending import Ending
 from sparsebook_compressor.training.parts import PARTS
@@ -71,35 +72,52 @@ class LabelReading:
 
     def _unsuitable(self, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> BadData:
         facts = self.first
+        labels = f"array 'labels' has {_values(shape)}, {dtype}, for every sample"
+        if facts.dtype is None:
+            return BadData(
+                f"{labels}, but the first output {facts.name!r} is no tensor of numbers, which labels could be compared with; "
+                "leave them out, or give a loss of your own (--loss)"
+            )
+        output = facts.shape[1:] if self.probe.batched else facts.shape
         return BadData(
-            f"array 'labels' has {dtype} of shape {shape} a sample, the first output {facts.name!r} has {facts.dtype} of "
-            f"shape {facts.shape[1:] if self.probe.batched else facts.shape}: give the number of a class (integers) for "
-            "every position of a classifier, or floats of the output's own shape; or a loss of your own (--loss)"
+            f"{labels}, the first output {facts.name!r} has {_values(output)}, {facts.dtype}: give the number of a class "
+            "(integers) for every position of a classifier, or floats of the output's own shape; or a loss of your own (--loss)"
         )
 
     def _check_range(self, classes: int | None) -> None:
-        limit = math.inf if classes is None else classes
+        last = math.inf if classes is None else classes - 1
+        numbered = "from 0 on" if classes is None else f"from 0 to {last}"
+        self._require(
+            last,
+            f"the classes of the output {self.first.name!r} are numbered {numbered}; correct it, or leave such samples out",
+        )
+
+    def _check_probabilities(self) -> None:
+        self._require(
+            1,
+            f"the output {self.first.name!r} is a {_FUNCTIONS[self.end.kind]}'s, probabilities from 0 to 1; give these, or "
+            "the numbers of classes as integers",
+        )
+
+    def _require(self, last: float, why: str) -> None:
+        """Refuse labels outside 0 to `last`, in the order of the parts."""
         for part in PARTS:
             first = 0
             for labels in self.dataset.column(part, LABELS):
-                wrong = (labels < 0) | (labels >= limit)
+                wrong = (labels < 0) | (labels > last)
                 if wrong.any():
                     where = np.argwhere(wrong)[0]
-                    bound = "" if classes is None else f" to {classes - 1}"
-                    raise BadData(
-                        f"array 'labels' ({part} part, sample {first + int(where[0])}) holds {labels[tuple(where)]}; the "
-                        f"classes of {self.first.name!r} are numbered 0{bound}"
-                    )
+                    sample = self.dataset.sample_name(part, LABELS, first + int(where[0]))
+                    raise BadData(f"{sample} holds {labels[tuple(where)]}, but {why}")
                 first += len(labels)
 
-    def _check_probabilities(self) -> None:
-        for part in PARTS:
-            for labels in self.dataset.column(part, LABELS):
-                if ((labels < 0) | (labels > 1)).any():
-                    raise BadData(
-                        f"array 'labels' ({part} part) holds floats outside 0 to 1, but {self.first.name!r} is a "
-                        f"{self.end.kind}'s; give probabilities, or integers"
-                    )
+
+_FUNCTIONS = {"sigmoid": "Sigmoid", "softmax": "Softmax", "log-softmax": "LogSoftmax"}
+
+
+def _values(shape: tuple[int, ...]) -> str:
+    """How many values a sample has, for people: a number, or a shape."""
+    return f"values {shown(shape)}" if shape else "one value"
 
 
 def _long(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -158,11 +158,12 @@ class Objective:
 _LOSS_WORDS: dict[LossKind, str] = {
     "cross-entropy": "cross-entropy of {output!r} with the labels",
     "labels-and-original": "half cross-entropy of {output!r} with the labels, half distillation: cross-entropy with the "
-    "original's softmax at a temperature",
+    f"original's softmax, both at temperature {TEMPERATURE:g}, times {TEMPERATURE**2:g}",
     "soft-cross-entropy": "cross-entropy of {output!r} with the labels' probabilities",
     "binary-cross-entropy": "binary cross-entropy of {output!r} with the labels",
     "squared-error": "mean squared error of {output!r} against the labels",
-    "distil-classes": "distillation: cross-entropy of {output!r} with the original's softmax at a temperature",
+    "distil-classes": "distillation: cross-entropy of {output!r} with the original's softmax, "
+    f"both at temperature {TEMPERATURE:g}, times {TEMPERATURE**2:g}",
     "distil-binary": "distillation: binary cross-entropy of {output!r} with the original's probabilities",
     "distil-choice": "distillation: cross-entropy with the class that the original's {output!r} chose",
     "distil-outputs": "distillation: mean squared error of every output over the original's mean square",

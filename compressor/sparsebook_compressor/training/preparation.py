@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.errors import BadData
-from sparsebook_compressor.feeds import InputSpec, check_fits, converted
+from sparsebook_compressor.feeds import InputSpec, check_fits, converted, held, shown
 from sparsebook_compressor.training.archive import Archive, Member
 from sparsebook_compressor.training.parts import (
     PARTS,
@@ -25,7 +25,7 @@ from sparsebook_compressor.training.parts import (
     split,
     split_to_compare,
 )
-from sparsebook_compressor.training.shards import Shard, Writer
+from sparsebook_compressor.training.shards import Origin, Shard, Writer
 
 Array = npt.NDArray[Any]
 
@@ -157,13 +157,15 @@ class Preparation:
             member = source.members[base]
             if member.dtype.kind not in _KEPT:
                 raise BadData(
-                    f"{name}: array {member.name!r} is {member.dtype}; it must be numbers"
+                    f"{name}: array {member.name!r} is {held(member.dtype)}; save it as numbers"
                 )
             self._check_agrees(source, base)
         lengths = {prefix + base: member.shape[0] for base, member in source.members.items()}
         if len(set(lengths.values())) != 1:
+            found = ", ".join(f"{key!r} has {length}" for key, length in lengths.items())
             raise BadData(
-                f"{name}: every array of a part needs the same number of samples; found {lengths}"
+                f"{name}: every array of a part needs the same number of samples: {found}; sample i of all arrays goes "
+                "together, so leave out what has no partner"
             )
         self._check_symbols(source)
 
@@ -192,8 +194,9 @@ class Preparation:
         same_kind = (one.dtype.kind == "f") == (other.dtype.kind == "f")
         if len(one.shape) != len(other.shape) or not same_kind:
             raise BadData(
-                f"{source.archive.name}: array {other.name!r} is {other.dtype} of shape {other.shape}, "
-                f"{one.name!r} of {first.archive.name} is {one.dtype} of shape {one.shape}; they must agree"
+                f"{source.archive.name}: array {other.name!r} is {other.dtype} {shown(other.shape)}, "
+                f"{one.name!r} of {first.archive.name} is {one.dtype} {shown(one.shape)}; save both alike: they must agree "
+                "in the number of dimensions, and both be integers or both floats"
             )
 
     def _check_symbols(self, source: _Source) -> None:
@@ -212,8 +215,8 @@ class Preparation:
                     other, known = sizes.setdefault(symbol, (member.name, size))
                     if known != size:
                         raise BadData(
-                            f"{source.archive.name}: {member.name!r} has shape {member.shape}, but {other!r} has "
-                            f"{known} where both have the dimension {symbol!r}"
+                            f"{source.archive.name}: array {member.name!r} has shape {shown(member.shape)}, but {other!r} "
+                            f"has {known} where both have the model's dimension {symbol!r}; cut or pad them to one size"
                         )
 
     def _whole(self) -> frozenset[str]:
@@ -224,8 +227,8 @@ class Preparation:
                 member = source.members[base]
                 if found.setdefault(base, len(member.shape)) != len(member.shape):
                     raise BadData(
-                        f"{source.archive.name}: array {member.name!r} has shape {member.shape}, elsewhere it has "
-                        f"{found[base]} dimensions; all files and parts must agree"
+                        f"{source.archive.name}: array {member.name!r} has shape {shown(member.shape)}, elsewhere it has "
+                        f"{found[base]} dimensions; save it with the same number in all files and parts"
                     )
         return frozenset(base for base, rank in found.items() if rank > len(self.specs[base].dims))
 
@@ -262,8 +265,11 @@ class Preparation:
         shards: dict[Part, list[Shard]],
     ) -> None:
         counts = np.bincount(assigned, minlength=UNUSED + 1)
+        file, prefix = source.archive.name, PREFIXES[source.part]
         made: dict[Part, Shard] = {
-            part: Shard(int(count)) for part, count in zip(PARTS, counts, strict=False) if count
+            part: Shard(int(counts[place]), Origin(file, prefix, assigned, place))
+            for place, part in enumerate(PARTS)
+            if counts[place]
         }
         for number, base in enumerate(arrays):
             with contextlib.ExitStack() as stack:

@@ -16,11 +16,39 @@ from sparsebook_compressor.errors import BadData
 Array = npt.NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where samples that lie together were taken from.
+
+    Attributes:
+        file: name of the caller's file.
+        prefix: what the names of its arrays begin with there.
+        places: for every sample of these arrays the index of the part that it went to, uint8 [samples].
+        place: the index of this part.
+    """
+
+    file: str
+    prefix: str
+    places: npt.NDArray[np.uint8]
+    place: int
+
+    def name(self, array: str, index: int) -> str:
+        """A sample as the caller has it, for messages.
+
+        Args:
+            array: name of the array.
+            index: of the sample among those that lie together.
+        """
+        sample = int(np.flatnonzero(self.places == self.place)[index])
+        return f"{self.file}: array {self.prefix + array!r}, sample {sample},"
+
+
 @dataclass(slots=True)
 class Shard:
     """Samples that lie together: array name -> file name in the dataset's folder."""
 
     samples: int
+    origin: Origin
     files: dict[str, str] = field(default_factory=dict)
 
 

@@ -30,7 +30,7 @@ ONE_FILE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "another name": ({"Image": good()["image"], "ids": good()["ids"]}, "no array 'image'.*Image"),
     "nothing": ({}, "found nothing"),
-    "a wrong shape": (good() | {"image": np.zeros((20, 3, 5))}, "takes .x3x4"),
+    "a wrong shape": (good() | {"image": np.zeros((20, 3, 5))}, r"takes \[samples, 3, 4\]"),
     "too few dimensions": (good() | {"image": np.zeros(20, np.float32)}, "'image' has shape"),
     "too many dimensions": (
         good() | {"image": np.zeros((20, 1, 1, 3, 4), np.float32)},
@@ -39,7 +39,7 @@ ONE_FILE: dict[str, tuple[dict[str, Any], str]] = {
     "integers for floats": (good() | {"image": np.zeros((20, 3, 4), int)}, "convert it"),
     "floats beyond float32": (good() | {"image": np.full((20, 3, 4), 1e300)}, "cannot hold"),
     "a wrong dtype": (good() | {"ids": np.zeros((20, 5))}, "convert it"),
-    "text": (good() | {"ids": np.full((20, 5), "a")}, "'ids' is <U1"),
+    "text": (good() | {"ids": np.full((20, 5), "a")}, "'ids' is text, the input takes int64"),
     "NaN": (good() | {"image": nan_at(13)}, r"NaN or infinity \(sample 13\)"),
     "infinity": (good() | {"image": np.full((20, 3, 4), np.inf)}, r"infinity \(sample 0\)"),
     "NaN in the test part": (
@@ -58,8 +58,11 @@ ONE_FILE: dict[str, tuple[dict[str, Any], str]] = {
         "'eval_i.*is empty",
     ),
     "only an eval part": (prefixed("eval_", good()), "only an eval part"),
-    "different counts": (good() | {"ids": good(19)["ids"]}, "same number of samples.*19"),
-    "labels of wrong length": (good() | {"labels": np.zeros(19)}, "'labels': 19"),
+    "different counts": (good() | {"ids": good(19)["ids"]}, "same number of samples.*'ids' has 19"),
+    "labels of wrong length": (
+        good() | {"labels": np.zeros(19)},
+        "'labels' has 19; sample i of all",
+    ),
     "labels without a part": (
         good() | {"eval_labels": np.zeros(5)},
         "no array 'labels', while there is 'eval_labels'",
@@ -72,7 +75,10 @@ ONE_FILE: dict[str, tuple[dict[str, Any], str]] = {
         good() | prefixed("test_", good(5)) | {"test_labels": np.zeros(5)},
         "no array 'labels', while there is 'test_labels'; give",
     ),
-    "labels that are text": (good() | {"labels": np.array(["cat"] * 20)}, "'labels' is <U3"),
+    "labels that are text": (
+        good() | {"labels": np.array(["cat"] * 20)},
+        "'labels' is text; save it as numbers",
+    ),
     "labels with NaN": (good() | {"labels": np.full(20, np.nan)}, "'labels' holds NaN"),
     "labels beyond int64": (
         good() | {"labels": np.full(20, 2**63, np.uint64)},
@@ -144,7 +150,7 @@ def test_whole_feeds_in_one_file_and_samples_in_the_other_are_refused(tmp_path: 
 def test_dimensions_of_one_name_have_one_size(tmp_path: Path) -> None:
     mask = InputSpec("mask", np.dtype(np.int64), (None, None), ("n", "t"))
     path = write(tmp_path / "data.npz", ids=np.ones((20, 5), int), mask=np.ones((20, 6), int))
-    with pytest.raises(BadData, match=r"'mask' has shape \(20, 6\), but 'ids' has 5.*'t'"):
+    with pytest.raises(BadData, match=r"'mask' has shape \[20, 6\], but 'ids' has 5.*'t'"):
         Dataset.prepare([path], (IDS, mask), tmp_path / "out", 0)
 
 

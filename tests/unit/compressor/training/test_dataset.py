@@ -183,7 +183,7 @@ def test_further_arrays_are_kept_only_where_somebody_reads_them(tmp_path: Path) 
     kept = Dataset.prepare([path], SPECS, tmp_path / "with", 0, ["boxes", "ids"])
     assert kept.arrays == ("image", "ids", "boxes")
     assert column(kept, "test", "boxes").shape == (2, 2, 4)
-    with pytest.raises(BadData, match="'notes' is <U1; it must be numbers"):
+    with pytest.raises(BadData, match="'notes' is text; save it as numbers"):
         Dataset.prepare([path], SPECS, tmp_path / "text", 0, ["notes"])
 
 

@@ -9,9 +9,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
+from sparsebook_compressor.feeds import input_specs
 from sparsebook_compressor.training.attach import attach
-from sparsebook_compressor.training.dataset import teacher_name
+from sparsebook_compressor.training.dataset import Dataset, teacher_name
 from sparsebook_compressor.training.metrics import record_teacher
+from sparsebook_compressor.training.objective import decide
+from sparsebook_compressor.training.probe import probe
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import (
     ARGMAX,
@@ -28,7 +31,7 @@ from tests.unit.compressor.training.cases import (
     heads,
     plain,
 )
-from tests.unit.compressor.training.data import CLASSES, Job, inputs, linear
+from tests.unit.compressor.training.data import CLASSES, Job, inputs, linear, write
 
 EMBEDDING = inputs(40)
 
@@ -73,12 +76,36 @@ def test_labels_out_of_range_are_refused_wherever_they_are(
     labels: np.ndarray, tmp_path: Path
 ) -> None:
     arrays = {"x": X, "labels": CLASS, "test_x": X[:2], "test_labels": labels}
-    with pytest.raises(BadData, match=r"test part, sample [01]\) holds (4|-1); .*0 to 3"):
+    words = (
+        r"data\.npz: array 'test_labels', sample [01], holds (4|-1), but .* from 0 to 3; correct it"
+    )
+    with pytest.raises(BadData, match=words):
         Job(tmp_path, plain(SOFTMAX)(0, 17), arrays)
 
 
+@pytest.mark.parametrize("sample", range(0, 40, 3))
+def test_a_label_out_of_range_is_named_as_the_caller_has_it(sample: int, tmp_path: Path) -> None:
+    """Its file and its index there, whichever part the sample was split off to."""
+    wrong = CLASS.copy()
+    wrong[sample] = 99
+    files = [
+        write(tmp_path / "0.npz", x=X, labels=CLASS),
+        write(tmp_path / "1.npz", x=X, labels=wrong),
+        write(tmp_path / "2.npz", x=X, labels=CLASS),
+    ]
+    model = plain(SOFTMAX)(0, 17)
+    path = tmp_path / "original.onnx"
+    path.write_bytes(model.SerializeToString())
+    dataset = Dataset.prepare(files, input_specs(model), tmp_path / "data", 0)
+    words = rf"^1\.npz: array 'labels', sample {sample}, holds 99, but the classes of the output 'y' are"
+    with pytest.raises(BadData, match=words):
+        decide(model, dataset, probe(path, dataset))
+
+
 def test_a_choice_cannot_be_negative(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="holds -1; the classes of 'y' are numbered 0"):
+    with pytest.raises(
+        BadData, match="holds -1, but the classes of the output 'y' are numbered from 0 on"
+    ):
         Job(tmp_path, plain(ARGMAX, **CHOICE)(0, 17), {"x": X, "labels": CLASS - 1})
 
 
@@ -97,13 +124,17 @@ UNSUITABLE: dict[str, tuple[Any, np.ndarray]] = {
 def test_labels_that_suit_no_loss_are_refused_with_both_shapes(kind: str, tmp_path: Path) -> None:
     ending, labels = UNSUITABLE[kind]
     make = plain(*([ending] if ending else []), **(CHOICE if ending is ARGMAX else {}))
-    with pytest.raises(BadData, match=r"'labels' has .* a sample, the first output '[yz]' has"):
+    with pytest.raises(
+        BadData, match=r"'labels' has .* for every sample, the first output '[yz]' has"
+    ):
         Job(tmp_path, make(0, 17), {"x": X, "labels": labels})
 
 
-@pytest.mark.parametrize(("ending", "words"), [(SOFTMAX, "softmax"), (SIGMOID, "sigmoid")])
+@pytest.mark.parametrize(("ending", "words"), [(SOFTMAX, "Softmax"), (SIGMOID, "Sigmoid")])
 def test_probabilities_lie_between_0_and_1(ending: Any, words: str, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=f"outside 0 to 1, but 'y' is a {words}'s"):
+    with pytest.raises(
+        BadData, match=f"sample [0-9]+, holds .*, but the output 'y' is a {words}'s"
+    ):
         Job(tmp_path, plain(ending)(0, 17), {"x": X, "labels": TARGETS * 9})
 
 
@@ -214,8 +245,17 @@ def test_an_argmax_keeps_its_axis_squeezes_it_or_hides_it(tmp_path: Path) -> Non
     job = Job(tmp_path / "squeeze", squeeze, {"x": X, "labels": CLASS}, loss="labels")
     assert (job.objective.chosen, job.objective.axis, job.objective.rank) == (True, 1, 2)
     reshape = model(node("Reshape", ["c", "flat"], ["y"]), flat=np.array([-1]))
-    with pytest.raises(BadData, match="'labels' has int64"):
+    with pytest.raises(BadData, match=r"'labels' has (one value|values .*), int64"):
         Job(tmp_path / "reshape", reshape, {"x": X, "labels": CLASS}, loss="labels")
+
+
+@pytest.mark.parametrize("arrays", [{"x": X}, {"x": X, "labels": CLASS}])
+def test_the_loss_in_words_has_the_temperature_of_a_distillation(
+    arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    described = Job(tmp_path, plain(SOFTMAX)(0, 17), arrays).objective.describe()
+    assert described["temperature"] == 2
+    assert "the original's softmax, both at temperature 2, times 4" in described["loss"]
 
 
 @pytest.mark.parametrize("batched", [True, False])
