@@ -10,6 +10,7 @@ from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight
 from sparsebook_compressor.rewrite import dense, operator, portable
 from sparsebook_compressor.rewrite.surgery import Surgeon
+from sparsebook_compressor.stages.representable import representable
 
 F32 = npt.NDArray[np.float32]
 
@@ -47,6 +48,7 @@ def replace(
 
 
 def replace_by_floats(surgeon: Surgeon, weight: Weight, values: F32) -> None:
-    """Put other floats, float32[elements], in a weight's place, in its own dtype."""
-    stored = values.reshape(weight.shape).astype(STORED[weight.dtype])
+    """Put other floats, float32[elements], in a weight's place, as its own dtype can hold them."""
+    held = representable(values.reshape(weight.shape), weight.dtype)
+    stored = held.astype(STORED[weight.dtype])
     surgeon.replace_tensor(weight, weight.value, stored)

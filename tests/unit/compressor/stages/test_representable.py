@@ -26,3 +26,11 @@ def test_narrow_dtypes_hold_what_comes_out(values: list[float], dtype: int) -> N
 def test_wide_dtypes_change_nothing(dtype: int) -> None:
     values = np.array([1e-45, 1 / 3, -3.4e38], np.float32)
     assert representable(values, dtype).tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("dtype", sorted(NARROW))
+def test_what_is_beyond_a_narrow_dtype_becomes_its_largest(dtype: int) -> None:
+    """Infinity would make every output NaN."""
+    largest = float(ml_dtypes.finfo(NARROW[dtype]).max)
+    beyond = np.array([3.4e38, -3.4e38, 1.0], np.float32)
+    np.testing.assert_array_equal(representable(beyond, dtype), [largest, -largest, 1])
