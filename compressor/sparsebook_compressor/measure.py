@@ -35,10 +35,17 @@ class Reference:
     names: list[str]
 
 
-def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
-    """A CPU session; `library` brings the operator domain."""
+def one_thread() -> ort.SessionOptions:
+    """Options of a session whose figures are the same on any number of cores: how sums are split depends on the threads."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    return options
+
+
+def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
+    """A CPU session; `library` brings the operator domain."""
+    options = one_thread()
     if library is not None:
         options.register_custom_ops_library(str(library))
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])

@@ -207,3 +207,10 @@ def test_an_operator_artifact_without_its_library_is_not_verified(tmp_path: Path
     assert "no operator library" in str(report.fidelity.skipped)
     report = compress(path, tmp_path / "portable", Config.parse({"output": "portable"}))
     assert report.fidelity.skipped is None
+
+
+def test_figures_do_not_depend_on_the_number_of_cores(tmp_path: Path) -> None:
+    """How a sum is split among threads decides its last bit: sessions have one."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(scaled(2).SerializeToString())
+    assert measure.session(path).get_session_options().intra_op_num_threads == 1
