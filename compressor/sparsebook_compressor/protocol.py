@@ -4,6 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+ORIGINAL, PRUNED, RETRAINED, SHARED, TUNED, ARTIFACT = (
+    "original",
+    "pruned",
+    "retrained",
+    "shared",
+    "tuned",
+    "artifact",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
@@ -13,6 +22,48 @@ class EpochRow:
     loss: float | None
     eval_loss: float | None
     metric: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A training order of which nothing was kept, because it was carried out again at a lower rate; as in `Phase`."""
+
+    learning_rate: float
+    epochs: tuple[EpochRow, ...]
+    kept_epoch: int
+    ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutRow:
+    """What a round of pruning did to a weight.
+
+    Attributes:
+        number: of the round, from 1; or of the point of a budget search.
+        weight: its name.
+        threshold: elements of a larger magnitude survive, and of those of just this magnitude the first ones, up to the
+            density; None where nothing survives.
+        survivors: how many do.
+    """
+
+    number: int
+    weight: str
+    threshold: float | None
+    survivors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A training that the worker refused when others had been carried out already; the course went on without it.
+
+    Attributes:
+        stage, number: as in `Phase`.
+        reason: the worker's.
+    """
+
+    stage: str
+    number: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +78,7 @@ class Phase:
         kept_epoch: whose state was kept.
         ended: "finished", "patience" or "diverged".
         samples_per_second: of training, evaluation not counted.
+        retried: the orders before this one, whose rates were higher.
     """
 
     stage: str
@@ -40,15 +92,37 @@ class Phase:
     seconds: float
     samples_per_second: float | None
     device: str
+    retried: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StageMetric:
-    """The metric on the test part after a stage; `drop` is against the original."""
+    """The metric on the test part after a stage; `drop` is against the original. None is what is no finite number."""
 
     stage: str
-    metric: float
-    drop: float
+    metric: float | None
+    drop: float | None
+
+    @classmethod
+    def after(cls, stage: str, metric: float | None, original: float | None) -> "StageMetric":
+        """With the drop against the original's metric."""
+        drop = None if metric is None or original is None else original - metric
+        return cls(stage, metric, drop)
+
+
+@dataclass(frozen=True, slots=True)
+class PointWeight:
+    """What a weight is at a point of a budget search.
+
+    Attributes:
+        name: of the weight.
+        density: of its elements.
+        bits: of its codes, where it is shared.
+    """
+
+    name: str
+    density: float
+    bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +134,21 @@ class Point:
         bytes: of the coded weights.
         ratio: their bytes before over those after.
         density: of all planned weights together.
-        metric, drop: on the eval part.
+        metric, drop: on the eval part; None where the metric is no finite number, which meets no budget.
         met: whether the drop is within the budget.
         chosen: whether the artifact is made of it.
+        plan: every planned weight.
     """
 
     number: int
     bytes: int
     ratio: float
     density: float
-    metric: float
-    drop: float
+    metric: float | None
+    drop: float | None
     met: bool
     chosen: bool
+    plan: tuple[PointWeight, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +165,10 @@ class Protocol:
         frozen: weights that were not trained, each with the reason.
         rewritten: what was changed in the training graph, which is no part of the artifact.
         versions: of the worker.
+        original: the original on the eval part, before anything was done to it.
+        selection: by which rule an epoch's state is kept, in words.
+        cuts: what every round of pruning did to every weight.
+        refused: trainings that the worker refused.
     """
 
     loss: str
@@ -101,29 +181,48 @@ class Protocol:
     frozen: tuple[tuple[str, str], ...]
     rewritten: tuple[str, ...]
     versions: Mapping[str, str]
+    original: EpochRow | None = None
+    selection: str = ""
+    cuts: tuple[CutRow, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
     @classmethod
     def from_plain(cls, raw: dict[str, Any]) -> "Protocol":
         """Build it from what `dataclasses.asdict` and JSON made of it."""
-        phases = tuple(
-            Phase(**{**phase, "epochs": tuple(EpochRow(**row) for row in phase["epochs"])})
-            for phase in raw["phases"]
-        )
-        changed = {
+        changed: dict[str, Any] = {
             "stages": tuple(StageMetric(**row) for row in raw["stages"]),
-            "phases": phases,
-            "points": tuple(Point(**row) for row in raw["points"]),
+            "phases": tuple(_phase(row) for row in raw["phases"]),
+            "points": tuple(_point(row) for row in raw["points"]),
             "frozen": tuple((name, reason) for name, reason in raw["frozen"]),
             "rewritten": tuple(raw["rewritten"]),
+            "cuts": tuple(CutRow(**row) for row in raw.get("cuts", ())),
+            "refused": tuple(Refusal(**row) for row in raw.get("refused", ())),
         }
+        if raw.get("original"):
+            changed["original"] = EpochRow(**raw["original"])
         return cls(**{**raw, **changed})
 
     @property
-    def metric_before(self) -> float:
+    def metric_before(self) -> float | None:
         """Of the original, on the test part."""
         return self.stages[0].metric
 
     @property
-    def metric_after(self) -> float:
+    def metric_after(self) -> float | None:
         """Of the artifact, on the test part."""
         return self.stages[-1].metric
+
+
+def _phase(raw: dict[str, Any]) -> Phase:
+    retried = (
+        Attempt(**{**row, "epochs": _epochs(row["epochs"])}) for row in raw.get("retried", ())
+    )
+    return Phase(**{**raw, "epochs": _epochs(raw["epochs"]), "retried": tuple(retried)})
+
+
+def _point(raw: dict[str, Any]) -> Point:
+    return Point(**{**raw, "plan": tuple(PointWeight(**row) for row in raw.get("plan", ()))})
+
+
+def _epochs(rows: list[dict[str, Any]]) -> tuple[EpochRow, ...]:
+    return tuple(EpochRow(**row) for row in rows)

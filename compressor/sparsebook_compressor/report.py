@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +134,7 @@ class Report:
 
     def to_json(self) -> str:
         """Serialise; the same report gives the same text."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        return strict_json(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
@@ -167,3 +168,16 @@ class Report:
             notes=tuple(raw["notes"]),
             training=Protocol.from_plain(raw["training"]) if raw.get("training") else None,
         )
+
+
+def strict_json(raw: dict[str, Any]) -> str:
+    """The text of a report: JSON has no NaN and no infinity (RFC 8259), so null stands for them."""
+    return json.dumps(_finite(raw), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from sparsebook_compressor.graph.view import Kept
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.protocol import Protocol
+from sparsebook_compressor.remarks import remarks_on
 from sparsebook_compressor.report import (
     BytesByPart,
     Fidelity,
@@ -145,7 +145,7 @@ def _notes(
     if grown:
         notes.append("the artifact is not smaller than the model: it has too few weights")
     if protocol is not None:
-        return (*notes, *_remarks_on(protocol))
+        return (*notes, *remarks_on(protocol))
     worst = max((row for row in done.coded if row.squared_norm), key=_error, default=None)
     if worst is not None and _error(worst) > 0.3:
         notes.append(
@@ -153,38 +153,6 @@ def _notes(
             "accuracy to drop"
         )
     return tuple(notes)
-
-
-def _remarks_on(protocol: Protocol) -> Iterator[str]:
-    for phase in protocol.phases:
-        if phase.ended == "diverged":
-            yield (
-                f"{phase.stage} {phase.number}: the loss was not finite any more; the state of epoch {phase.kept_epoch} was "
-                "kept; a lower train.learning_rate may help"
-            )
-        elif phase.retries and phase.kept_epoch:
-            yield (
-                f"{phase.stage} {phase.number}: nothing better than the start came of a higher learning rate; it was lowered "
-                f"to {phase.learning_rate:g}"
-            )
-    idle = [
-        phase for phase in protocol.phases if not phase.kept_epoch and phase.ended != "diverged"
-    ]
-    if idle and not protocol.points:
-        which = ", ".join(f"{phase.stage} {phase.number}" for phase in idle)
-        yield (
-            f"{which}: no epoch had a lower loss on the eval part than the state before it, which was kept; a lower "
-            "train.learning_rate, more data or more epochs may help"
-        )
-    limit = protocol.settings.get("max_drop")
-    drop = protocol.stages[-1].drop
-    if limit is not None and drop > limit:
-        yield (
-            f"the metric drops by {drop:.4f} on the test part, more than the budget of {limit:g}, which is kept on the eval "
-            "part; a larger eval part tells more"
-        )
-    for name, reason in protocol.frozen:
-        yield f"weight {name!r} was compressed without retraining: {reason}"
 
 
 def _error(coded: Coded) -> float:

@@ -78,6 +78,15 @@ def survivors(weight: F32, cut: Cut) -> Iterator[tuple[int, npt.NDArray[np.bool_
         yield start, mask
 
 
+def pruned(weight: F32, cut: Cut) -> F32:
+    """A copy of float32[n] in which all that does not survive is zero."""
+    kept = np.zeros_like(weight)
+    for start, mask in survivors(weight, cut):
+        piece = slice(start, start + len(mask))
+        kept[piece] = np.where(mask, weight[piece], np.float32(0))
+    return kept
+
+
 def behind(cut: Cut, weight: F32) -> Cut:
     """What a cut over several weights leaves for those behind this one: its ties go to the elements that come first."""
     if not cut.ties:

@@ -7,18 +7,20 @@ smaller steps are tried from the last good rung; then codes are made narrower as
 point that was found is trained longer.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sparsebook_compressor.coding import encode_weight
 from sparsebook_compressor.config import Config
+from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.payload import encode
 from sparsebook_compressor.plan import Plan, PlanRow, matches
-from sparsebook_compressor.protocol import Point
+from sparsebook_compressor.protocol import RETRAINED, SHARED, Point, PointWeight
 from sparsebook_compressor.training.allocation import allocate
 from sparsebook_compressor.training.finetuning import FineTuning
 from sparsebook_compressor.training.metrics import evaluate
-from sparsebook_compressor.training.rounds import as_coded, prune, share
+from sparsebook_compressor.training.rounds import coded_now, prune, share
 from sparsebook_compressor.training.sensitivity import (
     LEAST_DENSITY,
     Sensitivity,
@@ -79,13 +81,17 @@ def search(
         tuning: trains, and holds the weights.
         config: with `budget.max_drop`.
         keep: writes the model as it is after a stage, for the account.
+
+    Raises:
+        BadData: the original's metric on the eval part is no finite number.
+        NotTrainable: the worker refuses the graph of the first training.
     """
     found = _Search(plan, weights, tuning, config)
     best = found.run()
-    keep("retrained", best.floats)
+    keep(RETRAINED, best.floats)
     shared = best.floats.fork()
     share(best.plan, weights, shared, config.output, tuning.clock)
-    keep("shared", shared)
+    keep(SHARED, shared)
     tuning.values = best.values
     points = tuple(replace(point, chosen=point is best.point) for point in found.points)
     return Search(best.plan, points, replace(best.point, chosen=True))
@@ -103,7 +109,13 @@ class _Search:
 
     def run(self) -> _State:
         tuning = self.tuning
-        self.before = self._metric(None)
+        before = self._metric(None)
+        if before is None:
+            raise BadData(
+                "budget.max_drop: the original's own metric on the eval part is no finite number, so that no drop can be told; "
+                "give another metric, or leave out the samples on which it gives none"
+            )
+        self.before = before
         self.free = [row for row in self.plan.rows if not self._sets(row, "density", "threshold")]
         with tuning.clock.stage("prune"):
             folder = tuning.folder / "sensitivity"
@@ -121,7 +133,7 @@ class _Search:
         best = self._point(self._at(density), start, self._epochs(_POINT))
         if not best.point.met:
             gentler = self._point(self._at(0.8, bits=8), start, self._epochs(_FINAL))
-            return min((gentler, best), key=lambda state: state.point.drop)
+            return min((gentler, best), key=_drop)
         # Where the config decides all densities there is one point alone.
         while self.free and density * _STEP > LEAST_DENSITY:
             density *= _STEP
@@ -162,16 +174,18 @@ class _Search:
         longer = self._point(best.plan, best.floats, self._epochs(_FINAL), last=True)
         if not longer.point.met:
             return best
-        return min((best, longer), key=lambda state: (state.point.bytes, state.point.drop))
+        return min((best, longer), key=lambda state: (state.point.bytes, _drop(state)))
 
     def _point(self, plan: Plan, start: Values, epochs: int, *, last: bool = False) -> _State:
         """Prune to a plan from some weights on, retrain, share, tune, measure; pruning goes on unless it is the last."""
         tuning = self.tuning
         tuning.values = start.fork()
-        prune(plan, tuning.values, tuning.clock)
+        number = len(self.points) + 1
+        cuts = prune(plan, tuning.values, tuning.clock)
+        tuning.cuts += (replace(cut, number=number) for cut in cuts)
         names = [row.name for row in plan.rows]
         rate = 0.0 if last else tuning.settings.rate
-        tuning.retrain(names, len(self.points) + 1, epochs, rate)
+        tuning.retrain(names, number, epochs, rate)
         return self._share(plan, tuning.values)
 
     def _shared(self, plan: Plan, state: _State) -> _State:
@@ -191,17 +205,20 @@ class _Search:
     def _measure(self, plan: Plan) -> Point:
         values = self.tuning.values
         size = before = nonzeros = elements = 0
+        weights = []
         for row in plan.rows:
             weight = self.weights[row.name]
+            left = values.nonzeros(row.name)
             before += weight.stored_bytes
             elements += row.elements
-            nonzeros += values.nonzeros(row.name)
+            nonzeros += left
+            weights.append(PointWeight(row.name, left / max(1, row.elements), row.bits))
             if row.name in values.codebooks:
-                size += len(encode_weight(weight, row, as_coded(weight, values))[1])
+                size += len(encode(coded_now(weight, values))[0])
             else:
                 size += weight.stored_bytes
         metric = self._metric(values)
-        drop = self.before - metric
+        drop = None if metric is None else self.before - metric
         limit = self.config.budget.max_drop
         assert limit is not None
         return Point(
@@ -212,11 +229,12 @@ class _Search:
             metric=metric,
             drop=drop,
             # A drop of exactly the budget is within it, whatever the last bit of two sums says.
-            met=drop <= limit + 1e-9,
+            met=drop is not None and drop <= limit + 1e-9,
             chosen=False,
+            plan=tuple(weights),
         )
 
-    def _metric(self, values: Values | None) -> float:
+    def _metric(self, values: Values | None) -> float | None:
         """On the eval part: of the original, or of the graph with these values."""
         tuning = self.tuning
         path = tuning.source
@@ -257,3 +275,8 @@ def _with_bits(plan: Plan, names: list[str], bits: int) -> Plan:
         replace(row, centroids=(1 << bits) - 1) if row.name in changed else row for row in plan.rows
     )
     return replace(plan, rows=tuple(rows))
+
+
+def _drop(state: _State) -> float:
+    drop = state.point.drop
+    return math.inf if drop is None else drop

@@ -7,27 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.errors import BudgetNotMet, Diverged, SparsebookError
+from sparsebook_compressor.errors import BadData, BudgetNotMet, Diverged, SparsebookError
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.plan import Plan
-from sparsebook_compressor.protocol import Protocol, StageMetric
+from sparsebook_compressor.protocol import (
+    ARTIFACT,
+    ORIGINAL,
+    PRUNED,
+    RETRAINED,
+    SHARED,
+    TUNED,
+    EpochRow,
+    Protocol,
+    StageMetric,
+)
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import Done
 from sparsebook_compressor.training.budget import Search, search
 from sparsebook_compressor.training.finetuning import FineTuning
+from sparsebook_compressor.training.forward import Forward
 from sparsebook_compressor.training.metrics import evaluate
 from sparsebook_compressor.training.packing import pack_trained
 from sparsebook_compressor.training.rounds import prune, prune_and_retrain, share
 from sparsebook_compressor.training.values import Values
-
-ORIGINAL, PRUNED, RETRAINED, SHARED, TUNED, ARTIFACT = (
-    "original",
-    "pruned",
-    "retrained",
-    "shared",
-    "tuned",
-    "artifact",
-)
 
 
 @dataclass(eq=False)
@@ -48,10 +50,17 @@ class Course:
     folder: Path
     _models: dict[str, Path] = field(default_factory=dict)
     _search: Search | None = None
+    _original: EpochRow | None = None
 
     def run(self) -> Plan:
-        """Everything up to the tuned centroids; the plan that was carried out."""
+        """Everything up to the tuned centroids; the plan that was carried out.
+
+        Raises:
+            BadData: the original's own metric is no finite number.
+            NotTrainable: the worker refuses the graph of the first training.
+        """
         self.folder.mkdir(parents=True)
+        self._original = self._look_at_original()
         if self.config.budget.max_drop is None:
             self._carry_out()
         else:
@@ -68,6 +77,7 @@ class Course:
             self.weights,
             self.tuning.trainable.vectors,
             self.tuning.values,
+            self.tuning.retrained,
             self.config.output,
             self.tuning.clock,
         )
@@ -101,6 +111,10 @@ class Course:
             frozen=tuple((frozen.weight, frozen.reason) for frozen in tuning.trainable.frozen),
             rewritten=tuning.trainable.rewritten,
             versions=tuning.versions,
+            original=self._original,
+            selection=tuning.selection,
+            cuts=tuple(tuning.cuts),
+            refused=tuple(tuning.refused),
         )
 
     def fault(self) -> SparsebookError | None:
@@ -110,9 +124,10 @@ class Course:
             best = self._search.chosen
             if best.met:
                 return None
+            found = "no finite number" if best.drop is None else f"{best.drop:.4g}"
             return BudgetNotMet(
                 f"budget.max_drop {self.config.budget.max_drop:g}: the least drop that was found on the eval part is "
-                f"{best.drop:.4g}, with {best.bytes} bytes of weights ({best.ratio:.1f}x); the bundle holds that one; allow "
+                f"{found}, with {best.bytes} bytes of weights ({best.ratio:.1f}x); the bundle holds that one; allow "
                 "a larger drop, more train.epochs, or give more data"
             )
         bad = self.tuning.diverged
@@ -123,6 +138,22 @@ class Course:
                 "train.learning_rate, or look at the data's range"
             )
         return None
+
+    def _look_at_original(self) -> EpochRow | None:
+        """Its loss and metric on the eval part, where there is one."""
+        tuning = self.tuning
+        if not tuning.dataset.samples("eval"):
+            return None
+        path = self.folder / "loss.onnx"
+        forward = Forward(tuning, path)
+        found = forward.evaluate(forward.feeds())
+        path.unlink()
+        if found.metric is None:
+            raise BadData(
+                f"{tuning.objective.describe()['metric']}: the original's own on the eval part is no finite number, so that "
+                "nothing can be compared with it; give another metric, or leave out the samples on which it gives none"
+            )
+        return found
 
     def _carry_out(self) -> None:
         tuning = self.tuning
@@ -151,7 +182,7 @@ class Course:
             model, library, tuning.dataset, "test", tuning.objective, tuning.reference("test")
         ).value
         before = stages[0].metric if stages else metric
-        stages.append(StageMetric(stage, metric, before - metric))
+        stages.append(StageMetric.after(stage, metric, before))
 
     def _settings(self, described: Mapping[str, Any]) -> dict[str, Any]:
         kept = ("against", "classes", "temperature", "own_loss", "own_metric")

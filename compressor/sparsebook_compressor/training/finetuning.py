@@ -2,7 +2,8 @@
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy.typing as npt
 from onnx import ModelProto, SparseTensorProto, TensorProto, helper
 
 from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.errors import NotTrainable
 from sparsebook_compressor.graph.tensors import is_float, read, read_sparse, read_stored
 from sparsebook_compressor.graph.view import Holder
-from sparsebook_compressor.protocol import EpochRow, Phase
+from sparsebook_compressor.protocol import Attempt, CutRow, EpochRow, Phase, Refusal
 from sparsebook_compressor.trainable import Trainable
 from sparsebook_compressor.training.attach import adapt_inputs, attach
 from sparsebook_compressor.training.dataset import Dataset
@@ -38,6 +40,7 @@ from sparsebook_compressor.training.values import Values
 Array = npt.NDArray[np.generic]
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
+TrainingStage: TypeAlias = Literal["retrain", "tune"]
 Sharing: TypeAlias = Callable[[ModelProto, str, F32, Callable[[], U8]], Parameter]
 
 # A rate that diverges is lowered by this, so many times at most; one that brings nothing better than the start, once: there
@@ -57,6 +60,9 @@ class FineTuning:
         values: all weights, in and out.
         sharing: how weights that are shared enter the graph: `training.parameters.share`, or one that takes less memory.
         phases: what was done so far.
+        cuts: what pruning did so far, for the account.
+        refused: trainings that the worker refused when others had been carried out; no more of that stage are ordered.
+        retrained: names of the weights that were trained as floats.
         versions: of the worker, once it has done something.
     """
 
@@ -72,6 +78,9 @@ class FineTuning:
     clock: Clock
     sharing: Sharing = share
     phases: list[Phase] = field(default_factory=list)
+    cuts: list[CutRow] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    retrained: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -79,6 +88,19 @@ class FineTuning:
         """The first training that ended without any good epoch because its loss was not finite."""
         bad = (phase for phase in self.phases if phase.ended == "diverged" and not phase.kept_epoch)
         return next(bad, None)
+
+    @property
+    def selection(self) -> str:
+        """By which rule an epoch's state is kept, in words."""
+        best = "highest metric" if self._select == "metric" else "lowest loss"
+        return (
+            f"{best} on the eval part, the state before training among them; of equals the earliest"
+        )
+
+    @property
+    def _select(self) -> Literal["metric", "loss"]:
+        # The loss of a few thousand samples is far less a matter of chance than the share of them that is right.
+        return "metric" if self.objective.metric == "own" else "loss"
 
     def retrain(self, pruned: Sequence[str], number: int, epochs: int, rate: float) -> None:
         """Train the survivors of pruned weights and all vectors; what is zero stays zero.
@@ -88,30 +110,42 @@ class FineTuning:
             number: of the round, for the report.
             epochs: at most.
             rate: what the size of the weights as the user has them weighs in the loss, 0 for none.
+
+        Raises:
+            NotTrainable: the worker refuses the graph, and nothing has been trained yet.
         """
         names = self._trained(pruned)
-        if not names and not self._vectors():
-            return
-        with self.clock.stage("retrain"):
-            result, entered = self._train(
-                "retrain", number, epochs, lambda: self._pruned(names, rate)
-            )
-            for name, parameter in entered.items():
-                before = np.array(self.values.read(name))
-                self.values.write(name, restore(before, result.read(parameter.name)))
-            self._keep_vectors(result)
+        with self._ordered("retrain", number, names) as ordered:
+            if not ordered:
+                return
+            with self._training("retrain", number, epochs, lambda: self._pruned(names, rate)) as (
+                result,
+                entered,
+            ):
+                for name, parameter in entered.items():
+                    before = np.array(self.values.read(name))
+                    self.values.write(name, restore(before, result.read(parameter.name)))
+                self._keep_vectors(result)
+                self.retrained.update(entered)
 
     def tune(self, shared: Sequence[str], number: int = 1, epochs: int | None = None) -> None:
-        """Train the centroids of shared weights and all vectors; codes stay as they are."""
+        """Train the centroids of shared weights and all vectors; codes stay as they are.
+
+        Raises:
+            NotTrainable: the worker refuses the graph, and nothing has been trained yet.
+        """
         names = self._trained(shared)
-        if not names and not self._vectors():
-            return
-        with self.clock.stage("tune"):
-            epochs = epochs or self.settings.tune_epochs
-            result, entered = self._train("tune", number, epochs, lambda: self._shared(names))
-            for name, parameter in entered.items():
-                self.values.move_centroids(name, np.array(result.read(parameter.name)))
-            self._keep_vectors(result)
+        epochs = epochs or self.settings.tune_epochs
+        with self._ordered("tune", number, names) as ordered:
+            if not ordered:
+                return
+            with self._training("tune", number, epochs, lambda: self._shared(names)) as (
+                result,
+                entered,
+            ):
+                for name, parameter in entered.items():
+                    self.values.move_centroids(name, np.array(result.read(parameter.name)))
+                self._keep_vectors(result)
 
     def write_inference(self, path: Path, values: Values | None = None) -> None:
         """Write the model for ONNX Runtime, with the original's inputs and outputs: as it is now, or with other values."""
@@ -204,46 +238,89 @@ class FineTuning:
         original = self.values.original(name)
         return math.sqrt(float(np.square(original, dtype=np.float64).mean()))
 
-    def _train(
+    @contextmanager
+    def _ordered(
+        self, stage: TrainingStage, number: int, names: Mapping[str, str]
+    ) -> Iterator[bool]:
+        """Whether there is anything to train, and a worker that does; a refusal of what comes inside is noted.
+
+        Raises:
+            NotTrainable: the worker refuses the graph, and nothing has been trained yet.
+        """
+        is_refused = any(each.stage == stage for each in self.refused)
+        if is_refused or not (names or self._vectors()):
+            yield False
+            return
+        try:
+            with self.clock.stage(stage):
+                yield True
+        except NotTrainable as error:
+            if not self.phases:
+                raise
+            self.refused.append(Refusal(stage, number, str(error)))
+
+    @contextmanager
+    def _training(
         self,
-        stage: Literal["retrain", "tune"],
+        stage: TrainingStage,
         number: int,
         epochs: int,
         graph: Callable[[], "_Graph"],
-    ) -> tuple[Result, dict[str, Parameter]]:
-        """Carry an order out, again at a lower rate where nothing better than the start came of it."""
-        settings = self.settings
-        rate = settings.learning_rate
-        seconds = 0.0
-        for retries in range(_MOST_RETRIES + 1):
-            made = graph()
-            result = self._carry_out(f"{stage}-{len(self.phases)}-{retries}", epochs, rate, made)
-            seconds += result.seconds
-            patience = _MOST_RETRIES if result.ended == "diverged" else 1
-            if result.kept_epoch > 0 or retries >= patience:
-                break
-            rate /= _BACKOFF
-        rows = tuple(
-            EpochRow(row.epoch, row.loss, row.eval_loss, row.metric) for row in result.epochs
-        )
-        self.phases.append(
-            Phase(
-                stage=stage,
-                number=number,
-                density=self._density(),
-                learning_rate=rate,
-                retries=retries,
-                epochs=rows,
-                kept_epoch=result.kept_epoch,
-                ended=result.ended,
-                seconds=seconds,
-                samples_per_second=result.samples_per_second,
-                device=result.device,
-            )
-        )
-        return result, made.entered
+    ) -> Iterator[tuple[Result, dict[str, Parameter]]]:
+        """Carry an order out, again at a lower rate where nothing better than the start came of it.
 
-    def _carry_out(self, name: str, epochs: int, rate: float, graph: "_Graph") -> Result:
+        Inside, the result can be read; behind it the worker's files are gone.
+        """
+        rate = self.settings.learning_rate
+        seconds = 0.0
+        retried: list[Attempt] = []
+        while True:
+            made = graph()
+            with self._room(f"{stage}-{len(self.phases)}-{len(retried)}") as folder:
+                result = self._carry_out(folder, epochs, rate, made)
+                seconds += result.seconds
+                patience = _MOST_RETRIES if result.ended == "diverged" else 1
+                if result.kept_epoch > 0 or len(retried) >= patience:
+                    self.phases.append(self._phase(stage, number, rate, retried, result, seconds))
+                    yield result, made.entered
+                    return
+            retried.append(Attempt(rate, _rows(result), result.kept_epoch, result.ended))
+            rate /= _BACKOFF
+
+    @contextmanager
+    def _room(self, name: str) -> Iterator[Path]:
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+    def _phase(
+        self,
+        stage: TrainingStage,
+        number: int,
+        rate: float,
+        retried: Sequence[Attempt],
+        result: Result,
+        seconds: float,
+    ) -> Phase:
+        return Phase(
+            stage=stage,
+            number=number,
+            density=self._density(),
+            learning_rate=rate,
+            retries=len(retried),
+            epochs=_rows(result),
+            kept_epoch=result.kept_epoch,
+            ended=result.ended,
+            seconds=seconds,
+            samples_per_second=result.samples_per_second,
+            device=result.device,
+            retried=tuple(retried),
+        )
+
+    def _carry_out(self, folder: Path, epochs: int, rate: float, graph: "_Graph") -> Result:
         settings = self.settings
         order = Order(
             parameters=graph.parameters,
@@ -257,14 +334,13 @@ class FineTuning:
             patience=settings.patience,
             seed=(settings.seed + len(self.phases)) % _SEEDS,
             keep_start=True,
-            # The loss of a few thousand samples is far less a matter of chance than the share of them that is right.
-            select="metric" if self.objective.metric == "own" else "loss",
+            select=self._select,
             constants=graph.constants,
         )
-        folder = self.folder / name
         write_order(folder / "order", order, graph.model, graph.fill, self.source)
-        work = folder / "work"
-        result = self.trainer(folder / "order", self.dataset.shared, work, self.clock.training)
+        dataset = self.dataset.shared
+        result = self.trainer(folder / "order", dataset, folder / "work", self.clock.training)
+        # It is as large as the model, and nobody reads it again.
         shutil.rmtree(folder / "order")
         done = read_result(result, graph.parameters)
         self.versions = done.versions
@@ -289,6 +365,10 @@ class _Graph:
     def constants(self) -> tuple[str, ...]:
         """Inputs that are the same in every run."""
         return tuple(name for each in self.entered.values() for name in each.constants)
+
+
+def _rows(result: Result) -> tuple[EpochRow, ...]:
+    return tuple(EpochRow(row.epoch, row.loss, row.eval_loss, row.metric) for row in result.epochs)
 
 
 def _given(array: Array) -> Array:

@@ -3,6 +3,7 @@
 The model runs batch by batch; the original's outputs wait in files, so that the two never live at the same time.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -31,13 +32,13 @@ class Evaluation:
     """A metric on one part.
 
     Attributes:
-        value: of the metric.
+        value: of the metric; None where it is no finite number, as a metric of the caller's own may be.
         samples: of the part.
         hits: bool [positions], in order, for accuracy and agreement; else None. The same positions of two
             evaluations can be paired.
     """
 
-    value: float
+    value: float | None
     samples: int
     hits: Flags | None = None
 
@@ -133,7 +134,8 @@ def evaluate(
             f"{model.name} does not run on the {part} part: {first_line(error)}"
         ) from error
     hits = tally.hits() if isinstance(tally, Hits) else None
-    return Evaluation(tally.value(), dataset.samples(part), hits)
+    value = tally.value()
+    return Evaluation(value if math.isfinite(value) else None, dataset.samples(part), hits)
 
 
 def _run_original(

@@ -4,6 +4,7 @@ The file is checked as far as it can be without data; `OwnRun` runs it, which sh
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from sparsebook_compressor import admit
 from sparsebook_compressor.errors import BadData, BadValue, InputError
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.graph.scopes import scopes
-from sparsebook_compressor.measure import first_line
+from sparsebook_compressor.measure import first_line, one_thread
 from sparsebook_compressor.training.nodes import OUTPUTS
 from sparsebook_compressor.training.preparation import OWN_NAMES
 
@@ -171,11 +172,9 @@ class OwnRun:
 
     def __init__(self, own: OwnGraph) -> None:
         self._own = own
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
         try:
             self._session = ort.InferenceSession(
-                own.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                own.model.SerializeToString(), one_thread(), providers=["CPUExecutionProvider"]
             )
         except (
             Exception
@@ -187,7 +186,21 @@ class OwnRun:
     def __call__(
         self, outputs: Sequence[Array | None], feed: Feed, reference: Sequence[Array | None]
     ) -> float:
-        """The scalar for one batch.
+        """The scalar for one batch, which must be a number: as `measure`.
+
+        Raises:
+            BadValue: as `measure`.
+            BadData: it gives NaN or infinity.
+        """
+        found = self.measure(outputs, feed, reference)
+        if not math.isfinite(found):
+            raise BadData(f"{self._own.name}: gives {found} on the data")
+        return found
+
+    def measure(
+        self, outputs: Sequence[Array | None], feed: Feed, reference: Sequence[Array | None]
+    ) -> float:
+        """The scalar for one batch, NaN and infinity among them: what a ruined model gives.
 
         Args:
             outputs: of the model that is measured.
@@ -196,7 +209,6 @@ class OwnRun:
 
         Raises:
             BadValue: it does not run on them, or gives no single number.
-            BadData: it gives NaN or infinity.
         """
         values = {}
         for name, (kind, which) in self._own.inputs.items():
@@ -221,6 +233,4 @@ class OwnRun:
                 f"{self._own.name}: its first output has shape {result.shape}; one number is expected, the mean over "
                 "the batch"
             )
-        if not np.isfinite(result).all():
-            raise BadData(f"{self._own.name}: gives {float(result.ravel()[0])} on the data")
         return float(result.ravel()[0])

@@ -1,6 +1,6 @@
 """Trained weights into the model: shared ones coded, others and the vectors as floats."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,13 @@ from sparsebook_compressor.graph.view import Kept, Weight
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.replacing import replace, replace_by_floats
 from sparsebook_compressor.rewrite.surgery import Surgeon, fill
+from sparsebook_compressor.stages.representable import representable
 from sparsebook_compressor.summary import Done
 from sparsebook_compressor.trainable import Vector
 from sparsebook_compressor.training.rounds import as_coded
 from sparsebook_compressor.training.values import Values
 
-_DENSE = "pruned and retrained, but its codes would not be smaller than its floats"
+_DENSE = "but its codes would not be smaller than its floats"
 
 
 def pack_trained(
@@ -28,6 +29,7 @@ def pack_trained(
     weights: Mapping[str, Weight],
     vectors: tuple[Vector, ...],
     values: Values,
+    retrained: Container[str],
     output: Output,
     clock: Clock,
 ) -> Done:
@@ -39,6 +41,7 @@ def pack_trained(
         weights: by name.
         vectors: where trained vectors go.
         values: what everything is now.
+        retrained: names of the weights that training has changed.
         output: what the artifact is to be.
         clock: is told.
     """
@@ -50,7 +53,8 @@ def pack_trained(
         if row.name not in shared:
             with clock.stage("pack"):
                 replace_by_floats(surgeon, weight, values.read(row.name))
-            kept.append(Kept(weight.name, weight.shape, weight.stored_bytes, _DENSE))
+            done = "pruned and retrained" if row.name in retrained else "pruned"
+            kept.append(Kept(weight.name, weight.shape, weight.stored_bytes, f"{done}, {_DENSE}"))
             continue
         with clock.stage("encode"):
             now = as_coded(weight, values)
@@ -77,4 +81,5 @@ def _write_vectors(model: ModelProto, vectors: tuple[Vector, ...], values: Value
 
 def _write(tensor: TensorProto, values: npt.NDArray[np.float32]) -> None:
     name, dims = tensor.name, list(tensor.dims)
-    fill(tensor, name, values.reshape(dims).astype(STORED[tensor.data_type]))
+    stored = representable(values, tensor.data_type).astype(STORED[tensor.data_type])
+    fill(tensor, name, stored.reshape(dims))

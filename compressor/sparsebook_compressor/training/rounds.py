@@ -15,17 +15,13 @@ from sparsebook_compressor.coding import (
     share_weight,
 )
 from sparsebook_compressor.config import Output
+from sparsebook_compressor.cutting import Cuts
 from sparsebook_compressor.graph.view import Weight
-from sparsebook_compressor.plan import Plan, PlanRow
+from sparsebook_compressor.payload import CodedWeight
+from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.protocol import CutRow
 from sparsebook_compressor.replacing import expected_bytes
-from sparsebook_compressor.stages.prune import (
-    Cut,
-    behind,
-    cut_by_density,
-    cut_by_rank,
-    survivors,
-    survivors_of,
-)
+from sparsebook_compressor.stages.prune import Cut, pruned
 from sparsebook_compressor.training.finetuning import FineTuning
 from sparsebook_compressor.training.settings import density_of_round
 from sparsebook_compressor.training.values import Values
@@ -34,6 +30,8 @@ F32 = npt.NDArray[np.float32]
 
 # All that is not zero survives: pruning has been done.
 _NOTHING = Cut(-math.inf)
+# Elements looked at in float64 at a time.
+_BLOCK = 1 << 18
 
 
 def prune_and_retrain(plan: Plan, tuning: FineTuning) -> None:
@@ -42,12 +40,14 @@ def prune_and_retrain(plan: Plan, tuning: FineTuning) -> None:
     names = [row.name for row in plan.rows]
     for number, limit in enumerate(epochs, 1):
         with tuning.clock.one_of(number - 1, len(epochs), "prune", "retrain"):
-            prune(plan, tuning.values, tuning.clock, number, len(epochs))
+            tuning.cuts += prune(plan, tuning.values, tuning.clock, number, len(epochs))
             rate = tuning.settings.rate if number < len(epochs) else 0.0
             tuning.retrain(names, number, limit, rate)
 
 
-def prune(plan: Plan, values: Values, clock: Clock, number: int = 1, rounds: int = 1) -> None:
+def prune(
+    plan: Plan, values: Values, clock: Clock, number: int = 1, rounds: int = 1
+) -> list[CutRow]:
     """Set to zero what a round of pruning takes.
 
     Args:
@@ -56,21 +56,21 @@ def prune(plan: Plan, values: Values, clock: Clock, number: int = 1, rounds: int
         clock: is told.
         number: of the round, from 1.
         rounds: how many there are; the last one reaches the plan.
+
+    Returns:
+        What was done to each weight, for the account.
     """
+    rows = []
     with clock.stage("prune"):
-        ranked = [row for row in plan.rows if row.threshold is None]
-        shared = _global_cut(ranked, values, number, rounds) if plan.scope == "global" else None
+        reach = partial(density_of_round, number=number, rounds=rounds)
+        cuts = Cuts(plan, values.read, reach)
         for row in plan.rows:
             weight = values.read(row.name)
-            if shared is not None and row.threshold is None:
-                cut, shared = shared, behind(shared, weight)
-            else:
-                cut = _cut(row, weight, number, rounds)
-            pruned = np.zeros_like(weight)
-            for start, mask in survivors(weight, cut):
-                piece = slice(start, start + len(mask))
-                pruned[piece] = np.where(mask, weight[piece], np.float32(0))
-            values.write(row.name, pruned)
+            cut = cuts.next(row, weight)
+            left = pruned(weight, cut)
+            values.write(row.name, left)
+            rows.append(CutRow(number, row.name, _threshold(cut), int(np.count_nonzero(left))))
+    return rows
 
 
 def share(
@@ -87,27 +87,26 @@ def share(
                 values.share(row.name, shared.coded.codes, shared.coded.codebook)
 
 
-def as_coded(weight: Weight, values: Values) -> SharedWeight:
-    """A shared weight as it is now, and how far it is from the user's own."""
+def coded_now(weight: Weight, values: Values) -> CodedWeight:
+    """A shared weight as it is now."""
     name = weight.name
-    coded = coded_weight(weight, np.array(values.codes(name)), values.codebooks[name])
-    original = values.original(name).astype(np.float64)
-    error = float(np.square(original - coded.values().reshape(-1)).sum())
-    return SharedWeight(coded, error, float(np.square(original).sum()))
+    return coded_weight(weight, np.array(values.codes(name)), values.codebooks[name])
 
 
-def _cut(row: PlanRow, weight: F32, number: int, rounds: int) -> Cut:
-    if row.threshold is not None:
-        # A threshold says nothing of the way to it: all of it is cut at once, and what training moves below it again.
-        return Cut(row.threshold)
-    density = 1.0 if row.density is None else row.density
-    return cut_by_density(weight, density_of_round(density, number, rounds))
+def as_coded(weight: Weight, values: Values) -> SharedWeight:
+    """A shared weight as it is now, and how far it is from the user's own, block by block."""
+    coded = coded_now(weight, values)
+    table = np.concatenate([np.zeros(1), coded.codebook.astype(np.float64)])
+    original = values.original(weight.name)
+    error = norm = 0.0
+    for start in range(0, len(original), _BLOCK):
+        block = original[start : start + _BLOCK].astype(np.float64)
+        norm += float(np.square(block).sum())
+        block -= table[coded.codes[start : start + _BLOCK]]
+        error += float(np.square(block).sum())
+    return SharedWeight(coded, error, norm)
 
 
-def _global_cut(rows: list[PlanRow], values: Values, number: int, rounds: int) -> Cut:
-    """One cut for all weights together, at the mean of their densities in this round."""
-    keep = sum(
-        survivors_of(density_of_round(row.density or 0.0, number, rounds), row.elements)
-        for row in rows
-    )
-    return cut_by_rank(lambda: (values.read(row.name) for row in rows), keep)
+def _threshold(cut: Cut) -> float | None:
+    """For the account: exact zeros never survive, so that what keeps all else is a threshold of 0."""
+    return None if math.isinf(cut.threshold) else max(0.0, cut.threshold)

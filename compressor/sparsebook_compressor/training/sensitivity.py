@@ -1,21 +1,22 @@
 """How much a model suffers when one weight alone is pruned: what a budget search spends by.
 
 Nothing is trained here. The training graph's own loss is taken on samples of the eval part, with the weights as inputs of
-the session, so that one session serves all of them.
+the session, so that one session serves all of them. Those that are as the user has them are mapped from files.
 """
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.plan import PlanRow
-from sparsebook_compressor.stages.prune import cut_by_density, survivors
+from sparsebook_compressor.stages.prune import cut_by_density, pruned
 from sparsebook_compressor.training.finetuning import FineTuning
+from sparsebook_compressor.training.forward import Forward
 
 F32 = npt.NDArray[np.float32]
 
@@ -25,6 +26,7 @@ LEAST_DENSITY = DENSITIES[-1]
 MOST_SAMPLES = 512
 # A model of many weights gets a coarser curve for each.
 MOST_RUNS = 240
+_WORST = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +50,18 @@ def sensitivities(
     Args:
         tuning: whose graph, data and original weights are used.
         rows: the weights.
-        folder: for the graph.
+        folder: for the graph and the weights; it is made, and gone in the end.
     """
     probe = _Probe(tuning, [row.name for row in rows], folder)
     rungs = max(3, min(len(DENSITIES), MOST_RUNS // max(1, len(rows))))
     ladder = [DENSITIES[round(i * (len(DENSITIES) - 1) / (rungs - 1))] for i in range(rungs)]
-    start = probe.loss({})
+    start = probe.loss()
     found = {}
     for row in rows:
-        losses = [probe.loss({row.name: probe.pruned(row.name, density)}) for density in ladder]
+        losses = [probe.loss(row.name, density) for density in ladder]
         damage = np.maximum.accumulate([0.0, *(max(0.0, loss - start) for loss in losses)])
         found[row.name] = Sensitivity((1.0, *ladder), tuple(float(value) for value in damage))
+    shutil.rmtree(folder)
     return found
 
 
@@ -67,57 +70,46 @@ class _Probe:
 
     def __init__(self, tuning: FineTuning, names: Sequence[str], folder: Path) -> None:
         folder.mkdir(parents=True)
-        path = folder / "loss.onnx"
         known = tuning.trainable.weights
         self._inputs = {name: known[name] for name in names if name in known}
-        tuning.write_loss(path, self._inputs.values())
         self._values = tuning.values
-        self._dims = {name: tuning.shape(name) for name in self._inputs.values()}
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        data = {value.name for value in self._session.get_inputs()} - set(self._inputs.values())
-        self._feeds = _some(tuning, sorted(data))
+        self._forward = Forward(tuning, folder / "loss.onnx", list(self._inputs.values()))
+        self._feeds = _some(self._forward)
+        self._held = {
+            initializer: _mapped(
+                folder / f"{number:05}.npy",
+                self._values.original(name).reshape(tuning.shape(initializer)),
+            )
+            for number, (name, initializer) in enumerate(self._inputs.items())
+        }
 
-    def pruned(self, name: str, density: float) -> F32:
-        """A weight of the user's model, pruned to a density."""
-        values = self._values.original(name)
-        kept = np.zeros_like(values)
-        for start, mask in survivors(values, cut_by_density(values, density)):
-            piece = slice(start, start + len(mask))
-            kept[piece] = np.where(mask, values[piece], np.float32(0))
-        return kept
-
-    def loss(self, changed: Mapping[str, F32]) -> float:
-        """Mean loss with some weights changed and the others as the user has them."""
-        weights = {}
-        for name, initializer in self._inputs.items():
-            values = changed.get(name)
-            values = self._values.original(name) if values is None else values
-            weights[initializer] = values.reshape(self._dims[initializer])
-        total = samples = 0.0
-        for feed in self._feeds:
-            count = len(next(iter(feed.values())))
-            (loss,) = self._session.run(["loss"], {**feed, **weights})
-            total, samples = total + float(loss) * count, samples + count
+    def loss(self, name: str | None = None, density: float = 1.0) -> float:
+        """Mean loss with one weight pruned to a density, or none, and the others as the user has them."""
+        weights: dict[str, npt.NDArray[np.generic]] = dict(self._held)
+        if name in self._inputs:
+            initializer = self._inputs[name]
+            held = self._held[initializer]
+            flat = held.reshape(-1)
+            weights[initializer] = pruned(flat, cut_by_density(flat, density)).reshape(held.shape)
+        loss = self._forward.evaluate(self._feeds, weights).eval_loss
         # A pruned model may give infinities: that is as bad as it gets, and still a number to compare.
-        return float(np.nan_to_num(total / samples, nan=1e30, posinf=1e30))
+        return _WORST if loss is None else loss
 
 
-def _some(tuning: FineTuning, names: list[str]) -> list[Feed]:
-    """The first samples of the eval part, as the loss reads them."""
+def _mapped(path: Path, values: F32) -> F32:
+    """Float32 in a file, whose pages the system may drop: all weights together are a second copy of the model."""
+    np.save(path, values, allow_pickle=False)
+    mapped: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+def _some(forward: Forward) -> list[Feed]:
+    """The first samples of the eval part."""
     feeds: list[Feed] = []
     left = MOST_SAMPLES
-    dataset = tuning.dataset
-    for feed in dataset.batches("eval", tuning.settings.feed, names):
-        # Samples lie on the first axis of all inputs of the training graph, of those that the model takes whole too.
-        feeds.append(
-            {
-                name: array[np.newaxis] if name in dataset.whole else array
-                for name, array in feed.items()
-            }
-        )
-        left -= len(next(iter(feeds[-1].values())))
+    for feed in forward.feeds():
+        feeds.append(feed)
+        left -= len(next(iter(feed.values())))
         if left <= 0:
             break
     return feeds

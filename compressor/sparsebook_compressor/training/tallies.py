@@ -177,7 +177,7 @@ class Retrieval:
 
 
 class OwnMean:
-    """The caller's own metric, averaged over samples."""
+    """The caller's own metric, averaged over samples; of a ruined model it may be no finite number."""
 
     def __init__(self, run: OwnRun, batched: bool) -> None:
         self._run = run
@@ -188,7 +188,7 @@ class OwnMean:
     def add(self, outputs: Outputs, feed: Feed, reference: Outputs) -> None:
         """Count a batch."""
         samples = len(next(iter(feed.values()))) if self._batched else 1
-        self._sum += samples * self._run(outputs, feed, reference)
+        self._sum += samples * self._run.measure(outputs, feed, reference)
         self._weight += samples
 
     def value(self) -> float:

@@ -28,11 +28,12 @@ class Trainer(Protocol):
         Args:
             order: folder of the order, format 1; it is only read, and stays as it is until the call ends.
             dataset: folder of the dataset, format 1; likewise. The same dataset may serve many orders.
-            work: a folder of this training's own, which need not exist; what the worker leaves there is its own matter.
+            work: a folder of this training's own, which need not exist; what the worker leaves there is its own matter,
+                until the result has been read: the folder is removed then.
             listener: is told how far it is, several times a second at most.
 
         Returns:
-            The folder of the result, format 1; it stays until the compression has ended.
+            The folder of the result, format 1; it stays until it has been read, which is before the next order is given.
 
         Raises:
             NotTrainable: the graph of the order cannot be trained.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsebook_compressor.protocol import Protocol
-from sparsebook_compressor.report import FileFacts, StageCost
+from sparsebook_compressor.report import FileFacts, StageCost, strict_json
 
 TUNING_FORMAT = 1
 
@@ -61,18 +61,18 @@ class TuningReport:
     format: int = field(default=TUNING_FORMAT)
 
     @property
-    def metric_before(self) -> float:
-        """Of the artifact that was handed in, on the test part."""
+    def metric_before(self) -> float | None:
+        """Of the artifact that was handed in, on the test part; None where it is no finite number."""
         return self.training.metric_before
 
     @property
-    def metric_after(self) -> float:
-        """Of the tuned artifact, on the test part."""
+    def metric_after(self) -> float | None:
+        """Of the tuned artifact, likewise."""
         return self.training.metric_after
 
     def to_json(self) -> str:
         """Serialise; the same report gives the same text."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        return strict_json(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "TuningReport":

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto
 
 from sparsebook_compressor import pack
 from sparsebook_compressor.clock import Clock
@@ -25,8 +24,6 @@ from sparsebook_compressor.tuning.report import Drift, TuningReport
 from sparsebook_compressor.tuning.subject import AFTER, BEFORE, Subject
 
 F32 = npt.NDArray[np.float32]
-
-_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 def tune(
@@ -85,7 +82,7 @@ def tune(
         before = tuning.values.codebooks
         tuning.tune(tuning.planned)
         after = {
-            name: _rounded(codebook, coded[name].dtype)
+            name: representable(codebook, coded[name].dtype)
             for name, codebook in tuning.values.codebooks.items()
         }
         with clock.stage("pack"):
@@ -118,13 +115,6 @@ def tune(
     return report
 
 
-def _rounded(codebook: F32, dtype: int) -> F32:
-    """Centroids that the weight's dtype holds."""
-    if dtype == TensorProto.FLOAT16:
-        codebook = np.clip(codebook, -_LARGEST_HALF, _LARGEST_HALF)
-    return representable(codebook, dtype)
-
-
 def _protocol(subject: Subject, tuning: FineTuning, tuned: Path) -> Protocol:
     """The account, with the metric before and after on the test part: read here for the first time."""
     stages: list[StageMetric] = []
@@ -132,7 +122,7 @@ def _protocol(subject: Subject, tuning: FineTuning, tuned: Path) -> Protocol:
         runs, library = subject.runnable(artifact, stage)
         metric = evaluate(runs, library, tuning.dataset, "test", tuning.objective, None).value
         before = stages[0].metric if stages else metric
-        stages.append(StageMetric(stage, metric, before - metric))
+        stages.append(StageMetric.after(stage, metric, before))
     described = tuning.objective.describe()
     kept = ("against", "classes", "own_loss", "own_metric")
     settings = {key: described[key] for key in kept if described.get(key) is not None}
@@ -147,6 +137,7 @@ def _protocol(subject: Subject, tuning: FineTuning, tuned: Path) -> Protocol:
         frozen=tuple((each.weight, each.reason) for each in tuning.trainable.frozen),
         rewritten=tuning.trainable.rewritten,
         versions=tuning.versions,
+        selection=tuning.selection,
     )
 
 

@@ -21,10 +21,15 @@ def training(found: Protocol) -> None:
         out.print(f"not trained: {name}: {reason}", markup=False)
 
 
+def metric(value: float | None) -> str:
+    """A metric; one of the caller's own may be no finite number where a model is ruined."""
+    return "not finite" if value is None else f"{value:.4f}"
+
+
 def _stages(found: Protocol) -> None:
     table = make_table("Metric on the test part", "after", "metric", "drop", numbers_from=1)
     for row in found.stages:
-        table.add_row(row.stage, f"{row.metric:.4f}", f"{row.drop:+.4f}" if row.drop else "")
+        table.add_row(row.stage, metric(row.metric), f"{row.drop:+.4f}" if row.drop else "")
     out.print(table)
 
 
@@ -87,8 +92,8 @@ def _points(found: Protocol) -> None:
         table.add_row(
             str(point.number),
             percent(point.density),
-            f"{point.metric:.4f}",
-            f"{point.drop:+.4f}",
+            metric(point.metric),
+            "" if point.drop is None else f"{point.drop:+.4f}",
             size(point.bytes),
             f"{point.ratio:.1f}",
             verdict,

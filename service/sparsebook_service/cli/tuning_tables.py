@@ -31,6 +31,8 @@ def tuning(found: TuningReport) -> None:
     out.print(table)
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
-    change = found.metric_after - found.metric_before
-    metric = f"{found.metric_before:.4f} → {found.metric_after:.4f} ({change:+.4f})"
+    drop = found.training.stages[-1].drop
+    change = "" if drop is None else f" ({-drop:+.4f})"
+    before, after = map(training_tables.metric, (found.metric_before, found.metric_after))
+    metric = f"{before} → {after}{change}"
     out.print(f"\n[bold]metric {metric}, {size(found.artifact.bytes)}[/]")

@@ -164,6 +164,8 @@ def test_the_report_is_the_whole_account(trained: Run) -> None:
     }
     assert protocol.versions["onnxruntime"] == "1.19.2"
     assert protocol.points == ()
+    assert protocol.selection.startswith("lowest loss on the eval part")
+    assert protocol.refused == ()
     assert Config.parse(report.config) == Config.parse(
         {**RAW, "output": "operator", "train": {"epochs": 4}, "prune": {"rounds": 2}}
     )
@@ -177,6 +179,32 @@ def test_densities_are_reached_and_told(trained: Run) -> None:
     assert [row.density for row in trained.report.weights] == [0.3, 154 / 256]
     kept = [round(640 * 0.3**0.5) + round(256 * 0.6**0.5), 192 + 154, 192 + 154]
     assert [phase.density for phase in protocol.phases] == [count / 896 for count in kept]
+
+
+def test_thresholds_are_told_of_every_weight_and_round(trained: Run) -> None:
+    protocol = trained.report.training
+    assert protocol is not None
+    cuts = {(cut.number, cut.weight): cut for cut in protocol.cuts}
+    assert set(cuts) == {(number, name) for number in (1, 2) for name in ("fc1", "fc2")}
+    assert [cuts[2, name].survivors for name in ("fc1", "fc2")] == [192, 154]
+    for cut in protocol.cuts:
+        assert cut.threshold is not None
+        assert cut.threshold > 0
+
+
+def test_the_original_on_the_eval_part_stands_beside_the_epochs(
+    given: tuple[Path, Path], out: Path
+) -> None:
+    """With nothing pruned yet it is what the worker finds before training."""
+    raw = {**RAW, "weights": {"*": {"density": 1.0, "bits": 4}}}
+    model, data = given
+    report = compress(model, out, Config.parse(raw), data=data, trainer=Program())
+    assert report.training is not None
+    found, first = report.training.original, report.training.phases[0].epochs[0]
+    assert found is not None
+    assert found.eval_loss == pytest.approx(first.eval_loss, rel=1e-4)
+    assert found.metric == pytest.approx(first.metric)
+    assert found.metric is not None
 
 
 def test_every_order_has_a_seed_of_its_own(trained: Run) -> None:
@@ -464,6 +492,9 @@ def test_a_lower_rate_that_worked_is_noted(given: tuple[Path, Path], out: Path) 
     rates = [order["learning_rate"] for order in program.orders[: 1 + first.retries]]
     assert rates == [10 / 4**number for number in range(1 + first.retries)]
     assert first.learning_rate == rates[-1]
+    assert [attempt.learning_rate for attempt in first.retried] == rates[:-1]
+    assert all(attempt.kept_epoch == 0 for attempt in first.retried)
+    assert all(attempt.epochs[0] == first.epochs[0] for attempt in first.retried)
     assert f"it was lowered to {first.learning_rate:g}" in " ".join(report.notes)
 
 

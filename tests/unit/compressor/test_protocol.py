@@ -6,13 +6,31 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsebook_compressor.protocol import EpochRow, Phase, Point, Protocol, StageMetric
+from sparsebook_compressor.protocol import (
+    Attempt,
+    CutRow,
+    EpochRow,
+    Phase,
+    Point,
+    PointWeight,
+    Protocol,
+    Refusal,
+    StageMetric,
+)
+from sparsebook_compressor.report import strict_json
 
 NUMBERS = st.floats(-1e9, 1e9)
 MAYBE = st.one_of(st.none(), NUMBERS)
 COUNTS = st.integers(0, 10**6)
 TEXTS = st.text(max_size=8)
 EPOCHS = st.builds(EpochRow, epoch=COUNTS, loss=MAYBE, eval_loss=MAYBE, metric=MAYBE)
+ATTEMPTS = st.builds(
+    Attempt,
+    learning_rate=NUMBERS,
+    epochs=st.lists(EPOCHS, max_size=4).map(tuple),
+    kept_epoch=COUNTS,
+    ended=TEXTS,
+)
 PHASES = st.builds(
     Phase,
     stage=st.sampled_from(["retrain", "tune"]),
@@ -26,6 +44,7 @@ PHASES = st.builds(
     seconds=NUMBERS,
     samples_per_second=MAYBE,
     device=TEXTS,
+    retried=st.lists(ATTEMPTS, max_size=2).map(tuple),
 )
 POINTS = st.builds(
     Point,
@@ -33,12 +52,15 @@ POINTS = st.builds(
     bytes=COUNTS,
     ratio=NUMBERS,
     density=NUMBERS,
-    metric=NUMBERS,
-    drop=NUMBERS,
+    metric=MAYBE,
+    drop=MAYBE,
     met=st.booleans(),
     chosen=st.booleans(),
+    plan=st.lists(st.builds(PointWeight, name=TEXTS, density=NUMBERS, bits=COUNTS), max_size=3).map(
+        tuple
+    ),
 )
-STAGES = st.builds(StageMetric, stage=TEXTS, metric=NUMBERS, drop=NUMBERS)
+STAGES = st.builds(StageMetric, stage=TEXTS, metric=MAYBE, drop=MAYBE)
 PLAIN = st.dictionaries(
     TEXTS, st.one_of(st.none(), NUMBERS, TEXTS, st.lists(COUNTS, max_size=3)), max_size=3
 )
@@ -54,6 +76,15 @@ PROTOCOLS = st.builds(
     frozen=st.lists(st.tuples(TEXTS, TEXTS), max_size=3).map(tuple),
     rewritten=st.lists(TEXTS, max_size=3).map(tuple),
     versions=st.dictionaries(TEXTS, TEXTS, max_size=3),
+    original=st.one_of(st.none(), EPOCHS),
+    selection=TEXTS,
+    cuts=st.lists(
+        st.builds(CutRow, number=COUNTS, weight=TEXTS, threshold=MAYBE, survivors=COUNTS),
+        max_size=3,
+    ).map(tuple),
+    refused=st.lists(st.builds(Refusal, stage=TEXTS, number=COUNTS, reason=TEXTS), max_size=2).map(
+        tuple
+    ),
 )
 
 
@@ -70,3 +101,23 @@ def test_nothing_is_lost_on_the_way_through_json(protocol: Protocol) -> None:
 def test_before_and_after_are_the_first_stage_and_the_last(protocol: Protocol) -> None:
     assert protocol.metric_before == protocol.stages[0].metric
     assert protocol.metric_after == protocol.stages[-1].metric
+
+
+@given(PROTOCOLS)
+def test_accounts_of_earlier_versions_can_be_read(protocol: Protocol) -> None:
+    """Without what was added since."""
+    raw = json.loads(json.dumps(dataclasses.asdict(protocol)))
+    for key in ("original", "selection", "cuts", "refused"):
+        del raw[key]
+    for phase in raw["phases"]:
+        del phase["retried"]
+    for point in raw["points"]:
+        del point["plan"]
+    found = Protocol.from_plain(raw)
+    assert (found.original, found.selection, found.cuts, found.refused) == (None, "", (), ())
+    assert (found.stages, found.settings) == (protocol.stages, protocol.settings)
+
+
+def test_a_report_is_strict_json_whatever_is_in_it() -> None:
+    text = strict_json({"b": (float("nan"), [float("-inf"), 1.5]), "a": {"c": float("inf")}})
+    assert json.loads(text) == {"a": {"c": None}, "b": [None, [None, 1.5]]}

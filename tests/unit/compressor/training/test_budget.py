@@ -64,6 +64,9 @@ def check(points: list[Point], limit: float) -> None:
         assert point.drop == pytest.approx(before - point.metric)
         assert point.met == (point.drop <= limit + 1e-9)
         assert point.ratio == pytest.approx(896 * 4 / point.bytes)
+        elements = {"fc1": 640, "fc2": 256}
+        kept = sum(elements[each.name] * each.density for each in point.plan)
+        assert kept / 896 == pytest.approx(point.density)
 
 
 def test_a_budget_that_is_met(given: tuple[Path, Path], tmp_path: Path) -> None:
@@ -80,6 +83,15 @@ def test_a_budget_that_is_met(given: tuple[Path, Path], tmp_path: Path) -> None:
     fc2 = 0.75 * 256
     assert points[0].density == pytest.approx((0.5 * 640 + fc2) / 896, rel=0.05)
     assert points[1].density == pytest.approx((0.3 * 640 + fc2) / 896, rel=0.05)
+    assert [[each.bits for each in point.plan] for point in points[:4]] == [
+        [4, 6],
+        [4, 6],
+        [4, 3],
+        [4, 2],
+    ]
+    assert {(cut.number, cut.weight) for cut in protocol.cuts} == {
+        (number, name) for number in (1, 2, 5) for name in ("fc1", "fc2")
+    }
     chosen = the_chosen(points)
     assert chosen.bytes <= min(point.bytes for point in points[:2])
     rows = {row.name: row for row in report.weights}

@@ -235,6 +235,48 @@ def test_the_artifact_is_the_function_that_was_tuned(name: str, tmp_path: Path) 
         assert coded.facts.nonzeros == round(0.4 * coded.row.elements)
 
 
+def test_a_weight_that_was_not_trained_is_not_said_to_be(tmp_path: Path) -> None:
+    """Those in the branches of an If get no gradient; at 255 centroids 160 elements would become larger."""
+    weights = {
+        "fc*": {"density": 0.4, "bits": 4},
+        "*.w": {"density": 1.0, "bits": 8, "init": "random"},
+    }
+    bench = Bench.of(
+        tmp_path, nested(), blobs(300), **{**settings(**weights), "output": "portable"}
+    )
+    _, done, _ = carried_out(bench)
+    reasons = {each.name: each.reason for each in done.kept}
+    for name in ("then.w", "other.w"):
+        assert reasons[name] == "pruned, but its codes would not be smaller than its floats"
+
+
+def test_what_training_moved_beyond_float16_is_written_as_its_largest(tmp_path: Path) -> None:
+    arrays = blobs(60)
+    arrays["x"] = arrays["x"].astype(np.float16)
+    weights = {
+        "fc1": {"density": 0.4, "bits": 4},
+        "fc2": {"density": 1.0, "bits": 8, "init": "random"},
+    }
+    raw = {**settings(**weights), "output": "portable"}
+    bench = Bench.of(tmp_path, halves(), arrays, **raw)
+    held = bench.tuning.values
+    course = Course(bench.plan, bench.weights, bench.tuning, bench.config, tmp_path / "stages")
+    course.run()
+    assert set(held.codebooks) == {"fc1"}
+    held.move_centroids("fc1", held.codebooks["fc1"] * np.float32(1e9))
+    held.write("fc2", np.full(256, -1e6, np.float32))
+    held.write_vector("b1", np.full(HIDDEN, 70_000, np.float32))
+    surgeon = Surgeon(bench.model)
+    course.pack(surgeon)
+    surgeon.finish()
+    stored = {each.name: each for each in surgeon.model.graph.initializer}
+    arrays = {name: onnx.numpy_helper.to_array(each) for name, each in stored.items()}
+    assert (arrays["fc2"] == -65504).all()
+    assert (arrays["b1"] == 65504).all()
+    (codebook,) = [each for name, each in arrays.items() if "codebook" in name]
+    assert np.abs(codebook).max() == 65504
+
+
 def test_a_weight_that_would_not_be_smaller_is_packed_as_trained_floats(tmp_path: Path) -> None:
     """256 elements at 255 centroids: what they become in the portable output is larger than they are."""
     weights = {

@@ -1,5 +1,6 @@
 """What pruning one weight alone costs, by hand and by the training graph."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,30 @@ def test_many_weights_are_looked_at_more_coarsely(
             known = dict(zip(fine[name].densities, fine[name].damage, strict=True))
             for density, damage in zip(coarse.densities, coarse.damage, strict=True):
                 assert damage <= known[density] + 1e-9
+
+
+def test_weights_do_not_stand_in_memory_side_by_side(tmp_path: Path) -> None:
+    """Of float16 weights, which cannot be mapped as they are: eight of 1 MB each as float32."""
+    width = 512
+    rng = np.random.default_rng(0)
+    held = {
+        f"w{number}": (rng.standard_normal((width, width)) / np.sqrt(width)).astype(np.float16)
+        for number in range(8)
+    }
+    nodes = [node("MatMul", [f"h{n}", f"w{n}"], [f"h{n + 1}"]) for n in range(8)]
+    ends = [value(name, ["n", width], TensorProto.FLOAT16) for name in ("h0", "h8")]
+    model = model_of(graph_of(nodes, ends[:1], ends[1:], held))
+    arrays = {"h0": rng.standard_normal((40, width)).astype(np.float16)}
+    bench = Bench.of(tmp_path, model, arrays, weights={"*": {"density": 0.5, "bits": 4}})
+    tracemalloc.start()
+    try:
+        results = found(bench, tmp_path / "sensitivity")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert all(result.damage[-1] > 0.01 for result in results.values())
+    assert peak < 7 * 4 * width * width
+    assert not (tmp_path / "sensitivity").exists()
 
 
 def sequences() -> tuple[ModelProto, dict[str, np.ndarray]]:
