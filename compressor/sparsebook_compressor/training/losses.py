@@ -125,7 +125,6 @@ def _own(wires: Wires) -> str:
     return graft(wires, wires.objective.own_loss)
 
 
-# "none" is not among them: nothing is trained then, and no graph is made.
 _LOSSES: dict[LossKind, Callable[[Wires], str]] = {
     "cross-entropy": _labelled,
     "soft-cross-entropy": _labelled_softly,

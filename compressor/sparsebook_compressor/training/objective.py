@@ -27,7 +27,6 @@ LossKind: TypeAlias = Literal[
     "distil-choice",  # the class that the original's ArgMax chose
     "distil-outputs",  # the original's outputs, as values
     "own",
-    "none",
 ]
 MetricKind: TypeAlias = Literal["accuracy", "agreement", "retrieval", "fidelity", "own"]
 
@@ -40,7 +39,7 @@ class Objective:
     """Loss and metric of a job.
 
     Attributes:
-        loss: what training minimises; "none" where nothing is trained.
+        loss: what training minimises.
         metric: what is measured; the higher the better.
         against: what the metric compares the outputs with.
         target: what the labels are to the first output; None without labels that it is compared with.
@@ -93,8 +92,7 @@ class Objective:
             wanted.add(0)
         if self.own_loss is not None:
             wanted.update(self.own_loss.teachers)
-        if self.loss != "none":
-            wanted.update(self._reference_of(self.graph_metric))
+        wanted.update(self._reference_of(self.graph_metric))
         return tuple(sorted(wanted))
 
     @property
@@ -168,7 +166,6 @@ _LOSS_WORDS: dict[LossKind, str] = {
     "distil-choice": "distillation: cross-entropy with the class that the original's {output!r} chose",
     "distil-outputs": "distillation: mean squared error of every output over the original's mean square",
     "own": "the caller's own loss {own}",
-    "none": "none: nothing is trained",
 }
 _METRIC_WORDS: dict[MetricKind, str] = {
     "accuracy": "top-1 accuracy of {output!r}: the share of positions where it meets the labels",
@@ -199,7 +196,7 @@ def decide(
         model: the graph, whose nodes are looked at.
         dataset: the data.
         probe: what the original makes of it.
-        loss: "auto", "labels", "distill" or "none"; an own loss goes before all but "none".
+        loss: "auto", "labels" or "distill"; an own loss goes before.
         metric: "auto", "accuracy", "agreement", "retrieval" or "fidelity"; an own metric goes before.
         own_loss: the caller's loss.
         own_metric: the caller's metric.
@@ -288,8 +285,6 @@ class _Decision:
         metric: str,
         own: OwnGraph | None,
     ) -> LossKind:
-        if loss == "none":
-            return "none"
         if own is not None:
             return "own"
         if target == "class" and loss == "auto" and self.first.is_float:

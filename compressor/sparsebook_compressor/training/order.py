@@ -104,11 +104,6 @@ class Result:
             raise InternalError(f"retrain: the worker's {name!r} is no finite float32 array")
         return array
 
-    @property
-    def kept(self) -> Epoch:
-        """The epoch whose state was kept."""
-        return next(epoch for epoch in self.epochs if epoch.epoch == self.kept_epoch)
-
 
 def write_order(
     folder: Path,

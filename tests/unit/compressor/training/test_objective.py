@@ -166,8 +166,9 @@ def integers_only(opset: int = 17) -> Any:
 
 
 def test_nothing_can_be_learned_from_outputs_that_are_no_floats(tmp_path: Path) -> None:
+    model = linear(node("ArgMax", ["z"], ["y"], axis=1, keepdims=0), kind=TensorProto.INT64)
     with pytest.raises(BadValue, match="no output of the model is a tensor of floats"):
-        Job(tmp_path / "fidelity", integers_only(), {"x": X}, loss="none")
+        Job(tmp_path / "fidelity", model, {"x": X}, metric="fidelity")
     with pytest.raises(NotTrainable, match="there is nothing to learn from"):
         Job(tmp_path / "loss", integers_only(), {"x": X})
 
@@ -176,7 +177,7 @@ def test_nothing_can_be_learned_from_outputs_that_are_no_floats(tmp_path: Path) 
 def test_metrics_that_the_outputs_do_not_have_are_refused(metric: str, tmp_path: Path) -> None:
     model = linear(columns=1) if metric == "agreement" else integers_only()
     with pytest.raises((BadValue, NotTrainable), match=r"budget\.metric|no output"):
-        Job(tmp_path, model, {"x": X}, metric=metric, loss="none")
+        Job(tmp_path, model, {"x": X}, metric=metric)
 
 
 def test_an_embedding_is_the_first_output_of_one_vector_a_sample(tmp_path: Path) -> None:

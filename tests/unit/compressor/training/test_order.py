@@ -156,7 +156,7 @@ def test_a_result_is_read_back(tmp_path: Path) -> None:
     result = read_result(write_answer(tmp_path / "result", *arrays), ("w", "b"))
     for name, array in zip(("w", "b"), arrays, strict=True):
         np.testing.assert_array_equal(result.read(name), array)
-    assert (result.kept.epoch, result.kept.metric, result.epochs[0].loss) == (1, 0.75, None)
+    assert (result.kept_epoch, result.epochs[1].metric, result.epochs[0].loss) == (1, 0.75, None)
     assert (result.ended, result.samples_per_second) == ("finished", None)
 
 
