@@ -5,8 +5,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from onnx import AttributeProto, ModelProto, TensorProto
 from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.graph.tensors import external_bytes, external_file, external_length
+from sparsebook_compressor.partial import partial_folder
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.wire import OWN_FILE, Initializer, pour
 
@@ -60,13 +59,11 @@ def folder_beside(path: Path) -> Iterator[Path]:
         BadValue: no folder can be made there.
         StorageFull: no room left on the disk.
     """
-    with usable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}.partial-", dir=path.parent))
-    try:
+    with contextlib.ExitStack() as stack:
+        with usable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(partial_folder(path))
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -43,9 +43,13 @@ class LineProcess:
                 env={**os.environ, "TMPDIR": str(self._folder)},
                 start_new_session=True,
             )
-        assert self._process.stdout is not None
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
-        self._reader.start()
+        try:
+            assert self._process.stdout is not None
+            self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
+            self._reader.start()
+        except BaseException:  # an interrupt: nobody would end it
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_raised: object) -> None:

@@ -52,6 +52,7 @@ class Services:
                 storage,
                 TrainingRepository(engine),
                 TrainingQueue(engine),
+                data_dir=settings.data_dir,
                 worker_comes=lambda: supervisor.worker_comes,
             )
             metrics = Metrics(repository.count_by_state)
@@ -79,12 +80,14 @@ class Services:
 
     def close(self) -> None:
         """Stop everything; jobs and trainings that run are taken up again at the next start. Blocks."""
+        # First word to all, then wait for each: they take their time at the same time.
         self.bell.close()
         self.runner.close()
+        self.supervisor.stop()
         self.housekeeper.close()
-        self.supervisor.close()
         self.queue.close()
         self.trainings.close()
+        self.supervisor.close()
 
 
 async def _of_request(

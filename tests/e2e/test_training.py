@@ -172,7 +172,9 @@ def test_without_a_worker_a_job_waits_and_says_so(
         waiting = http.get(f"/jobs/{job_id}").json()
         assert waiting["state"] == "running"
         assert "none is running" in waiting["waiting"]
-        assert "sparsebook worker --queue finetune" in waiting["waiting"]
+        assert (
+            f"sparsebook worker --queue finetune --data-dir {server.data_dir}" in waiting["waiting"]
+        )
         # Others do not wait for it.
         assert wait(http, submit(http, models.small())["id"])["state"] == "succeeded"
         lone_worker.append(Worker(server.data_dir, tmp_path / "worker.log"))

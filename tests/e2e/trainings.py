@@ -95,7 +95,11 @@ class Workshop:
         self.repository = TrainingRepository(self._engine)
         self._queue = TrainingQueue(self._engine)
         self.trainings = Trainings(
-            self.storage, self.repository, self._queue, worker_comes=lambda: False
+            self.storage,
+            self.repository,
+            self._queue,
+            data_dir=self.data_dir,
+            worker_comes=lambda: False,
         )
 
     def worker(self) -> Worker:

@@ -158,16 +158,18 @@ def tune_command(
 R = TypeVar("R", Report, TuningReport)
 
 
+class _Told(SystemExit):
+    """The end of a command that has said all there is to say."""
+
+
 @contextlib.contextmanager
 def _showing(
     bundle: Path, read: Callable[[str], R], show: Callable[[R], None], as_json: bool
 ) -> Iterator[None]:
     """Show the report of the bundle that the block writes, also where it stops with something to show."""
-    try:
-        yield
-    finally:
-        # Only the block writes here: the folder was empty before.
-        path = bundle / "report.json"
+    path = bundle / "report.json"  # only the block writes there: the folder was empty before
+
+    def show_it() -> None:
         if path.is_file():
             text = path.read_text()
             if as_json:
@@ -175,6 +177,19 @@ def _showing(
             else:
                 show(read(text))
                 console.out.print(f"bundle: {bundle}", markup=False)
+
+    try:
+        try:
+            yield
+        except SparsebookError:
+            show_it()
+            raise
+        show_it()
+    except KeyboardInterrupt:
+        if path.is_file():
+            sys.stderr.write(f"interrupted; the bundle is whole: {bundle}\n")
+            raise _Told(INTERRUPTED) from None
+        raise
 
 
 @app.command("estimate")
@@ -321,9 +336,12 @@ def main() -> None:
     except SparsebookError as error:
         console.error(str(error), _advice(error))
         sys.exit(_status(error))
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: nothing was written\n")
-        sys.exit(INTERRUPTED)
+    except _Told:
+        raise
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
+            sys.stderr.write("interrupted; nothing was written\n")
+        raise
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise

@@ -1,5 +1,6 @@
 """What jobs do with trainings: ask for them, follow them, let them go."""
 
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -20,13 +21,17 @@ WORKER_SECONDS = 5.0
 # A training whose worker has said nothing for so long is given to another one.
 LOST_SECONDS = 15.0
 
-NO_WORKER = (
-    "waiting for a fine-tuning worker: none is running; "
-    "start one with `sparsebook worker --queue finetune`"
-)
 STARTING = "waiting for a fine-tuning worker: it is starting"
 
 log = structlog.get_logger(__name__)
+
+
+def no_worker(data_dir: Path) -> str:
+    """What a job waits for in a data folder without a worker."""
+    return (
+        "waiting for a fine-tuning worker: none is running; start one with "
+        f"`sparsebook worker --queue finetune --data-dir {shlex.quote(str(data_dir))}`"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,11 @@ class Trainings:
         repository: TrainingRepository,
         queue: TrainingQueue,
         *,
+        data_dir: Path,
         worker_comes: Callable[[], bool],
     ) -> None:
         """`worker_comes` says whether a worker of the service's own will be there soon."""
+        self._data_dir = data_dir
         self._storage = storage
         self._repository = repository
         self._queue = queue
@@ -87,7 +94,7 @@ class Trainings:
 
     def _waiting(self, row: TrainingRow) -> str | None:
         if not self._repository.workers(WORKER_SECONDS):
-            return STARTING if self._worker_comes() else NO_WORKER
+            return STARTING if self._worker_comes() else no_worker(self._data_dir)
         if row.state == "running":
             return None
         ahead = self._repository.ahead(row.number)

@@ -16,7 +16,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 60.0
 GOOD_LIFE_SECONDS = 60.0
 # After so many short lives nobody is told any more that a worker is on its way.
 HOPELESS_DEATHS = 3
-STOP_SECONDS = 10.0
+# It has nothing to lose: what it trains goes on after the last checkpoint, however it ends.
+STOP_SECONDS = 2.0
 TICK_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -54,9 +55,13 @@ class Supervisor:
         """Whether there will be a worker soon, where there is none."""
         return self._wanted and self._short_lives < HOPELESS_DEATHS
 
-    def close(self) -> None:
-        """End the worker; what it trains goes on after the next start. Blocks."""
+    def stop(self) -> None:
+        """Begin to end the worker; what it trains goes on after the next start."""
         self._closing.set()
+
+    def close(self) -> None:
+        """End the worker. Blocks until it has ended."""
+        self.stop()
         if self._thread.is_alive():
             self._thread.join()
 

@@ -44,7 +44,9 @@ def trainings(
 ) -> Iterator[Trainings]:
     served = Queue(engine, lambda _job: None, workers=1)  # makes the queues' tables
     queue = TrainingQueue(engine)
-    yield Trainings(storage, repository, queue, worker_comes=lambda: False)
+    yield Trainings(
+        storage, repository, queue, data_dir=Path("/a data folder"), worker_comes=lambda: False
+    )
     queue.close()
     served.close()
 
@@ -140,7 +142,8 @@ def test_what_a_job_waits_for(
     second = asking.ask(write(tmp_path / "b", order=b"2"), dataset)
     assert asking.ask(tmp_path / "a", dataset) == first
     assert storage.local(keys.order(first)).is_dir()
-    assert asking.look(first).waiting == service.NO_WORKER
+    waiting = asking.look(first).waiting or ""
+    assert "--data-dir '/a data folder'" in waiting
     repository.worker_lives("finetune-1")
     assert asking.look(first).waiting is None
     assert "one other training is ahead" in (asking.look(second).waiting or "")

@@ -65,7 +65,13 @@ def runner(
         settings,
         storage,
         repository,
-        Trainings(storage, TrainingRepository(engine), queue, worker_comes=lambda: False),
+        Trainings(
+            storage,
+            TrainingRepository(engine),
+            queue,
+            data_dir=tmp_path,
+            worker_comes=lambda: False,
+        ),
         Bell(loop),
         Metrics(repository.count_by_state),
     )
