@@ -15,7 +15,7 @@ from sparsebook_compressor.training.metrics import record_teacher
 from sparsebook_compressor.training.objective import decide
 from sparsebook_compressor.training.own import OwnGraph
 from sparsebook_compressor.training.probe import probe
-from sparsebook_compressor.training.settings import settle
+from sparsebook_compressor.training.settings import require_floats, settle
 from sparsebook_compressor.training.trainer import Trainer
 from sparsebook_compressor.training.values import Values
 
@@ -53,6 +53,7 @@ def begin(
         BadValue: the config wants what this model does not have.
         NotTrainable: no weight gets a gradient, or no output can be learned from.
     """
+    require_floats(config, dataset.floats)
     objective = decide(
         parsed,
         dataset,

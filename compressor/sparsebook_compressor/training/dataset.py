@@ -98,6 +98,13 @@ class Dataset:
         return LABELS in self.arrays and LABELS not in {spec.name for spec in self.specs}
 
     @property
+    def floats(self) -> tuple[str, ...]:
+        """Names of the inputs that take floats."""
+        return tuple(
+            spec.name for spec in self.specs if spec.dtype is not None and spec.dtype.kind == "f"
+        )
+
+    @property
     def trains(self) -> bool:
         """Whether there are samples to train with; without them a compression can only be compared."""
         return self.samples("train") > 0

@@ -336,6 +336,7 @@ class FineTuning:
             keep_start=True,
             select=self._select,
             constants=graph.constants,
+            noise=dict.fromkeys(self.dataset.floats, settings.noise) if settings.noise else {},
         )
         write_order(folder / "order", order, graph.model, graph.fill, self.source)
         dataset = self.dataset.shared

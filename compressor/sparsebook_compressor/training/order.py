@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -34,6 +34,7 @@ class Order:
         patience: epochs without a better state after which training ends; None trains all epochs.
         keep_start: whether the state before training may be the one that is kept.
         constants: names of the graph's inputs that are the same in every run.
+        noise: names of inputs of floats to the share of their elements that is taken away while training.
     """
 
     parameters: tuple[str, ...]
@@ -50,6 +51,7 @@ class Order:
     select: Literal["metric", "loss"] = "metric"
     weight_decay: float = 0.0
     constants: tuple[str, ...] = ()
+    noise: Mapping[str, float] = field(default_factory=dict)
 
     def files(self) -> dict[str, str]:
         """The constants' files in the order's folder."""
@@ -58,8 +60,9 @@ class Order:
     def to_json(self) -> str:
         """The text of order.json."""
         raw = {"format": ORDER_FORMAT, **dataclasses.asdict(self), "constants": self.files()}
-        if not self.constants:
-            del raw["constants"]
+        for key in ("constants", "noise"):
+            if not raw[key]:
+                del raw[key]
         return json.dumps(raw, indent=1, sort_keys=True) + "\n"
 
 

@@ -1,9 +1,11 @@
 """How long and how fast to train: the config's wishes, and defaults from the size of the data."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sparsebook_compressor.config import Config, Optimizer, Schedule
+from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.plan import Plan
 
 BATCH_SIZE = 64
@@ -30,6 +32,7 @@ class Settings:
         round_epochs: of every prune-retrain round, the last one at the end.
         tune_epochs: of the centroids.
         rate: weight of the rate term while pruning still goes on.
+        noise: share of the float inputs' elements that is taken away while weights are retrained.
     """
 
     round_epochs: tuple[int, ...]
@@ -41,6 +44,7 @@ class Settings:
     schedule: Schedule
     patience: int | None
     rate: float
+    noise: float
     seed: int
 
 
@@ -68,6 +72,7 @@ def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Set
         schedule=train.schedule,
         patience=train.patience,
         rate=train.rate,
+        noise=train.noise,
         seed=config.seed,
     )
 
@@ -96,8 +101,25 @@ def settle_tuning(config: Config, samples: int, *, free_batch: bool) -> Settings
         schedule=train.schedule,
         patience=train.patience,
         rate=0.0,
+        noise=train.noise,
         seed=config.seed,
     )
+
+
+def require_floats(config: Config, inputs: Collection[str]) -> None:
+    """Refuse noise where there is nothing to take elements from.
+
+    Args:
+        config: the caller's.
+        inputs: names of the model's inputs of floats.
+
+    Raises:
+        BadValue: there are none, and `train.noise` is wanted.
+    """
+    if config.train.noise and not inputs:
+        raise BadValue(
+            "config train.noise: no input of the model takes floats, of which some could be taken away; leave it out"
+        )
 
 
 def density_of_round(density: float, number: int, rounds: int) -> float:

@@ -18,7 +18,7 @@ from sparsebook_compressor.training.metrics import record_teacher
 from sparsebook_compressor.training.objective import Objective, decide
 from sparsebook_compressor.training.own import OwnGraph, read_own
 from sparsebook_compressor.training.probe import probe
-from sparsebook_compressor.training.settings import settle_tuning
+from sparsebook_compressor.training.settings import require_floats, settle_tuning
 from sparsebook_compressor.training.trainer import Trainer
 from sparsebook_compressor.training.values import Values
 from sparsebook_compressor.tuning import demands
@@ -49,6 +49,7 @@ def prepare(
     demands.check_config(config, subject.output)
     own_loss, own_metric = _own(subject, loss, "loss"), _own(subject, metric, "metric")
     dataset = _dataset(subject, config, files, own_loss, own_metric)
+    require_floats(config, dataset.floats)
     model, view, coded = subject.opened()
     objective = _objective(subject, model, dataset, config, own_loss, own_metric)
     prepared = _trainable(model, view, objective, dataset)

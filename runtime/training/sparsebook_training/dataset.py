@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_training import fields, npy
+from sparsebook_training import noise as noising
 from sparsebook_training.errors import Failed, Problem
 from sparsebook_training.npy import Array, Input
 
 _PROBLEM: Problem = "bad-data"
 _MOST_SAMPLES = 1 << 48
+_NO_NOISE: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +65,39 @@ class Dataset:
         """Optimizer steps an epoch."""
         return sum(_batches(shard.samples, batch_size) for shard in self.train)
 
-    def training_runs(self, seed: int, epoch: int, batch_size: int, feed: int) -> Iterator[Run]:
+    def training_runs(
+        self,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        feed: int,
+        noise: Mapping[str, float] = _NO_NOISE,
+    ) -> Iterator[Run]:
         """An epoch: shards in a seeded order, the samples of each in a seeded order.
 
         A shard's last, incomplete batch is left out unless it is the shard's only one.
 
         Args:
-            seed: of the order.
+            seed: of the order and of the noise.
             epoch: each has another order.
             batch_size: samples a batch.
             feed: samples a run, at most.
+            noise: inputs to the share of their elements that is taken away.
         """
         for index in np.random.default_rng([seed, epoch]).permutation(len(self.train)):
             shard = self.train[index]
             arrays = _open(shard, self.inputs)
-            order = np.random.default_rng([seed, epoch, int(index)]).permutation(shard.samples)
+            rng = np.random.default_rng([seed, epoch, int(index)])
+            order = rng.permutation(shard.samples)
             for batch in range(_batches(shard.samples, batch_size)):
                 chosen = order[batch * batch_size : (batch + 1) * batch_size]
                 for start in range(0, len(chosen), feed):
                     part = chosen[start : start + feed]
+                    given = self._gather(arrays, part)
+                    for name, share in noise.items():
+                        given[name] = noising.thinned(given[name], share, rng)
                     yield Run(
-                        self._gather(arrays, part),
+                        given,
                         samples=len(part),
                         share=len(part) / len(chosen),
                         last=start + feed >= len(chosen),

@@ -91,6 +91,16 @@ class Fields:
                 self.fail(f"{key!r}: {file!r} is no plain file name")
         return value
 
+    def shares(self, key: str) -> dict[str, float]:
+        """An object from names to numbers above 0 and below 1; nothing where the key is missing."""
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict) or not all(value):
+            self.fail(f"{key!r} must be an object from names to numbers")
+        for share in value.values():
+            if type(share) is not float or not 0 < share < 1:
+                self.fail(f"{key!r}: {share!r} is not above 0 and below 1")
+        return value
+
     def end(self) -> None:
         """Refuse keys that were not taken."""
         if self._values:

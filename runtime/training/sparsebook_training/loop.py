@@ -122,7 +122,9 @@ class Loop:
         order = self._order
         total, samples, rate = 0.0, 0, None
         spent, started = self._training_seconds, time.monotonic()
-        for run in self._dataset.training_runs(order.seed, epoch, order.batch_size, order.feed):
+        for run in self._dataset.training_runs(
+            order.seed, epoch, order.batch_size, order.feed, order.noise
+        ):
             sums = self._session.accumulate(run)
             if not math.isfinite(sums.loss):
                 return Epoch(epoch, None, None, None, rate)

@@ -31,6 +31,7 @@ class Order:
         keep_start: whether the state before training may be kept.
         seed: of the samples' order.
         constants: inputs of the graph that are the same in every run, to their files.
+        noise: inputs of floats to the share of their elements that is taken away while training.
     """
 
     parameters: tuple[str, ...]
@@ -47,6 +48,7 @@ class Order:
     keep_start: bool
     seed: int
     constants: Mapping[str, str]
+    noise: Mapping[str, float]
 
 
 def read(folder: Path) -> Order:
@@ -77,6 +79,7 @@ def read(folder: Path) -> Order:
         keep_start=found.boolean("keep_start"),
         seed=found.integer("seed", 0, (1 << 63) - 1),
         constants=found.files("constants"),
+        noise=found.shares("noise"),
     )
     if order.optimizer == "sgd" and order.weight_decay:
         found.fail("'weight_decay' is AdamW's; with sgd it must be 0")

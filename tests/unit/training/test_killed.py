@@ -46,7 +46,7 @@ def start_killed(job: Job, change: int) -> int:
 def job_of_two_shards(tmp_path: Path, epochs: int, samples: int = 300) -> Job:
     job = Job(tmp_path)
     model, parameters, _ = pruned_and_shared()
-    job.write_order(model, parameters, epochs=epochs)
+    job.write_order(model, parameters, epochs=epochs, noise={"x": 0.1})
     job.write_dataset([blobs(samples, 1), blobs(samples // 2, 2)], [blobs(100, 3)])
     return job
 

@@ -12,15 +12,20 @@ from tests.unit.training.worker import Job, Samples
 SETTINGS = {"epochs": 3, "batch_size": 16, "seed": 7, "keep_start": False}
 
 
-def batches(shards: list[Samples], epoch: int, size: int) -> list[Samples]:
+def batches(shards: list[Samples], epoch: int, size: int, noise: dict[str, float]) -> list[Samples]:
     seed = SETTINGS["seed"]
     found = []
     for index in np.random.default_rng([seed, epoch]).permutation(len(shards)):
         samples = len(shards[index]["x"])
-        order = np.random.default_rng([seed, epoch, index]).permutation(samples)
+        rng = np.random.default_rng([seed, epoch, index])
+        order = rng.permutation(samples)
         for start in range(0, max(1, samples // size) * size, size):
             chosen = order[start : start + size]
-            found.append({name: array[chosen] for name, array in shards[index].items()})
+            batch = {name: array[chosen] for name, array in shards[index].items()}
+            for name, share in noise.items():
+                stays = rng.random(batch[name].shape, np.float32) >= share
+                batch[name] = batch[name] * stays / (1 - share)
+            found.append(batch)
     return found
 
 
@@ -29,7 +34,7 @@ def reference(shards: list[Samples], order: dict[str, object]) -> list[np.ndarra
     tensors = regression()[0].graph.initializer
     parameters = [numpy_helper.to_array(tensor).astype(np.float64) for tensor in tensors]
     first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
-    epochs = [batches(shards, epoch, 16) for epoch in (1, 2, 3)]
+    epochs = [batches(shards, epoch, 16, order.get("noise", {})) for epoch in (1, 2, 3)]
     steps, step = sum(map(len, epochs)), 0
     for batch in (batch for epoch in epochs for batch in epoch):
         x, y = (batch[name].astype(np.float64) for name in ("x", "y"))
@@ -57,8 +62,15 @@ def reference(shards: list[Samples], order: dict[str, object]) -> list[np.ndarra
         {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.05, "weight_decay": 0.0},
         {"optimizer": "sgd", "schedule": "cosine", "learning_rate": 0.05, "weight_decay": 0.0},
         {"optimizer": "adamw", "schedule": "cosine", "learning_rate": 0.02, "weight_decay": 0.1},
+        {
+            "optimizer": "sgd",
+            "schedule": "constant",
+            "learning_rate": 0.05,
+            "weight_decay": 0.0,
+            "noise": {"x": 0.25},
+        },
     ],
-    ids=lambda changes: f"{changes['optimizer']}-{changes['schedule']}",
+    ids=["sgd-constant", "sgd-cosine", "adamw-cosine", "sgd-noise"],
 )
 def test_steps_follow_the_formulas(tmp_path: Path, changes: dict[str, object]) -> None:
     # 100 and 40 samples leave incomplete batches out; 10 are a batch of their own.

@@ -1,5 +1,6 @@
 """Training orders one by one: what is trained, with what, and what comes back."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,16 @@ def test_integer_inputs_keep_their_dtype(tmp_path: Path) -> None:
     prune_and_retrain(bench.plan, bench.tuning)
     assert bench.tuning.phases[0].kept_epoch == 1
     assert bench.tuning.values.nonzeros("table") == 192
+
+
+def test_noise_is_for_the_inputs_of_floats_and_for_them_alone(tmp_path: Path) -> None:
+    program = Program()
+    raw = plain(train={"noise": 0.25})
+    bench = Bench.of(tmp_path, mlp(), blobs(), program, **raw)
+    bench.tuning.retrain(["fc1", "fc2"], 1, 1, 0.0)
+    bench.tuning.settings = replace(bench.tuning.settings, noise=0.0)
+    bench.tuning.retrain(["fc1", "fc2"], 2, 1, 0.0)
+    with_noise, without = program.orders
+    assert with_noise["noise"] == dict.fromkeys(bench.tuning.dataset.floats, 0.25)
+    assert len(with_noise["noise"]) == 1
+    assert "noise" not in without

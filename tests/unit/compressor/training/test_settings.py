@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsebook_compressor import Config
+from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.plan import Plan, PlanRow
-from sparsebook_compressor.training.settings import Settings, density_of_round, settle
+from sparsebook_compressor.training.settings import (
+    Settings,
+    density_of_round,
+    require_floats,
+    settle,
+)
 
 
 def row(name: str, density: float | None, elements: int = 1000) -> PlanRow:
@@ -41,6 +47,7 @@ def test_the_configs_wishes_go_before_the_defaults() -> None:
         "schedule": "constant",
         "patience": 3,
         "rate": 0.25,
+        "noise": 0.125,
     }
     found = settled(train=train, prune={"rounds": 2}, seed=9)
     assert found == Settings(
@@ -53,6 +60,7 @@ def test_the_configs_wishes_go_before_the_defaults() -> None:
         schedule="constant",
         patience=3,
         rate=0.25,
+        noise=0.125,
         seed=9,
     )
 
@@ -142,3 +150,11 @@ def test_rounds_lead_to_the_density_by_equal_shares(density: float, rounds: int)
     if density > 0:
         shares = [after / before for before, after in pairwise([1.0, *found])]
         assert all(math.isclose(share, shares[0], rel_tol=1e-9) for share in shares)
+
+
+def test_noise_needs_an_input_of_floats() -> None:
+    noisy = Config.parse({"train": {"noise": 0.1}})
+    require_floats(noisy, ("image",))
+    require_floats(Config(), ())
+    with pytest.raises(BadValue, match=r"config train\.noise: no input of the model takes floats"):
+        require_floats(noisy, ())
