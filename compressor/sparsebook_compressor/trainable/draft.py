@@ -163,7 +163,8 @@ class Draft:
         """ReduceSum, ReduceMean and their like, as the opset wants its axes."""
         if op == "ReduceSum" or self.facts.opset >= 18:
             return self.op(op, x, self.ints(*axes), out=out, keepdims=int(keepdims))
-        return self.op(op, x, out=out, axes=list(axes), keepdims=int(keepdims))
+        # A scalar has no axes to list.
+        return self.op(op, x, out=out, axes=list(axes) or None, keepdims=int(keepdims))
 
     def unsqueeze(self, x: str, axes: Sequence[int], out: str = "") -> str:
         """Axes of length 1 put in."""

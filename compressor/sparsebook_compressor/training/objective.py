@@ -108,9 +108,9 @@ class Objective:
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """Names of the outputs that the loss reads."""
+        """Names of the outputs that the loss is a function of."""
         if self.own_loss is not None:
-            return tuple(self.outputs[index] for index in self.own_loss.outputs)
+            return tuple(self.outputs[index] for index in self.own_loss.learned)
         wanted = self.floats if self.loss == "distil-outputs" else (0,)
         return tuple(self.outputs[index] for index in wanted)
 

@@ -13,14 +13,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, TypeProto, helper
 
 from sparsebook_compressor import admit
 from sparsebook_compressor.errors import BadData, BadValue, InputError
-from sparsebook_compressor.feeds import Feed
+from sparsebook_compressor.feeds import Feed, shown
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.measure import first_line, one_thread
 from sparsebook_compressor.training.nodes import OUTPUTS
+from sparsebook_compressor.training.own_gradient import differentiable
 from sparsebook_compressor.training.preparation import OWN_NAMES
 
 Array = npt.NDArray[Any]
@@ -39,10 +40,11 @@ class OwnGraph:
     Attributes:
         name: of its file.
         sha256: of its file.
-        model: the graph.
+        model: the graph; of a loss, rebuilt from operators that have a gradient.
         inputs: name of each input -> where its value comes from.
         types: name of each input -> its ONNX element type.
         output: the scalar's name.
+        learned: of a loss, the outputs of the model that it has a gradient for.
     """
 
     name: str
@@ -51,16 +53,12 @@ class OwnGraph:
     inputs: dict[str, Source]
     types: dict[str, int]
     output: str
+    learned: tuple[int, ...]
 
     @property
     def teachers(self) -> tuple[int, ...]:
         """Outputs of the original that it reads."""
         return tuple(sorted({int(s[1]) for s in self.inputs.values() if s[0] == "teacher"}))
-
-    @property
-    def outputs(self) -> tuple[int, ...]:
-        """Outputs of the model that it reads."""
-        return tuple(sorted({int(s[1]) for s in self.inputs.values() if s[0] == "output"}))
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -93,7 +91,9 @@ def read_own(path: Path, what: Literal["loss", "metric"], outputs: Sequence[str]
     except OSError as error:
         raise BadValue(f"{where}: cannot be read: {error.strerror}") from error
     except InputError as error:
-        raise BadValue(f"the {what} is no model that can be used: {error}") from error
+        raise BadValue(
+            f"{where}: cannot be used: {str(error).removeprefix(f'{path.name}: ')}"
+        ) from error
     _check_body(model, where)
     inputs, types = _inputs(model, where, outputs)
     if not any(source[0] == "output" for source in inputs.values()):
@@ -101,7 +101,12 @@ def read_own(path: Path, what: Literal["loss", "metric"], outputs: Sequence[str]
             f"{where}: none of its inputs ({', '.join(inputs) or 'there are none'}) is an output of the model "
             f"({', '.join(outputs)}); name at least one so"
         )
-    return OwnGraph(path.name, digest, model, inputs, types, _output(model, where))
+    output = _output(model, where)
+    read = {name: int(source[1]) for name, source in inputs.items() if source[0] == "output"}
+    learned: tuple[int, ...] = ()
+    if what == "loss":
+        model, learned = differentiable(model, output, read, where, path)
+    return OwnGraph(path.name, digest, model, inputs, types, output, learned)
 
 
 def _check_body(model: ModelProto, where: str) -> None:
@@ -132,7 +137,8 @@ def _inputs(
         types[name] = value.type.tensor_type.elem_type
         if types[name] not in _TYPES:
             raise BadValue(
-                f"{where}: the input {name!r} is not a tensor of float32, int64, int32 or bool; declare it so"
+                f"{where}: the input {name!r} is {_type(value.type.tensor_type)}; declare a tensor of float32, int64, int32 or "
+                "bool, to which its values are cast"
             )
         if name in outputs:
             sources[name] = ("output", outputs.index(name))
@@ -158,9 +164,18 @@ def _output(model: ModelProto, where: str) -> str:
     shape = [dim.dim_value for dim in tensor.shape.dim]
     if tensor.elem_type != TensorProto.FLOAT or any(size not in (0, 1) for size in shape):
         raise BadValue(
-            f"{where}: its first output {first.name!r} must be one float32, the mean over the batch"
+            f"{where}: its first output {first.name!r} is {_type(tensor)}; it must be one float32: take the mean over the batch "
+            "(ReduceMean with keepdims 0)"
         )
     return first.name
+
+
+def _type(tensor: TypeProto.Tensor) -> str:
+    """An element type and a shape, for people."""
+    if tensor.elem_type == TensorProto.UNDEFINED:
+        return "no tensor"
+    dims = [dim.dim_value or dim.dim_param or None for dim in tensor.shape.dim]
+    return f"{TensorProto.DataType.Name(tensor.elem_type).lower()} {shown(dims)}"
 
 
 class OwnRun:
@@ -194,7 +209,10 @@ class OwnRun:
         """
         found = self.measure(outputs, feed, reference)
         if not math.isfinite(found):
-            raise BadData(f"{self._own.name}: gives {found} on the data")
+            raise BadData(
+                f"{self._own.name}: gives {found} on the data; keep what goes into a Log, Sqrt, Pow or Div away from where "
+                "it is not defined, with a Max or a small summand, or leave such samples out"
+            )
         return found
 
     def measure(
@@ -224,13 +242,14 @@ class OwnRun:
         try:
             result = np.asarray(self._session.run([self._own.output], values)[0])
         except Exception as error:  # as above: its shapes do not suit the outputs or the data
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in values.items())
+            shapes = ", ".join(f"{name} {shown(array.shape)}" for name, array in values.items())
             raise BadValue(
-                f"{self._own.name}: does not run on the model's outputs and the data ({shapes}): {first_line(error)}"
+                f"{self._own.name}: does not run on the model's outputs and the data ({shapes}): {first_line(error)}; make it "
+                "fit these shapes, samples being on the first axis"
             ) from error
         if result.size != 1:
             raise BadValue(
-                f"{self._own.name}: its first output has shape {result.shape}; one number is expected, the mean over "
-                "the batch"
+                f"{self._own.name}: its first output has shape {shown(result.shape)}; one number is expected: take the "
+                "mean over the batch (ReduceMean with keepdims 0)"
             )
         return float(result.ravel()[0])

@@ -43,7 +43,7 @@ class Probe:
     Attributes:
         outputs: in the graph's order.
         batched: whether several samples can be fed at once, and every output has them on its first axis.
-        feed: the first sample, all arrays of the data.
+        feed: the first two samples where several can be fed at once, else the first; all arrays of the data.
         values: the outputs on it.
     """
 
@@ -55,6 +55,8 @@ class Probe:
 
 def probe(model: Path, dataset: Dataset, library: Path | None = None) -> Probe:
     """Run the original on one sample, and on two at once where its inputs allow that.
+
+    What holds for one only, by broadcasting, is not taken for granted of a batch.
 
     Args:
         model: the original.
@@ -74,26 +76,35 @@ def probe(model: Path, dataset: Dataset, library: Path | None = None) -> Probe:
     except Exception as error:  # whatever ONNX Runtime throws, the samples are what it was given
         raise BadData(f"the model does not run on the data: {first_line(error)}") from error
     outputs = tuple(_facts(name, value) for name, value in zip(names, one, strict=True))
-    pair = next(dataset.batches(part, 2, inputs))
-    several = dataset.batchable and len(next(iter(pair.values()))) == 2
-    values = tuple(
-        value if facts.dtype is not None else None
-        for facts, value in zip(outputs, one, strict=True)
+    pair = next(dataset.batches(part, 2))
+    several = dataset.batchable and len(pair[inputs[0]]) == 2
+    two = _outputs_of(running, {name: pair[name] for name in inputs}, outputs) if several else None
+    return Probe(
+        outputs,
+        batched=two is not None,
+        feed=feed if two is None else pair,
+        values=tuple(
+            value if facts.dtype is not None else None
+            for facts, value in zip(outputs, one if two is None else two, strict=True)
+        ),
     )
-    return Probe(outputs, several and _takes(running, pair, outputs), feed, values)
 
 
-def _takes(running: ort.InferenceSession, pair: Feed, outputs: tuple[OutputFacts, ...]) -> bool:
-    """Whether two samples give outputs of twice the first axis; a graph may be made for one in spite of its inputs."""
+def _outputs_of(
+    running: ort.InferenceSession, pair: Feed, outputs: tuple[OutputFacts, ...]
+) -> list[Array] | None:
+    """What two samples give; None where not twice the first axis: a graph may be made for one in spite of its inputs."""
     try:
-        two = running.run(None, pair)
+        two: list[Array] = running.run(None, pair)
     except Exception:  # it takes them one at a time, which worked
-        return False
-    return all(
-        isinstance(value, np.ndarray) and value.shape == (2, *facts.shape[1:])
-        for facts, value in zip(outputs, two, strict=True)
-        if facts.dtype is not None and facts.shape[:1] == (1,)
-    ) and all(facts.shape[:1] == (1,) for facts in outputs if facts.dtype is not None)
+        return None
+    numbers = [
+        (facts, value) for facts, value in zip(outputs, two, strict=True) if facts.dtype is not None
+    ]
+    fits = all(
+        facts.shape[:1] == (1,) and value.shape == (2, *facts.shape[1:]) for facts, value in numbers
+    )
+    return two if fits else None
 
 
 def _facts(name: str, value: object) -> OutputFacts:

@@ -18,6 +18,12 @@ from tests.unit.compressor.training.data import Job
 
 PYTHON = Path(__file__).parents[4] / ".venv-trainer/bin/python"
 OPSETS = (12, 17, 21)
+# A loss of the caller's own is brought to opset 13 at least, as every graph that is prepared for training.
+CASES = [
+    (name, max(opset, 13) if case.own else opset)
+    for name, case in LOSSES.items()
+    for opset in OPSETS
+]
 
 
 class Attached:
@@ -76,8 +82,7 @@ def by_formula(attached: Attached, case: LossCase) -> float:
     return case.formula(found["z"].astype(np.float64), teacher, {**arrays, **more})
 
 
-@pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(("name", "opset"), CASES)
 def test_a_loss_is_its_formula_and_the_metric_in_the_graph_is_the_one_that_is_reported(
     name: str, opset: int, tmp_path: Path
 ) -> None:
@@ -106,7 +111,7 @@ def test_a_loss_is_its_formula_and_the_metric_in_the_graph_is_the_one_that_is_re
         assert evaluate(attached.job.path, None, *arguments).value == pytest.approx(1)
 
 
-@pytest.mark.parametrize("opset", [12, 21])
+@pytest.mark.parametrize("opset", [13, 21])
 def test_gradients_are_those_of_finite_differences(opset: int, tmp_path: Path) -> None:
     """All losses in one graph, so that the worker's environment starts once."""
     whole = onnx.GraphProto(name="losses")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
 from sparsebook_compressor.training import own as own_module
@@ -102,18 +102,43 @@ REFUSED: dict[str, tuple[ModelProto, str]] = {
     ),
     "text for an input": (
         scalar(MEAN, inputs=[value("z", ["n", 4]), value("t", ["n"], TensorProto.STRING)]),
-        "the input 't' is not a tensor of float32",
+        r"the input 't' is string \[n\]; declare a tensor of float32",
     ),
     "a vector for a scalar": (
         scalar(
             node("ReduceMean", ["z"], ["value"], axes=[0], keepdims=0),
             outputs=[value("value", [4])],
         ),
-        "'value' must be one float32",
+        r"'value' is float \[4\]; it must be one float32: take the mean",
     ),
     "an integer": (
         scalar(node("Size", ["z"], ["value"]), outputs=[value("value", [], INT64)]),
-        "'value' must be one float32",
+        r"'value' is int64 \[\]; it must be one float32",
+    ),
+    "a choice": (
+        scalar(
+            node("ArgMax", ["z"], ["c"], axis=-1),
+            node("Cast", ["c"], ["f"], to=1),
+            node("ReduceMean", ["f"], ["value"], keepdims=0),
+        ),
+        "has no gradient: the model's output 'z' does not reach its value, or only .*ArgMax",
+    ),
+    "a number of its own": (
+        scalar(node("ReduceMean", ["w"], ["value"], keepdims=0), constants={"w": np.ones(3, "f4")}),
+        "has no gradient: the model's output 'z' does not reach its value",
+    ),
+    "an operator without a gradient": (
+        scalar(
+            node("Transpose", ["z"], ["turned"]),
+            node("MatMul", ["turned", "z"], ["square"]),
+            node("Det", ["square"], ["d"]),
+            node("ReduceMean", ["d"], ["value"], keepdims=0),
+        ),
+        r"cannot be trained for the output 'z': .*Det.*docs/trainable\.md",
+    ),
+    "an operator of no opset that is trained": (
+        scalar(node("TensorScatter", ["z", "z"], ["s"]), MEAN, opset=24, ir=12),
+        "TensorScatter",
     ),
 }
 
@@ -136,13 +161,43 @@ def test_graphs_that_cannot_be_used_are_refused(kind: str, tmp_path: Path) -> No
         own(tmp_path, model)
 
 
+def test_a_loss_is_one_of_the_outputs_that_it_has_a_gradient_for(tmp_path: Path) -> None:
+    """It may look at others: through an ArgMax, here, at what is taken into account."""
+    model = scalar(
+        node("ArgMax", ["large"], ["c"], axis=-1, keepdims=0),
+        node("Cast", ["c"], ["f"], to=1),
+        node("ReduceMean", ["z"], ["m"], axes=[1], keepdims=0),
+        node("Mul", ["m", "f"], ["weighted"]),
+        node("ReduceMean", ["weighted"], ["value"], keepdims=0),
+        inputs=[value("z", ["n", 4]), value("large", ["n", 4])],
+    )
+    graph = own(tmp_path, model, ("z", "i", "large"))
+    assert graph.learned == (0,)
+    job = Job(tmp_path, heads(0, 17), {"x": X}, own_loss=graph)
+    assert job.objective.learned == ("z",)
+
+
+def test_large_constants_stay_in_a_graph_that_is_rebuilt(tmp_path: Path) -> None:
+    table = np.random.default_rng(1).standard_normal((300, 4)).astype(np.float32)
+    held = node("Constant", [], ["table"], value=numpy_helper.from_array(table))
+    model = scalar(
+        held,
+        node("ReduceMean", ["table"], ["row"], axes=[0], keepdims=1),
+        node("Mul", ["z", "row"], ["weighted"]),
+        node("ReduceMean", ["weighted"], ["value"], keepdims=0),
+    )
+    run = OwnRun(own(tmp_path, model))
+    z = np.ones((2, 4), np.float32)
+    assert run([z], {}, [z]) == pytest.approx(float(table.mean()), rel=1e-4)
+
+
 def test_files_that_are_no_graph_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadValue, match=r"metric own\.onnx: cannot be read"):
         read_own(tmp_path / "own.onnx", "metric", ("z",))
     (tmp_path / "own.onnx").write_bytes(b"def loss(z): return z.mean()")
-    with pytest.raises(BadValue, match=r"the loss is no model that can be used: own\.onnx"):
+    with pytest.raises(BadValue, match=r"loss own\.onnx: cannot be used: not an ONNX file"):
         read_own(tmp_path / "own.onnx", "loss", ("z",))
     path = save(tmp_path, scalar(MEAN))
     monkeypatch.setattr(own_module, "MOST_BYTES", 50)
@@ -159,7 +214,16 @@ FAILING: dict[str, tuple[ModelProto, type[Exception], str]] = {
             constants={"five": np.zeros(5, np.float32)},
         ),
         BadValue,
-        r"does not run on the model's outputs and the data \(z \(1, 4\)\)",
+        r"does not run on the model's outputs and the data \(z \[2, 4\]\).*make it fit these shapes",
+    ),
+    "shapes that suit one sample alone": (
+        scalar(
+            node("Add", ["z", "t"], ["s"]),
+            node("ReduceMean", ["s"], ["value"], keepdims=0),
+            inputs=[value("z", ["n", "c"]), value("t", ["n"])],
+        ),
+        BadValue,
+        r"does not run on the model's outputs and the data \(z \[2, 4\], t \[2\]\)",
     ),
     "a vector after all": (
         scalar(
@@ -167,7 +231,7 @@ FAILING: dict[str, tuple[ModelProto, type[Exception], str]] = {
             outputs=[helper.make_tensor_value_info("value", 1, None)],
         ),
         BadValue,
-        r"first output has shape \(4,\)",
+        r"first output has shape \[4\]; one number is expected: take the mean",
     ),
     # 0 * mean, whose logarithm is minus infinity
     "no number": (
@@ -178,7 +242,7 @@ FAILING: dict[str, tuple[ModelProto, type[Exception], str]] = {
             constants={"zero": np.array(0, np.float32)},
         ),
         BadData,
-        "gives -?(inf|nan)",
+        "gives -?(inf|nan) on the data; keep what goes into a Log",
     ),
 }
 
@@ -187,7 +251,7 @@ FAILING: dict[str, tuple[ModelProto, type[Exception], str]] = {
 def test_graphs_are_tried_on_the_data_before_anything_is_trained(kind: str, tmp_path: Path) -> None:
     model, error, words = FAILING[kind]
     with pytest.raises(error, match=r"own\.onnx: .*" + words):
-        Job(tmp_path, linear(), {"x": X}, own_loss=own(tmp_path, model))
+        Job(tmp_path, linear(), {"x": X, "t": X[:, 0]}, own_loss=own(tmp_path, model))
 
 
 def test_a_graph_of_a_newer_opset_than_the_model_is_refused_with_the_one_to_export_for(
