@@ -11,19 +11,19 @@ Settings = dict[str, Any]
 CONFIGS: dict[str, Settings] = {
     "lenet-300-100": {
         "preset": "paper",
-        "train": {"epochs": 60, "rate": 0.15},
+        "train": {"epochs": 60, "rate": 0.15, "noise": 0.2},
         "weights": {
-            "fc1.weight": {"density": 0.058, "bits": 4},
-            "fc2.weight": {"density": 0.1, "bits": 4},
-            "fc3.weight": {"density": 0.5, "bits": 4},
+            "fc1.weight": {"density": 0.044, "bits": 4},
+            "fc2.weight": {"density": 0.08, "bits": 4},
+            "fc3.weight": {"density": 0.4, "bits": 4},
         },
     },
     "lenet-5": {
         "preset": "paper",
-        "train": {"epochs": 40, "rate": 0.05},
+        "train": {"epochs": 24, "rate": 0.05, "noise": 0.2},
         "weights": {
-            "conv1.weight": {"density": 0.7, "bits": 6},
-            "conv2.weight": {"density": 0.2, "bits": 5},
+            "conv1.weight": {"density": 0.7, "bits": 5},
+            "conv2.weight": {"density": 0.2, "bits": 4},
             "fc1.weight": {"density": 0.0235, "bits": 3},
             "fc2.weight": {"density": 0.25, "bits": 4},
         },
@@ -34,7 +34,7 @@ CONFIGS: dict[str, Settings] = {
 FIGURE_CONFIGS: dict[str, Settings] = {
     "lenet-300-100": {
         "preset": "paper",
-        "train": {"epochs": 12},
+        "train": {"epochs": 8},
         "weights": {
             "fc1.weight": {"density": 0.08, "bits": 6},
             "fc2.weight": {"density": 0.09, "bits": 6},
