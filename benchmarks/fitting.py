@@ -14,8 +14,8 @@ from benchmarks import mnist
 from benchmarks.worker import worker
 from sparsebook_compressor.feeds import input_specs
 from sparsebook_compressor.progress import TrainingProgress
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.order import Order, Result, read_result, write_order
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.orders.order import Order, Result, read_result, write_order
 
 OUTPUTS = ("loss", "metric_sum", "metric_weight")
 

@@ -35,14 +35,14 @@ from sparsebook_compressor.payload import CodedWeight
 from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
 from sparsebook_compressor.trainable import prepare
-from sparsebook_compressor.training.attach import attach
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.metrics import record_teacher
-from sparsebook_compressor.training.objective import decide
-from sparsebook_compressor.training.order import Order, write_order
-from sparsebook_compressor.training.parameters import Fill, share
-from sparsebook_compressor.training.probe import probe
-from sparsebook_compressor.training.settings import settle_tuning
+from sparsebook_compressor.training.aim.metrics import record_teacher
+from sparsebook_compressor.training.aim.objective import decide
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.probe import probe
+from sparsebook_compressor.training.losses.attach import attach
+from sparsebook_compressor.training.orders.order import Order, write_order
+from sparsebook_compressor.training.orders.parameters import Fill, share
+from sparsebook_compressor.training.orders.settings import settle_tuning
 from sparsebook_compressor.tuning.operators import find
 from sparsebook_runtime import library_path, platform_tag
 

@@ -74,7 +74,7 @@ class Share(_Section):
 
 
 class Train(_Section):
-    """Fine-tuning, where there is data; what is None is chosen by the data's size (training/settings.py).
+    """Fine-tuning, where there is data; what is None is chosen by the data's size (training/orders/settings.py).
 
     `rate` is what the size of the weights, as the model has them, adds to the loss while pruning goes on: train for bytes.
     `noise` is the share of every float input's elements that is taken away from the samples while retraining.

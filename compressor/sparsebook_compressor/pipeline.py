@@ -29,11 +29,11 @@ from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
-from sparsebook_compressor.training.beginning import begin
-from sparsebook_compressor.training.course import Course
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.own import OwnGraph, read_own
-from sparsebook_compressor.training.trainer import Trainer
+from sparsebook_compressor.training.aim.own import OwnGraph, read_own
+from sparsebook_compressor.training.course.beginning import begin
+from sparsebook_compressor.training.course.course import Course
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.orders.trainer import Trainer
 
 
 def compress(

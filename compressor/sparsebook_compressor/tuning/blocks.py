@@ -21,7 +21,7 @@ from sparsebook_compressor.graph.attributes import int_attribute, ints_attribute
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.training.nodes import names
-from sparsebook_compressor.training.parameters import Parameter
+from sparsebook_compressor.training.orders.parameters import Parameter
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -37,7 +37,7 @@ MOST_SCATTERED = 0.2
 def share_in_blocks(
     model: ModelProto, name: str, codebook: F32, read: Callable[[], U8]
 ) -> Parameter:
-    """Let the centroids of a weight be trained; as `training.parameters.share`, but that its codes are inputs of the graph.
+    """Let the centroids of a weight be trained; as `training.orders.parameters.share`, but that its codes are inputs of the graph.
 
     Args:
         model: changed in place, opset 13 or later; the weight is an initializer of its main graph.

@@ -2,9 +2,9 @@
 
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadData, BadValue
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.objective import Objective
-from sparsebook_compressor.training.own import OwnGraph
+from sparsebook_compressor.training.aim.objective import Objective
+from sparsebook_compressor.training.aim.own import OwnGraph
+from sparsebook_compressor.training.data.dataset import Dataset
 
 _NO_ORIGINAL = "the original model, which is not there when an artifact is tuned"
 

@@ -12,15 +12,15 @@ from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import NotTrainable
 from sparsebook_compressor.graph.view import GraphView
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.metrics import record_teacher
-from sparsebook_compressor.training.objective import Objective, decide
-from sparsebook_compressor.training.own import OwnGraph, read_own
-from sparsebook_compressor.training.probe import probe
-from sparsebook_compressor.training.settings import require_floats, settle_tuning
-from sparsebook_compressor.training.trainer import Trainer
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.aim.metrics import record_teacher
+from sparsebook_compressor.training.aim.objective import Objective, decide
+from sparsebook_compressor.training.aim.own import OwnGraph, read_own
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.probe import probe
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.settings import require_floats, settle_tuning
+from sparsebook_compressor.training.orders.trainer import Trainer
+from sparsebook_compressor.training.orders.values import Values
 from sparsebook_compressor.tuning import demands
 from sparsebook_compressor.tuning.blocks import share_in_blocks
 from sparsebook_compressor.tuning.held import Held

@@ -16,9 +16,9 @@ from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.protocol import Protocol, StageMetric
 from sparsebook_compressor.stages.representable import representable
 from sparsebook_compressor.summary import versions
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.metrics import evaluate
-from sparsebook_compressor.training.trainer import Trainer
+from sparsebook_compressor.training.aim.metrics import evaluate
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.trainer import Trainer
 from sparsebook_compressor.tuning.preparing import prepare
 from sparsebook_compressor.tuning.report import Drift, TuningReport
 from sparsebook_compressor.tuning.subject import AFTER, BEFORE, Subject

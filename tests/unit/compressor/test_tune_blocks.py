@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, TensorProto
 
-from sparsebook_compressor.training.order import Order, read_result, write_order
-from sparsebook_compressor.training.parameters import Fill, Parameter, share
+from sparsebook_compressor.training.orders.order import Order, read_result, write_order
+from sparsebook_compressor.training.orders.parameters import Fill, Parameter, share
 from sparsebook_compressor.tuning import blocks
 from sparsebook_compressor.tuning.blocks import share_in_blocks
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value

@@ -23,10 +23,10 @@ from sparsebook_compressor.errors import (
 from sparsebook_compressor.graph.view import Weight, survey
 from sparsebook_compressor.plan import Plan, make_plan
 from sparsebook_compressor.progress import TrainingProgress
-from sparsebook_compressor.training.beginning import begin
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.trainer import Trainer
+from sparsebook_compressor.training.course.beginning import begin
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.trainer import Trainer
 from tests.unit.compressor.models import graph_of, model_of, node, value
 
 ROOT = Path(__file__).parents[4]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from sparsebook_compressor.training.own import OwnGraph, read_own
+from sparsebook_compressor.training.aim.own import OwnGraph, read_own
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.data import CLASSES, FEATURES, inputs, linear
 

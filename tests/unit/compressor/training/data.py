@@ -8,11 +8,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from sparsebook_compressor.feeds import InputSpec, input_specs
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.objective import Objective, decide
-from sparsebook_compressor.training.own import OwnGraph
-from sparsebook_compressor.training.parts import Part
-from sparsebook_compressor.training.probe import probe
+from sparsebook_compressor.training.aim.objective import Objective, decide
+from sparsebook_compressor.training.aim.own import OwnGraph
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.parts import Part
+from sparsebook_compressor.training.data.probe import probe
 from tests.unit.compressor.models import graph_of, model_of, node, value
 
 IMAGE = InputSpec("image", np.dtype(np.float32), (None, 3, 4), ("n", "", ""))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsebook_compressor.training.allocation import allocate
-from sparsebook_compressor.training.sensitivity import DENSITIES, Sensitivity
+from sparsebook_compressor.training.course.allocation import allocate
+from sparsebook_compressor.training.course.sensitivity import DENSITIES, Sensitivity
 from tests.unit.compressor.training.test_settings import row
 
 LADDER = (1.0, *DENSITIES)

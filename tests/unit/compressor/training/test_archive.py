@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec
-from sparsebook_compressor.training import archive
-from sparsebook_compressor.training.archive import Archive
-from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.data import archive
+from sparsebook_compressor.training.data.archive import Archive
+from sparsebook_compressor.training.data.dataset import Dataset
 
 SHAPES = [(1,), (7,), (7, 1), (5, 3, 2), (3, 1000), (100, 3)]
 DTYPES = ["<f4", ">f4", "<f8", "f2", "i8", "u1", "?", "<u2"]

@@ -8,7 +8,7 @@ import pytest
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec
-from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.data.dataset import Dataset
 from tests.unit.compressor.training.data import IDS, IMAGE, SPECS, good, prefixed, write
 
 

@@ -8,7 +8,8 @@ import pytest
 from sparsebook_compressor import Config, Report, compress
 from sparsebook_compressor.errors import BudgetNotMet
 from sparsebook_compressor.protocol import Point, Protocol
-from sparsebook_compressor.training import budget, finetuning
+from sparsebook_compressor.training.course import budget
+from sparsebook_compressor.training.orders import finetuning
 from sparsebook_runtime import library_path
 from tests.unit.compressor.test_pipeline_training import Hider, steep
 from tests.unit.compressor.training.bench import Program, blobs, mlp, save, save_data

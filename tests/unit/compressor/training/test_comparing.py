@@ -8,7 +8,7 @@ import pytest
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import Feed, InputSpec
-from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.data.dataset import Dataset
 from tests.unit.compressor.training.data import SPECS, good, prefixed, write
 
 

@@ -9,8 +9,8 @@ import pytest
 from sparsebook_compressor import Config
 from sparsebook_compressor.errors import BudgetNotMet, Diverged
 from sparsebook_compressor.protocol import EpochRow, Phase, Point
-from sparsebook_compressor.training.budget import Search
-from sparsebook_compressor.training.course import Course
+from sparsebook_compressor.training.course.budget import Search
+from sparsebook_compressor.training.course.course import Course
 from tests.unit.compressor.training.bench import Bench, blobs, mlp
 from tests.unit.compressor.training.test_packing import carried_out, nested
 

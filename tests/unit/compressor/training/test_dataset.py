@@ -10,9 +10,9 @@ import pytest
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec
-from sparsebook_compressor.training import archive
-from sparsebook_compressor.training.dataset import Dataset, teacher_name
-from sparsebook_compressor.training.parts import PARTS, PartFacts
+from sparsebook_compressor.training.data import archive
+from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
+from sparsebook_compressor.training.data.parts import PARTS, PartFacts
 from tests.unit.compressor.training.data import SPECS, column, good, prefixed, write
 
 

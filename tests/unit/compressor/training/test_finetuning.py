@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from sparsebook_compressor.clock import Clock
-from sparsebook_compressor.training.rounds import prune, prune_and_retrain, share
+from sparsebook_compressor.training.course.rounds import prune, prune_and_retrain, share
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import (
     CLASSES,

@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, TensorProto, compose, helper
 
-from sparsebook_compressor.training.attach import OUTPUTS, attach
-from sparsebook_compressor.training.metrics import evaluate, record_teacher
+from sparsebook_compressor.training.aim.metrics import evaluate, record_teacher
+from sparsebook_compressor.training.losses.attach import OUTPUTS, attach
 from tests.unit.compressor.training.cases import LOSSES, LossCase
 from tests.unit.compressor.training.data import Job
 

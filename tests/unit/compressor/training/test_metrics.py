@@ -9,10 +9,10 @@ import pytest
 from onnx import ModelProto, TensorProto
 
 from sparsebook_compressor.errors import BadData, InternalError
-from sparsebook_compressor.training import tallies
-from sparsebook_compressor.training.attach import attach
-from sparsebook_compressor.training.dataset import teacher_name
-from sparsebook_compressor.training.metrics import evaluate, keep_reference, record_teacher
+from sparsebook_compressor.training.aim import tallies
+from sparsebook_compressor.training.aim.metrics import evaluate, keep_reference, record_teacher
+from sparsebook_compressor.training.data.dataset import teacher_name
+from sparsebook_compressor.training.losses.attach import attach
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import ARGMAX, CHOICE, CLASS, SOFTMAX, TARGETS, X, plain
 from tests.unit.compressor.training.data import Job, column, inputs
@@ -42,7 +42,7 @@ def scaled(factor: Any, **options: Any) -> ModelProto:
 def test_hits_are_those_of_the_samples_in_their_order(
     batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sparsebook_compressor.training.metrics.BATCH", batch)
+    monkeypatch.setattr("sparsebook_compressor.training.aim.metrics.BATCH", batch)
     model = plain(SOFTMAX)(0, 17)
     job = Job(tmp_path, model, {"x": X, "labels": CLASS})
     found = evaluate(job.path, None, job.dataset, "train", job.objective, None)

@@ -10,11 +10,11 @@ from onnx import TensorProto, helper
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
 from sparsebook_compressor.feeds import input_specs
-from sparsebook_compressor.training.attach import attach
-from sparsebook_compressor.training.dataset import Dataset, teacher_name
-from sparsebook_compressor.training.metrics import record_teacher
-from sparsebook_compressor.training.objective import decide
-from sparsebook_compressor.training.probe import probe
+from sparsebook_compressor.training.aim.metrics import record_teacher
+from sparsebook_compressor.training.aim.objective import decide
+from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
+from sparsebook_compressor.training.data.probe import probe
+from sparsebook_compressor.training.losses.attach import attach
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import (
     ARGMAX,

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from sparsebook_compressor import admit
 from sparsebook_compressor.errors import InternalError
-from sparsebook_compressor.training.order import Order, read_result, write_order
+from sparsebook_compressor.training.orders.order import Order, read_result, write_order
 from tests.unit.compressor.models import graph_of, model_of, node, value
 
 ORDER = Order(

@@ -9,10 +9,10 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
-from sparsebook_compressor.training import own as own_module
-from sparsebook_compressor.training.attach import attach
-from sparsebook_compressor.training.metrics import evaluate, record_teacher
-from sparsebook_compressor.training.own import OwnGraph, OwnRun, read_own
+from sparsebook_compressor.training.aim import own as own_module
+from sparsebook_compressor.training.aim.metrics import evaluate, record_teacher
+from sparsebook_compressor.training.aim.own import OwnGraph, OwnRun, read_own
+from sparsebook_compressor.training.losses.attach import attach
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import TARGETS, X, heads
 from tests.unit.compressor.training.data import Job, linear

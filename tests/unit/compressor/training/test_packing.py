@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper
 from sparsebook_compressor import pack
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import Done
-from sparsebook_compressor.training.course import Course
+from sparsebook_compressor.training.course.course import Course
 from tests.unit.compressor.models import constant, graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import (
     CLASSES,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 
-from sparsebook_compressor.training.order import Order, read_result, write_order
-from sparsebook_compressor.training.parameters import Fill, Parameter, prune, restore, share
+from sparsebook_compressor.training.orders.order import Order, read_result, write_order
+from sparsebook_compressor.training.orders.parameters import Fill, Parameter, prune, restore, share
 from tests.unit.compressor.models import graph_of, model_of, node, value, values
 from tests.unit.compressor.training.bench import Program
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsebook_compressor.errors import BadData
-from sparsebook_compressor.training.parts import PARTS, Part, part_of, split
+from sparsebook_compressor.training.data.parts import PARTS, Part, part_of, split
 
 MISSING: list[tuple[Part, ...]] = [(), ("eval",), ("test",), ("eval", "test")]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from sparsebook_compressor import Config, Report, compress
-from sparsebook_compressor.training.parameters import prune, restore
-from sparsebook_compressor.training.rate import SCALE, add_rate, kilobytes
+from sparsebook_compressor.training.orders.parameters import prune, restore
+from sparsebook_compressor.training.orders.rate import SCALE, add_rate, kilobytes
 from tests.unit.compressor.models import free, graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import ROOT, Program, save, save_data
 from tests.unit.compressor.training.test_parameters import (

@@ -14,9 +14,9 @@ from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.errors import NotFinite
 from sparsebook_compressor.graph.view import Weight, survey
 from sparsebook_compressor.plan import Plan, make_plan
-from sparsebook_compressor.training.rounds import as_coded, prune, prune_and_retrain, share
-from sparsebook_compressor.training.settings import density_of_round
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.course.rounds import as_coded, prune, prune_and_retrain, share
+from sparsebook_compressor.training.orders.settings import density_of_round
+from sparsebook_compressor.training.orders.values import Values
 from tests.unit.compressor.models import free, graph_of, model_of, node, value, values
 from tests.unit.compressor.training.bench import Bench, Program, blobs, mlp, save
 

@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto
 from sparsebook_compressor import Config, Report, compress
 from sparsebook_compressor.errors import BadData, BudgetNotMet, NotTrainable
 from sparsebook_compressor.protocol import Refusal
-from sparsebook_compressor.training import budget
+from sparsebook_compressor.training.course import budget
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import CLASSES, Program, blobs, mlp, save, save_data
 

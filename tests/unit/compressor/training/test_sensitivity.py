@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
 
-from sparsebook_compressor.training import sensitivity
-from sparsebook_compressor.training.sensitivity import DENSITIES, Sensitivity, sensitivities
+from sparsebook_compressor.training.course import sensitivity
+from sparsebook_compressor.training.course.sensitivity import DENSITIES, Sensitivity, sensitivities
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import FEATURES, Bench, Program, blobs, fitted, mlp
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sparsebook_compressor import Config
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.plan import Plan, PlanRow
-from sparsebook_compressor.training.settings import (
+from sparsebook_compressor.training.orders.settings import (
     Settings,
     density_of_round,
     require_floats,

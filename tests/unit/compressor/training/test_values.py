@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sparsebook_compressor import admit
 from sparsebook_compressor.errors import NotFinite
 from sparsebook_compressor.graph.view import survey
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.orders.values import Values
 from tests.unit.compressor.models import free, graph_of, model_of, node, value, values
 
 SHAPES = {"w1": (12, 20), "w2": (20, 16)}

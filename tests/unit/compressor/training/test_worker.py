@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from sparsebook_compressor.training.attach import attach
-from sparsebook_compressor.training.metrics import record_teacher
+from sparsebook_compressor.training.aim.metrics import record_teacher
+from sparsebook_compressor.training.losses.attach import attach
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.cases import CLASS, WEIGHT, X, weighted_loss
 from tests.unit.compressor.training.data import Job, inputs, linear

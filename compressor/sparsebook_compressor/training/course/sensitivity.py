@@ -15,8 +15,8 @@ import numpy.typing as npt
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.plan import PlanRow
 from sparsebook_compressor.stages.prune import cut_by_density, pruned
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.forward import Forward
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.forward import Forward
 
 F32 = npt.NDArray[np.float32]
 

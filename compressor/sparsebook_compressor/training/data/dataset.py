@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec, check_inputs
-from sparsebook_compressor.training.parts import PARTS, Part, PartFacts
-from sparsebook_compressor.training.preparation import FOLDERS, LABELS, OWN_NAMES, Preparation
-from sparsebook_compressor.training.shards import Reader, Recorder, Shard, blocks
+from sparsebook_compressor.training.data.parts import PARTS, Part, PartFacts
+from sparsebook_compressor.training.data.preparation import FOLDERS, LABELS, OWN_NAMES, Preparation
+from sparsebook_compressor.training.data.shards import Reader, Recorder, Shard, blocks
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]

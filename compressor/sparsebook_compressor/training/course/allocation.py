@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.plan import PlanRow
-from sparsebook_compressor.training.sensitivity import LEAST_DENSITY, Sensitivity
+from sparsebook_compressor.training.course.sensitivity import LEAST_DENSITY, Sensitivity
 
 F64 = npt.NDArray[np.float64]
 

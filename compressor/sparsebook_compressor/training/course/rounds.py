@@ -22,9 +22,9 @@ from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.protocol import CutRow
 from sparsebook_compressor.replacing import expected_bytes
 from sparsebook_compressor.stages.prune import Cut, pruned
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.settings import density_of_round
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.settings import density_of_round
+from sparsebook_compressor.training.orders.values import Values
 
 F32 = npt.NDArray[np.float32]
 

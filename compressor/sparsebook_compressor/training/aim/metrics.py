@@ -17,10 +17,10 @@ import numpy.typing as npt
 from sparsebook_compressor.errors import BadData, InputError, InternalError
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import first_line, session
-from sparsebook_compressor.training.dataset import Dataset, teacher_name
-from sparsebook_compressor.training.objective import Objective
-from sparsebook_compressor.training.parts import Part
-from sparsebook_compressor.training.tallies import Flags, Hits, Outputs, tally_of
+from sparsebook_compressor.training.aim.objective import Objective
+from sparsebook_compressor.training.aim.tallies import Flags, Hits, Outputs, tally_of
+from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
+from sparsebook_compressor.training.data.parts import Part
 
 Array = npt.NDArray[Any]
 

@@ -1,8 +1,8 @@
 """Metrics as nodes of the training graph: two scalar sums over the feed, from which the worker has the value."""
 
-from sparsebook_compressor.training.dataset import teacher_name
-from sparsebook_compressor.training.graft import graft
-from sparsebook_compressor.training.wires import Wires
+from sparsebook_compressor.training.data.dataset import teacher_name
+from sparsebook_compressor.training.losses.graft import graft
+from sparsebook_compressor.training.losses.wires import Wires
 
 _TINY = 1e-12
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.feeds import Feed
-from sparsebook_compressor.training.dataset import LABELS
-from sparsebook_compressor.training.objective import Objective
-from sparsebook_compressor.training.own import OwnRun
+from sparsebook_compressor.training.aim.objective import Objective
+from sparsebook_compressor.training.aim.own import OwnRun
+from sparsebook_compressor.training.data.dataset import LABELS
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]

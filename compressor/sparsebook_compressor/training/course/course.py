@@ -23,13 +23,13 @@ from sparsebook_compressor.protocol import (
 )
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import Done
-from sparsebook_compressor.training.budget import Search, search
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.forward import Forward
-from sparsebook_compressor.training.metrics import evaluate
-from sparsebook_compressor.training.packing import pack_trained
-from sparsebook_compressor.training.rounds import prune, prune_and_retrain, share
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.aim.metrics import evaluate
+from sparsebook_compressor.training.course.budget import Search, search
+from sparsebook_compressor.training.course.packing import pack_trained
+from sparsebook_compressor.training.course.rounds import prune, prune_and_retrain, share
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.forward import Forward
+from sparsebook_compressor.training.orders.values import Values
 
 
 @dataclass(eq=False)

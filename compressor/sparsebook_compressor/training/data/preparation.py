@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec, check_fits, converted, held, shown
-from sparsebook_compressor.training.archive import Archive, Member
-from sparsebook_compressor.training.parts import (
+from sparsebook_compressor.training.data.archive import Archive, Member
+from sparsebook_compressor.training.data.parts import (
     PARTS,
     PREFIXES,
     UNUSED,
@@ -25,7 +25,7 @@ from sparsebook_compressor.training.parts import (
     split,
     split_to_compare,
 )
-from sparsebook_compressor.training.shards import Origin, Shard, Writer
+from sparsebook_compressor.training.data.shards import Origin, Shard, Writer
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import first_line, session
-from sparsebook_compressor.training.dataset import Dataset
+from sparsebook_compressor.training.data.dataset import Dataset
 
 Array = npt.NDArray[Any]
 

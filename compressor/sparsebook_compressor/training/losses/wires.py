@@ -9,10 +9,10 @@ from types import MappingProxyType
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from sparsebook_compressor.training.dataset import LABELS, Dataset, teacher_name
-from sparsebook_compressor.training.ending import Ending, ending
+from sparsebook_compressor.training.aim.ending import Ending, ending
+from sparsebook_compressor.training.aim.objective import Objective
+from sparsebook_compressor.training.data.dataset import LABELS, Dataset, teacher_name
 from sparsebook_compressor.training.nodes import Nodes
-from sparsebook_compressor.training.objective import Objective
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 

@@ -6,8 +6,8 @@ from onnx import ModelProto, TensorProto, compose, version_converter
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.measure import first_line
-from sparsebook_compressor.training.own import OwnGraph
-from sparsebook_compressor.training.wires import Wires
+from sparsebook_compressor.training.aim.own import OwnGraph
+from sparsebook_compressor.training.losses.wires import Wires
 
 
 def graft(wires: Wires, own: OwnGraph) -> str:

@@ -3,12 +3,12 @@
 from onnx import ModelProto, TensorProto, helper
 
 from sparsebook_compressor.errors import NotTrainable
-from sparsebook_compressor.training.dataset import Dataset, teacher_name
-from sparsebook_compressor.training.losses import add_loss
-from sparsebook_compressor.training.metric_nodes import add_metric
+from sparsebook_compressor.training.aim.objective import Objective
+from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
+from sparsebook_compressor.training.losses.losses import add_loss
+from sparsebook_compressor.training.losses.metric_nodes import add_metric
+from sparsebook_compressor.training.losses.wires import Wires
 from sparsebook_compressor.training.nodes import OUTPUTS, Nodes, names, rename
-from sparsebook_compressor.training.objective import Objective
-from sparsebook_compressor.training.wires import Wires
 
 __all__ = ["OUTPUTS", "adapt_inputs", "attach"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from sparsebook_compressor.training.dataset import LABELS, teacher_name
-from sparsebook_compressor.training.graft import graft
-from sparsebook_compressor.training.objective import TEMPERATURE, LossKind
-from sparsebook_compressor.training.wires import Wires
+from sparsebook_compressor.training.aim.objective import TEMPERATURE, LossKind
+from sparsebook_compressor.training.data.dataset import LABELS, teacher_name
+from sparsebook_compressor.training.losses.graft import graft
+from sparsebook_compressor.training.losses.wires import Wires
 
 
 def add_loss(wires: Wires) -> str:

@@ -19,23 +19,23 @@ from sparsebook_compressor.graph.tensors import is_float, read, read_sparse, rea
 from sparsebook_compressor.graph.view import Holder
 from sparsebook_compressor.protocol import Attempt, CutRow, EpochRow, Phase, Refusal
 from sparsebook_compressor.trainable import Trainable
-from sparsebook_compressor.training.attach import adapt_inputs, attach
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.metrics import keep_reference
-from sparsebook_compressor.training.objective import Objective
-from sparsebook_compressor.training.order import (
+from sparsebook_compressor.training.aim.metrics import keep_reference
+from sparsebook_compressor.training.aim.objective import Objective
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.parts import Part
+from sparsebook_compressor.training.losses.attach import adapt_inputs, attach
+from sparsebook_compressor.training.orders.order import (
     Order,
     Result,
     read_result,
     write_graph,
     write_order,
 )
-from sparsebook_compressor.training.parameters import Fill, Parameter, prune, restore, share
-from sparsebook_compressor.training.parts import Part
-from sparsebook_compressor.training.rate import add_rate, kilobytes
-from sparsebook_compressor.training.settings import Settings
-from sparsebook_compressor.training.trainer import Trainer
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.orders.parameters import Fill, Parameter, prune, restore, share
+from sparsebook_compressor.training.orders.rate import add_rate, kilobytes
+from sparsebook_compressor.training.orders.settings import Settings
+from sparsebook_compressor.training.orders.trainer import Trainer
+from sparsebook_compressor.training.orders.values import Values
 
 Array = npt.NDArray[np.generic]
 F32 = npt.NDArray[np.float32]
@@ -58,7 +58,7 @@ class FineTuning:
     Attributes:
         planned: names of the weights that are to be compressed.
         values: all weights, in and out.
-        sharing: how weights that are shared enter the graph: `training.parameters.share`, or one that takes less memory.
+        sharing: how weights that are shared enter the graph: `training.orders.parameters.share`, or one that takes less memory.
         phases: what was done so far.
         cuts: what pruning did so far, for the account.
         refused: trainings that the worker refused when others had been carried out; no more of that stage are ordered.

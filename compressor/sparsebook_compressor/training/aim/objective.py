@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeAlias
 from onnx import ModelProto
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
-from sparsebook_compressor.training.dataset import LABELS, Dataset
-from sparsebook_compressor.training.ending import Ending, ending
-from sparsebook_compressor.training.labels import LabelReading, Target
-from sparsebook_compressor.training.own import OwnGraph, OwnRun
-from sparsebook_compressor.training.probe import Probe
+from sparsebook_compressor.training.aim.ending import Ending, ending
+from sparsebook_compressor.training.aim.labels import LabelReading, Target
+from sparsebook_compressor.training.aim.own import OwnGraph, OwnRun
+from sparsebook_compressor.training.data.dataset import LABELS, Dataset
+from sparsebook_compressor.training.data.probe import Probe
 
 LossKind: TypeAlias = Literal[
     "cross-entropy",  # integer labels: the right class

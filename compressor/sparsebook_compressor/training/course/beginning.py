@@ -9,15 +9,15 @@ from sparsebook_compressor.config import Config
 from sparsebook_compressor.graph.view import GraphView
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.trainable import prepare
-from sparsebook_compressor.training.dataset import Dataset
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.metrics import record_teacher
-from sparsebook_compressor.training.objective import decide
-from sparsebook_compressor.training.own import OwnGraph
-from sparsebook_compressor.training.probe import probe
-from sparsebook_compressor.training.settings import require_floats, settle
-from sparsebook_compressor.training.trainer import Trainer
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.aim.metrics import record_teacher
+from sparsebook_compressor.training.aim.objective import decide
+from sparsebook_compressor.training.aim.own import OwnGraph
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.probe import probe
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.settings import require_floats, settle
+from sparsebook_compressor.training.orders.trainer import Trainer
+from sparsebook_compressor.training.orders.values import Values
 
 
 def begin(

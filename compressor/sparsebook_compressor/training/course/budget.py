@@ -17,16 +17,16 @@ from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import encode
 from sparsebook_compressor.plan import Plan, PlanRow, matches
 from sparsebook_compressor.protocol import RETRAINED, SHARED, Point, PointWeight
-from sparsebook_compressor.training.allocation import allocate
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.metrics import evaluate
-from sparsebook_compressor.training.rounds import coded_now, prune, share
-from sparsebook_compressor.training.sensitivity import (
+from sparsebook_compressor.training.aim.metrics import evaluate
+from sparsebook_compressor.training.course.allocation import allocate
+from sparsebook_compressor.training.course.rounds import coded_now, prune, share
+from sparsebook_compressor.training.course.sensitivity import (
     LEAST_DENSITY,
     Sensitivity,
     sensitivities,
 )
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.values import Values
 
 _FIRST_DENSITY = 0.5
 # A rung has this share of the elements of the one above.

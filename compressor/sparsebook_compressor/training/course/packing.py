@@ -17,8 +17,8 @@ from sparsebook_compressor.rewrite.surgery import Surgeon, fill
 from sparsebook_compressor.stages.representable import representable
 from sparsebook_compressor.summary import Done
 from sparsebook_compressor.trainable import Vector
-from sparsebook_compressor.training.rounds import as_coded
-from sparsebook_compressor.training.values import Values
+from sparsebook_compressor.training.course.rounds import as_coded
+from sparsebook_compressor.training.orders.values import Values
 
 _DENSE = "but its codes would not be smaller than its floats"
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import shown
-from sparsebook_compressor.training.dataset import LABELS, Dataset
-from sparsebook_compressor.training.ending import Ending
-from sparsebook_compressor.training.parts import PARTS
-from sparsebook_compressor.training.probe import Probe
+from sparsebook_compressor.training.aim.ending import Ending
+from sparsebook_compressor.training.data.dataset import LABELS, Dataset
+from sparsebook_compressor.training.data.parts import PARTS
+from sparsebook_compressor.training.data.probe import Probe
 
 Target: TypeAlias = Literal["class", "probabilities", "binary", "values"]
 

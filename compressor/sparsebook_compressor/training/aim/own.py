@@ -20,9 +20,9 @@ from sparsebook_compressor.errors import BadData, BadValue, InputError
 from sparsebook_compressor.feeds import Feed, shown
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.measure import first_line, one_thread
+from sparsebook_compressor.training.aim.own_gradient import differentiable
+from sparsebook_compressor.training.data.preparation import OWN_NAMES
 from sparsebook_compressor.training.nodes import OUTPUTS
-from sparsebook_compressor.training.own_gradient import differentiable
-from sparsebook_compressor.training.preparation import OWN_NAMES
 
 Array = npt.NDArray[Any]
 Source: TypeAlias = tuple[Literal["output", "teacher"], int] | tuple[Literal["array"], str]

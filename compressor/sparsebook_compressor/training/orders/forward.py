@@ -9,9 +9,9 @@ import numpy as np
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import session
 from sparsebook_compressor.protocol import EpochRow
-from sparsebook_compressor.training.attach import OUTPUTS
-from sparsebook_compressor.training.finetuning import FineTuning
-from sparsebook_compressor.training.order import MetricForm
+from sparsebook_compressor.training.losses.attach import OUTPUTS
+from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.order import MetricForm
 
 
 class Forward:

@@ -1,0 +1,1 @@
+"""The data of a job: archives checked, split into three parts and laid out for a worker."""

@@ -1,0 +1,1 @@
+"""Loss and metric as nodes behind the model's outputs."""
