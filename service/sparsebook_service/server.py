@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import sys
 from types import FrameType
 
 import structlog
@@ -13,6 +12,7 @@ from sparsebook_compressor.errors import BadValue
 from sparsebook_service import logs
 from sparsebook_service.app import create_app
 from sparsebook_service.claim import claim
+from sparsebook_service.leaving import leave
 from sparsebook_service.middleware import CutShort
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
@@ -76,7 +76,7 @@ def run(settings: Settings) -> None:
         )
         # uvicorn raises the signal again when it is done: a stop that was asked for is a clean end.
         for asked in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(asked, lambda _signal, _frame: sys.exit(0))
+            signal.signal(asked, lambda _signal, _frame: leave())
         Server(config, app, settings).run(sockets=[listening])
 
 

@@ -293,10 +293,11 @@ def worker_command(
             f"--queue {queue!r}: the queue is finetune; jobs are run by `sparsebook serve`"
         )
     # Three seconds of imports that no other command needs.
-    from sparsebook_service import settings  # noqa: PLC0415
+    from sparsebook_service import leaving, settings  # noqa: PLC0415
     from sparsebook_service.finetune import worker  # noqa: PLC0415
 
     worker.work(settings.load(data_dir=data_dir))
+    leaving.leave()
 
 
 @app.command("version")
@@ -356,7 +357,7 @@ def _advice(error: SparsebookError) -> str | None:
     slug = _slug(error)
     # Some say themselves what would be right.
     if (
-        slug in {"bad-value", "unknown-option", "not-ready"}
+        slug in {"bad-value", "unknown-option", "not-ready", "budget-not-met", "diverged"}
         or slug not in BY_SLUG
         or type(error) is Unreachable
     ):

@@ -1,5 +1,6 @@
 """Where the command line writes: results to standard output, everything else to standard error."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -8,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 # Tables keep their columns when they go to a file or a pipe.
 PIPE_COLUMNS = 140
@@ -18,7 +20,7 @@ err = Console(stderr=True, highlight=False)
 
 def widen() -> None:
     """Give tables room where no terminal limits it."""
-    if not out.is_terminal:
+    if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = PIPE_COLUMNS
 
 
@@ -40,10 +42,11 @@ class Bar:
     def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("{task.fields[stage]:<7}"),
-            BarColumn(bar_width=32),
+            BarColumn(bar_width=12),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[at]}", markup=False),
+            # Whatever is too long for the rest of the line goes on below.
+            TextColumn("{task.fields[at]}", markup=False, table_column=Column(overflow="fold")),
             console=err,
             transient=True,
         )

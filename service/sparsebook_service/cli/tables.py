@@ -4,14 +4,14 @@ from sparsebook_compressor import Estimate, Inspection
 from sparsebook_compressor.report import Report
 from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
-from sparsebook_service.cli.form import make_table, percent, shape, size
+from sparsebook_service.cli.form import Table, made_of, percent, shape, size
 
 
 def report(found: Report) -> None:
     """What fine-tuning did, the paper's table of layers, then fidelity, then where the bytes went."""
     if found.training is not None:
         training_tables.training(found.training)
-    table = make_table(
+    table = Table(
         "Weights",
         "weight",
         "role",
@@ -24,9 +24,10 @@ def report(found: Report) -> None:
         "rel. error",
         "bytes",
         numbers_from=2,
+        least=("prune+share", "role", "gap bits", "shape", "rel. error", "code bits"),
     )
     for row in found.weights:
-        table.add_row(
+        table.add(
             row.name,
             row.role,
             shape(row.shape),
@@ -36,9 +37,9 @@ def report(found: Report) -> None:
             percent(row.rate_shared),
             percent(row.rate_huffman),
             percent(row.relative_error),
-            f"{size(row.bytes_before)} → {size(row.bytes_after)}",
+            made_of(row.bytes_before, row.bytes_after),
         )
-    out.print(table)
+    table.show(out)
     _fidelity(found)
     _bytes(found)
     for note in found.notes:
@@ -51,7 +52,7 @@ def _fidelity(found: Report) -> None:
     fidelity = found.fidelity
     if not fidelity.outputs:
         return
-    table = make_table(
+    table = Table(
         f"Fidelity to the original, {fidelity.inputs} inputs, {fidelity.samples} samples",
         "output",
         "max error",
@@ -61,18 +62,18 @@ def _fidelity(found: Report) -> None:
         numbers_from=1,
     )
     for output in fidelity.outputs:
-        table.add_row(
+        table.add(
             output.name,
             f"{output.max_error:.3g}",
             f"{output.relative_error:.3g}",
             f"{output.cosine:.6f}",
             "" if output.agreement is None else percent(output.agreement),
         )
-    out.print(table)
+    table.show(out)
 
 
 def _bytes(found: Report) -> None:
-    table = make_table("Where the bytes went", "part", "bytes", "share", numbers_from=1)
+    table = Table("Where the bytes went", "part", "bytes", "share", numbers_from=1)
     parts = {
         "codes": found.bytes.codes,
         "gaps": found.bytes.gaps,
@@ -81,13 +82,13 @@ def _bytes(found: Report) -> None:
         "rest of the file": found.bytes.rest,
     }
     for name, count in parts.items():
-        table.add_row(name, size(count), percent(count / max(1, found.artifact.bytes)))
-    out.print(table)
+        table.add(name, size(count), percent(count / max(1, found.artifact.bytes)))
+    table.show(out)
 
 
 def estimate(found: Estimate) -> None:
     """What to expect, weight by weight, and the risk."""
-    table = make_table(
+    table = Table(
         f"{found.input.name}: what to expect",
         "weight",
         "role",
@@ -97,18 +98,19 @@ def estimate(found: Estimate) -> None:
         "rel. error",
         "bytes",
         numbers_from=2,
+        least=("role", "shape", "rel. error"),
     )
     for row in found.rows:
-        table.add_row(
+        table.add(
             row.name,
             row.role,
             shape(row.shape),
             percent(row.density),
             str(row.bits),
             percent(row.relative_error),
-            f"{size(row.bytes_before)} → {size(row.bytes_expected)}",
+            made_of(row.bytes_before, row.bytes_expected),
         )
-    out.print(table)
+    table.show(out)
     kept = sum(row.bytes for row in found.kept)
     if kept:
         out.print(f"{len(found.kept)} tensors stay as they are ({size(kept)})")
@@ -121,7 +123,7 @@ def estimate(found: Estimate) -> None:
 
 def inspection(found: Inspection) -> None:
     """The weights that are in a file."""
-    table = make_table(
+    table = Table(
         f"{found.file.name}: {size(found.file.bytes)}",
         "weight",
         "role",
@@ -133,9 +135,10 @@ def inspection(found: Inspection) -> None:
         "centroids",
         "bytes",
         numbers_from=2,
+        least=("centroids", "role", "type", "layout", "shape"),
     )
     for row in found.rows:
-        table.add_row(
+        table.add(
             row.name,
             row.role,
             shape(row.shape),
@@ -146,7 +149,7 @@ def inspection(found: Inspection) -> None:
             str(row.centroids) if row.centroids else "",
             size(row.bytes_now)
             if row.bytes_now == row.bytes_before
-            else f"{size(row.bytes_before)} → {size(row.bytes_now)}",
+            else made_of(row.bytes_before, row.bytes_now),
         )
-    out.print(table)
+    table.show(out)
     out.print(found.note, markup=False)

@@ -1,8 +1,13 @@
 """What fine-tuning did, as tables for people: the metric after each stage, every training, every point of a search."""
 
-from sparsebook_compressor.protocol import Phase, Protocol
+from collections.abc import Sequence
+
+from sparsebook_compressor.protocol import Protocol
 from sparsebook_service.cli.console import out
-from sparsebook_service.cli.form import make_table, percent, size
+from sparsebook_service.cli.form import Table, percent, size
+
+# So many weights are shown one by one in a line.
+_FEW = 3
 
 
 def training(found: Protocol) -> None:
@@ -17,6 +22,8 @@ def training(found: Protocol) -> None:
     out.print(f"loss: {found.loss}", markup=False)
     out.print(f"metric: {found.metric}", markup=False)
     out.print(f"samples: {splits}", markup=False)
+    for refused in found.refused:
+        out.print(f"not trained: {refused.stage} {refused.number}: {refused.reason}", markup=False)
     for name, reason in found.frozen:
         out.print(f"not trained: {name}: {reason}", markup=False)
 
@@ -27,14 +34,14 @@ def metric(value: float | None) -> str:
 
 
 def _stages(found: Protocol) -> None:
-    table = make_table("Metric on the test part", "after", "metric", "drop", numbers_from=1)
+    table = Table("Metric on the test part", "after", "metric", "drop", numbers_from=1)
     for row in found.stages:
-        table.add_row(row.stage, metric(row.metric), f"{row.drop:+.4f}" if row.drop else "")
-    out.print(table)
+        table.add(row.stage, metric(row.metric), f"{row.drop:+.4f}" if row.drop else "")
+    table.show(out)
 
 
 def _phases(found: Protocol) -> None:
-    table = make_table(
+    table = Table(
         "Trainings",
         "stage",
         "density",
@@ -42,60 +49,85 @@ def _phases(found: Protocol) -> None:
         "epochs",
         "kept",
         "loss",
+        "eval loss",
         "eval metric",
         "ended",
         "seconds",
         "samples/s",
         numbers_from=1,
+        least=("samples/s", "seconds", "learning rate", "loss", "density", "ended"),
     )
     for phase in found.phases:
         speed = phase.samples_per_second
-        table.add_row(
+        table.add(
             f"{phase.stage} {phase.number}",
             percent(phase.density),
             f"{phase.learning_rate:.2g}",
             str(phase.epochs[-1].epoch),
             str(phase.kept_epoch),
-            _from_to(phase, "loss"),
-            _from_to(phase, "metric"),
+            _course([row.loss for row in phase.epochs], phase.kept_epoch),
+            _course([row.eval_loss for row in phase.epochs], phase.kept_epoch),
+            _course([row.metric for row in phase.epochs], phase.kept_epoch),
             phase.ended,
             f"{phase.seconds:.1f}",
             "" if speed is None else f"{speed:.0f}",
         )
-    out.print(table)
+    table.show(out)
+    if found.phases:
+        rule = f": {found.selection}" if found.selection else ""
+        out.print(
+            f"kept: the epoch whose state went on, 0 the one before training{rule}", markup=False
+        )
 
 
-def _from_to(phase: Phase, what: str) -> str:
-    """A value at its beginning and in the epoch that was kept."""
-    values = {row.epoch: getattr(row, what) for row in phase.epochs}
-    known = [value for value in values.values() if value is not None]
+def _course(by_epoch: list[float | None], kept: int) -> str:
+    """A value at its beginning and in the epoch that was kept; of epoch 0, before training, there is no training loss."""
+    known = [value for value in by_epoch[: kept + 1] if value is not None]
     if not known:
         return ""
-    kept = values.get(phase.kept_epoch)
-    return f"{known[0]:.4f} → {known[-1] if kept is None else kept:.4f}"
+    first, last = known[0], known[-1]
+    return f"{first:.4f}" if len(known) == 1 else f"{first:.4f} → {last:.4f}"
 
 
 def _points(found: Protocol) -> None:
-    table = make_table(
+    table = Table(
         "Points of the budget search, on the eval part",
         "point",
         "density",
+        "of the weights",
+        "bits",
         "metric",
         "drop",
         "bytes",
         "ratio",
         "",
         numbers_from=1,
+        least=("metric", "ratio"),
     )
     for point in found.points:
         verdict = "chosen" if point.chosen else "within" if point.met else "over"
-        table.add_row(
+        table.add(
             str(point.number),
             percent(point.density),
+            _spread([100 * row.density for row in point.plan], "{:.2g}", "%"),
+            _spread([row.bits for row in point.plan], "{:.0f}"),
             metric(point.metric),
             "" if point.drop is None else f"{point.drop:+.4f}",
             size(point.bytes),
             f"{point.ratio:.1f}",
             verdict,
         )
-    out.print(table)
+    table.show(out)
+
+
+def _spread(values: Sequence[float], form: str, unit: str = "") -> str:
+    """A value for each weight, where they are few; else from the least to the most.
+
+    >>> _spread([8, 12, 50], "{:.2g}", "%"), _spread([2, 4, 4, 5, 3], "{:.0f}")
+    ('8, 12, 50%', '2 to 5')
+    """
+    if not values:
+        return ""
+    if len(values) <= _FEW:
+        return ", ".join(form.format(value) for value in values) + unit
+    return f"{form.format(min(values))} to {form.format(max(values))}{unit}"

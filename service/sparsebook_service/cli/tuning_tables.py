@@ -3,13 +3,13 @@
 from sparsebook_compressor.tuning.report import TuningReport
 from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
-from sparsebook_service.cli.form import make_table, percent, shape, size
+from sparsebook_service.cli.form import Table, percent, shape, size
 
 
 def tuning(found: TuningReport) -> None:
     """The training, then how far the centroids went."""
     training_tables.training(found.training)
-    table = make_table(
+    table = Table(
         "How far the centroids went, by the codebook's root mean square",
         "weight",
         "shape",
@@ -18,9 +18,10 @@ def tuning(found: TuningReport) -> None:
         "rms of the moves",
         "largest move",
         numbers_from=1,
+        least=("shape", "rms before"),
     )
     for row in found.drift:
-        table.add_row(
+        table.add(
             row.name,
             shape(row.shape),
             str(row.centroids),
@@ -28,7 +29,7 @@ def tuning(found: TuningReport) -> None:
             percent(row.rms),
             percent(row.largest),
         )
-    out.print(table)
+    table.show(out)
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
     drop = found.training.stages[-1].drop

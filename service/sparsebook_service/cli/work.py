@@ -106,10 +106,17 @@ class Samples:
             check_input(self.metric, "the metric")
 
 
-def local_trainer() -> LocalTrainer | None:
-    """The trainer on this machine; None where its environment is not there."""
+def local_trainer(config: Config, samples: Samples) -> LocalTrainer | None:
+    """The trainer on this machine; None where its environment is not there, which is said where it would have work."""
     trainer = Trainer.of(settings.load())
-    return LocalTrainer(trainer) if trainer.is_there else None
+    if trainer.is_there:
+        return LocalTrainer(trainer)
+    if samples.data and config.train.loss != "none":
+        console.say(
+            f"there is no fine-tuning worker: no {trainer.python}; make its environment with `make .venv-trainer`, or say with "
+            "SPARSEBOOK_TRAINER_PYTHON where it is"
+        )
+    return None
 
 
 @contextlib.contextmanager
@@ -149,7 +156,7 @@ def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, q
             data=samples.data,
             loss=samples.loss,
             metric=samples.metric,
-            trainer=local_trainer(),
+            trainer=local_trainer(config, samples),
             operator_library=library_path(),
             platform=platform_tag(),
             progress=listener,
@@ -203,7 +210,7 @@ def tune_here(artifact: Path, out: Path, config: Config, samples: Samples, *, qu
             data=samples.data,
             loss=samples.loss,
             metric=samples.metric,
-            trainer=local_trainer(),
+            trainer=local_trainer(config, samples),
             operator_library=library_path(),
             platform=platform_tag(),
             progress=listener,

@@ -3,10 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from sparsebook_compressor.errors import InternalError
+from sparsebook_compressor.errors import InternalError, NoTrainer
 from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_service.finetune import problems
-from sparsebook_service.finetune.program import Failed, Finished, Progressed, Trainer
+from sparsebook_service.finetune.program import (
+    Failed,
+    Finished,
+    Progressed,
+    Trainer,
+    TrainerMissing,
+)
 
 TICK_SECONDS = 0.5
 
@@ -34,7 +40,19 @@ class LocalTrainer:
                 elif line is not None:
                     ended = line
             if ended is None:
+                self._require_runs()
                 raise InternalError(problems.death(process.exit_status(), process.last_words()))
         if isinstance(ended, Failed):
             raise problems.to_error(ended.problem, ended.detail)
         return work / "result"
+
+    def _require_runs(self) -> None:
+        """Tell a trainer that died from one that was never there.
+
+        Raises:
+            NoTrainer: it does not start; the message names it.
+        """
+        try:
+            self._trainer.check()
+        except TrainerMissing as error:
+            raise NoTrainer(str(error)) from error

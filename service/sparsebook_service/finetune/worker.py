@@ -22,6 +22,7 @@ from sparsebook_service.finetune import queue
 from sparsebook_service.finetune.program import Trainer
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.run import Tools, run
+from sparsebook_service.leaving import leave
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 
@@ -39,6 +40,7 @@ def main() -> None:
     except SparsebookError as error:
         log.error("the fine-tuning worker cannot start", detail=str(error))
         sys.exit(1)
+    leave()
 
 
 def _end_with_the_service() -> None:
