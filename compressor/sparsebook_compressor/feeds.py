@@ -19,7 +19,7 @@ SYNTHETIC_SAMPLES = 8
 # Elements of one synthetic input: what a real sample of any model tried stays a hundred times below.
 MOST_ELEMENTS = 1 << 26
 MOST_SAMPLES = 256
-_WORDS = {"U": "text", "S": "text in bytes", "M": "dates", "m": "durations"}
+_WORDS = {"U": "text", "S": "text in bytes", "M": "dates", "m": "durations", "V": "records"}
 _NUMBERS = set(helper.get_all_tensor_dtypes()) - {TensorProto.STRING, TensorProto.UNDEFINED}
 
 

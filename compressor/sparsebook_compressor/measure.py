@@ -122,7 +122,10 @@ def _run_original(
         else:
             return Reference(folder, feeds, names)
     if given is not None:
-        raise BadData(f"the model does not run on the data: {failure}")
+        raise BadData(
+            f"the model does not run on the data: {failure}; compare its sizes, and numbers that are looked up in a table, with "
+            "what the model takes"
+        )
     raise CannotRun(f"the original does not run on synthetic inputs: {failure}")
 
 

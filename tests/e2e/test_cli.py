@@ -440,4 +440,9 @@ def test_without_the_trainers_environment(
     refused = cli("compress", "tiny.onnx", *data, "--max-drop", "0.1")
     assert refused.status == 2
     assert "fine-tuning worker" in refused.err
+    assert "nowhere/python; make its environment" in refused.err
+    monkeypatch.setenv("SPARSEBOOK_TRAINER_PYTHON", sys.executable)
+    refused = cli("compress", "tiny.onnx", *data, "--max-drop", "0.1")
+    assert refused.status == 2
+    assert f"{sys.executable} cannot run sparsebook_training" in refused.err
     assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json"}

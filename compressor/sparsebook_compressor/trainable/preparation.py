@@ -39,7 +39,9 @@ def prepare(
         NotTrainable: no weight gets a gradient, or the graph cannot be brought to an opset that training reads.
     """
     if not view.weights:
-        raise NotTrainable("the model has no weight that could be trained")
+        raise NotTrainable(
+            "the model has no weight that could be trained; leave the data out, or say train.loss 'none'"
+        )
     source = view.weights[0].source
     lifted = lift(model, source)
     said = _flatten(lifted)
@@ -67,6 +69,7 @@ def prepare(
         raise NotTrainable(
             f"no weight gets a gradient: {frozen[0].weight!r}: {frozen[0].reason}"
             + (f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else "")
+            + "; docs/trainable.md lists the operators that have one: export the model with these, or say train.loss 'none'"
         )
     trained = {name for name in wishes if gradients.reason_against(name) is None}
     return Trainable(

@@ -57,7 +57,9 @@ def prepare(
     planned = tuple(name for name in coded if name not in frozen)
     if not planned:
         name = next(iter(coded))
-        raise NotTrainable(f"no codebook gets a gradient: {name!r}: {frozen[name]}")
+        raise NotTrainable(
+            f"no codebook gets a gradient: {name!r}: {frozen[name]}; docs/trainable.md lists the operators that have one"
+        )
     record_teacher(subject.path, dataset, objective)
     tuning = FineTuning(
         trainable=prepared,

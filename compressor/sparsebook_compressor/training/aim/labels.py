@@ -72,7 +72,8 @@ class LabelReading:
 
     def _unsuitable(self, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> BadData:
         facts = self.first
-        labels = f"array 'labels' has {_values(shape)}, {dtype}, for every sample"
+        file = self.dataset.files
+        labels = f"{file}: array 'labels' has {_values(shape)}, {dtype}, for every sample"
         if facts.dtype is None:
             return BadData(
                 f"{labels}, but the first output {facts.name!r} is no tensor of numbers, which labels could be compared with; "
@@ -108,7 +109,7 @@ class LabelReading:
                 if wrong.any():
                     where = np.argwhere(wrong)[0]
                     sample = self.dataset.sample_name(part, LABELS, first + int(where[0]))
-                    raise BadData(f"{sample} holds {labels[tuple(where)]}, but {why}")
+                    raise BadData(f"{sample}, holds {labels[tuple(where)]}, but {why}")
                 first += len(labels)
 
 

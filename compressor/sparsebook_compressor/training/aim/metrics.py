@@ -21,6 +21,7 @@ from sparsebook_compressor.training.aim.objective import Objective
 from sparsebook_compressor.training.aim.tallies import Flags, Hits, Outputs, tally_of
 from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
 from sparsebook_compressor.training.data.parts import Part
+from sparsebook_compressor.training.data.probe import does_not_run
 
 Array = npt.NDArray[Any]
 
@@ -85,10 +86,22 @@ def record_teacher(model: Path, dataset: Dataset, objective: Objective) -> None:
     parts: tuple[Part, ...] = ("train", "eval") if wanted else ()
     for part in parts:
         with dataset.record(part, [teacher_name(index) for index in wanted]) as recorder:
-            for _, outputs in _run_original(model, dataset, part, objective):
-                recorder.add([_taught(outputs[index], objective) for index in wanted])
+            for first, outputs in _run_original(model, dataset, part, objective):
+                values = [outputs[index] for index in wanted]
+                _require_finite(values, objective, dataset, part, first)
+                recorder.add([_taught(value, objective) for value in values])
     inputs = [spec.name for spec in dataset.specs]
     dataset.offer([*inputs, *objective.arrays, *(teacher_name(index) for index in wanted)])
+
+
+def require_runs(model: Path, dataset: Dataset, part: Part, objective: Objective) -> None:
+    """Run the original on every sample of a part; what it gives is thrown away.
+
+    Raises:
+        BadData: there is a sample that it does not take.
+    """
+    for _ in _run_original(model, dataset, part, objective):
+        pass
 
 
 def evaluate(
@@ -140,27 +153,48 @@ def evaluate(
 
 def _run_original(
     model: Path, dataset: Dataset, part: Part, objective: Objective
-) -> Iterator[tuple[Feed, Outputs]]:
+) -> Iterator[tuple[int, Outputs]]:
+    """The original's outputs batch by batch, each with the number of its first sample in the part."""
     running: Any = None
-    size = BATCH if objective.batched else 1
-    for feed in dataset.batches(part, size, [spec.name for spec in dataset.specs]):
+    names = [spec.name for spec in dataset.specs]
+    first, size = 0, BATCH if objective.batched else 1
+    for feed in dataset.batches(part, size, names):
         try:
             running = running or session(model)
             outputs = running.run(None, feed)
         except Exception as error:  # it ran on the first samples: these are what it does not take
+            sample = dataset.sample_name(part, names[0], first + _culprit(running, feed, size))
+            raise BadData(f"{sample}: {does_not_run(error)}") from error
+        yield first, _numbers(outputs)
+        first += len(feed[names[0]]) if objective.batched else 1
+
+
+def _culprit(running: Any, feed: Feed, size: int) -> int:
+    """The first sample of a batch on which a model does not run alone; 0 where each does."""
+    count = len(next(iter(feed.values()))) if size > 1 else 0
+    for index in range(count):
+        try:
+            running.run(None, {name: array[index : index + 1] for name, array in feed.items()})
+        except Exception:  # this is the one
+            return index
+    return 0
+
+
+def _require_finite(
+    values: Sequence[Array | None], objective: Objective, dataset: Dataset, part: Part, first: int
+) -> None:
+    for value in values:
+        if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
+            index = int(np.argwhere(~np.isfinite(value))[0][0]) if objective.batched else 0
+            sample = dataset.sample_name(part, dataset.specs[0].name, first + index)
             raise BadData(
-                f"the model does not run on the data ({part} part): {first_line(error)}"
-            ) from error
-        yield feed, _numbers(outputs)
+                f"{sample}: the original gives NaN or infinity on it, which nothing can learn from; leave such samples out"
+            )
 
 
 def _taught(value: Array | None, objective: Objective) -> Array:
     """An output as the dataset keeps it: float32 or int64, samples on the first axis."""
     assert value is not None
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise BadData(
-            "the original gives NaN or infinity on the data, which nothing can learn from; leave such samples out"
-        )
     kept = value.astype(np.float32 if value.dtype.kind == "f" else np.int64)
     return kept if objective.batched else kept[np.newaxis]
 

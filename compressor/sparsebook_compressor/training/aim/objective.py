@@ -232,7 +232,7 @@ class _Decision:
         if needed and not self.dataset.has_labels:
             what = "the loss 'labels'" if loss == "labels" else "the metric 'accuracy'"
             raise BadData(
-                f"{what} needs labels; add an array 'labels' to the data (and eval_labels, test_labels), "
+                f"{self.dataset.files}: {what} needs labels; add an array 'labels' to the data (and eval_labels, test_labels), "
                 "or choose another"
             )
         if self.dataset.has_labels and (for_loss or for_metric):
@@ -315,7 +315,8 @@ class _Decision:
             case "accuracy":
                 if target == "values":
                     raise BadData(
-                        "the metric 'accuracy' needs labels that number classes; 'labels' holds floats"
+                        f"{self.dataset.files}: the metric 'accuracy' needs labels that number classes, 'labels' holds floats; "
+                        "save the numbers as integers, or choose 'fidelity'"
                     )
                 return "accuracy"
             case "agreement":

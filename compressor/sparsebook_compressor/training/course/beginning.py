@@ -9,7 +9,7 @@ from sparsebook_compressor.config import Config
 from sparsebook_compressor.graph.view import GraphView
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.trainable import prepare
-from sparsebook_compressor.training.aim.metrics import record_teacher
+from sparsebook_compressor.training.aim.metrics import record_teacher, require_runs
 from sparsebook_compressor.training.aim.objective import decide
 from sparsebook_compressor.training.aim.own import OwnGraph
 from sparsebook_compressor.training.data.dataset import Dataset
@@ -65,6 +65,8 @@ def begin(
     )
     trainable = prepare(parsed, view, outputs=objective.learned, shapes=dataset.feed_shapes())
     record_teacher(model, dataset, objective)
+    # A sample that the model does not take is to be known before hours of training, not after them.
+    require_runs(model, dataset, "test", objective)
     settings = settle(config, plan, dataset.samples("train"), free_batch=objective.batched)
     return FineTuning(
         trainable=trainable,

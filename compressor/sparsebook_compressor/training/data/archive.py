@@ -33,6 +33,8 @@ MOST_SAMPLE_BYTES = 1 << 30
 MOST_RATIO = 200
 _HARMLESS_BYTES = 1 << 30
 _EXTENSION = ".npy"
+_ENCRYPTED = 1  # of a member's general purpose flags (APPNOTE.TXT, section 4.4.4)
+_LONGEST_NAME = 60
 # What NumPy, zipfile and zlib raise for files that are damaged, encrypted, pickled, of another kind or larger than memory.
 _UNREADABLE = (
     ValueError,
@@ -89,7 +91,7 @@ class Archive:
         names = [info.filename for info in infos]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise BadData(f"{self.name}: {twice!r} is in it twice; save it anew")
+            raise BadData(f"{self.name}: {shortened(twice)} is in it twice; save it anew")
         self.names = tuple(
             name.removesuffix(_EXTENSION) for name in names if name.endswith(_EXTENSION)
         )
@@ -102,19 +104,23 @@ class Archive:
         """
         with zipfile.ZipFile(self.path) as file:
             info = file.getinfo(name + _EXTENSION)
+            if info.flag_bits & _ENCRYPTED:
+                raise BadData(
+                    f"{self.name}: array {name!r} is encrypted; save it without a password"
+                )
             try:
                 with file.open(info) as stream:
                     shape, fortran, dtype = _header(stream)
                     length = stream.tell()
             except _UNREADABLE as error:
-                raise self._unreadable(error) from error
+                raise self._unreadable(error, f"array {name!r}: ") from error
         where = f"{self.name}: array {name!r}"
         if dtype.hasobject:
             raise BadData(f"{where} holds Python objects (pickled); save numbers")
-        if not shape or min(shape) < 0:
-            raise BadData(
-                f"{where} has shape {shown(shape)}; samples go on the first axis: give it one"
-            )
+        if not shape:
+            raise BadData(f"{where} is a single number; samples go on the first axis: give it one")
+        if min(shape) < 0:
+            raise BadData(f"{where} has shape {shown(shape)}, which no array has; save it again")
         if shape[0] == 0 or math.prod(shape) == 0:
             raise BadData(f"{where} is empty: its shape is {shown(shape)}; fill it or leave it out")
         declared = math.prod(shape) * dtype.itemsize + length
@@ -197,14 +203,28 @@ class Archive:
             raise self._unreadable(EOFError("cut short"))
         return data
 
-    def _unreadable(self, error: BaseException) -> BadData:
-        return BadData(f"{self.name}: not a readable .npz of plain arrays: {error}")
+    def _unreadable(self, error: BaseException, where: str = "") -> BadData:
+        # A parser's error comes with its place in what it parsed.
+        said = error.args[0] if error.args and isinstance(error.args[0], str) else error
+        return BadData(
+            f"{self.name}: {where}not a readable .npz of plain arrays: {str(said) or type(error).__name__}; save it anew "
+            "with numpy.savez"
+        )
+
+
+def shortened(name: str) -> str:
+    """A name that may hold anything, for messages: quoted, without control characters, not longer than a line."""
+    quoted = repr(name)
+    return quoted if len(quoted) <= _LONGEST_NAME else f"{quoted[:_LONGEST_NAME]}…"
 
 
 def _refuse_single_array(path: Path) -> None:
+    # Whoever opens a pipe waits for its other end.
+    if not path.is_file():
+        raise ValueError("it is not a file" if path.exists() else "it does not exist")
     with path.open("rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
-            raise ValueError("it is a single array: save it by name with numpy.savez")
+            raise ValueError("it is a single array without a name")
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:

@@ -43,6 +43,7 @@ class Dataset:
         arrays: names of all arrays: inputs, then labels and those of own losses and metrics.
         whole: inputs whose samples are whole feeds: the array has one axis more than the input.
         splits: the three parts, for the report.
+        files: names of the caller's files, for messages.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Dataset:
     arrays: tuple[str, ...]
     whole: frozenset[str]
     splits: tuple[PartFacts, ...]
+    files: str
     _shards: dict[Part, list[Shard]]
     _recorded: list[str] = field(default_factory=list)
     _offered: tuple[str, ...] | None = None
@@ -83,7 +85,9 @@ class Dataset:
             raise BadData("no data file was given")
         check_inputs(specs, files[0].name)
         found = Preparation(files, specs, folder, seed, tuple(extra), trains=trains).run()
-        dataset = cls(folder, specs, found.arrays, found.whole, found.splits, found.shards)
+        dataset = cls(
+            folder, specs, found.arrays, found.whole, found.splits, found.files, found.shards
+        )
         dataset.describe()
         return dataset
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec, check_fits, converted, held, shown
-from sparsebook_compressor.training.data.archive import Archive, Member
+from sparsebook_compressor.training.data.archive import Archive, Member, shortened
 from sparsebook_compressor.training.data.parts import (
     PARTS,
     PREFIXES,
@@ -47,12 +47,14 @@ class Prepared:
         arrays: names of all arrays: inputs, then labels and those of own losses and metrics.
         whole: inputs whose samples are whole feeds: the array has one axis more than the input.
         splits: the three parts.
+        files: names of the caller's files, for messages.
         shards: of each part.
     """
 
     arrays: tuple[str, ...]
     whole: frozenset[str]
     splits: tuple[PartFacts, ...]
+    files: str
     shards: dict[Part, list[Shard]]
 
 
@@ -109,7 +111,7 @@ class Preparation:
         for assigned, source in self._assigned(given):
             self._copy(source, arrays, assigned, shards)
         splits = tuple(self._facts(part, given, shards[part]) for part in PARTS)
-        return Prepared(arrays, whole, splits, shards)
+        return Prepared(arrays, whole, splits, self.names, shards)
 
     def _sources(self, archive: Archive) -> list[_Source]:
         wanted = {*self.specs, LABELS, *self.extra}
@@ -305,6 +307,6 @@ class Preparation:
 
 
 def _listed(archive: Archive) -> str:
-    names = sorted(archive.names)
+    names = [shortened(name) for name in sorted(archive.names)]
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return (", ".join(names[:_MOST_NAMED]) or "nothing") + more

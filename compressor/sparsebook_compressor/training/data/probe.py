@@ -16,6 +16,14 @@ from sparsebook_compressor.training.data.dataset import Dataset
 Array = npt.NDArray[Any]
 
 
+def does_not_run(error: Exception) -> str:
+    """What is said of samples on which the original fails."""
+    return (
+        f"the model does not run on it: {first_line(error)}; compare its sizes, and numbers that are looked up in a table, with "
+        "what the model takes"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class OutputFacts:
     """An output of the original.
@@ -74,7 +82,8 @@ def probe(model: Path, dataset: Dataset, library: Path | None = None) -> Probe:
     try:
         one = running.run(None, {name: feed[name] for name in inputs})
     except Exception as error:  # whatever ONNX Runtime throws, the samples are what it was given
-        raise BadData(f"the model does not run on the data: {first_line(error)}") from error
+        sample = dataset.sample_name(part, inputs[0], 0)
+        raise BadData(f"{sample}: {does_not_run(error)}") from error
     outputs = tuple(_facts(name, value) for name, value in zip(names, one, strict=True))
     pair = next(dataset.batches(part, 2))
     several = dataset.batchable and len(pair[inputs[0]]) == 2

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.feeds import shown
 
 Array = npt.NDArray[Any]
 
@@ -40,7 +41,7 @@ class Origin:
             index: of the sample among those that lie together.
         """
         sample = int(np.flatnonzero(self.places == self.place)[index])
-        return f"{self.file}: array {self.prefix + array!r}, sample {sample},"
+        return f"{self.file}: array {self.prefix + array!r}, sample {sample}"
 
 
 @dataclass(slots=True)
@@ -158,11 +159,11 @@ class Recorder:
         """
         if not self._writers or not next(iter(self._writers.values())).left:
             self._next_shard()
-        for (name, writer), array in zip(self._writers.items(), arrays, strict=True):
+        for writer, array in zip(self._writers.values(), arrays, strict=True):
             if not writer.fits(array):
                 raise BadData(
-                    f"{name}: its shape, {array.shape[1:]} here, changes from sample to sample, so that the outputs "
-                    "cannot be learned from the original; give a loss of your own, or samples of one size"
+                    f"an output of the original, {shown(array.shape[1:])} here, changes its shape from sample to sample, so that "
+                    "it cannot be learned from; give samples of one size a file, or a loss of your own (--loss)"
                 )
             writer.add(array)
 

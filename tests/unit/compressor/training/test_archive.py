@@ -1,6 +1,7 @@
 """Reading .npz files block by block: every array as NumPy reads it, every damage refused, memory flat."""
 
 import io
+import os
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -110,7 +111,15 @@ def test_members_that_are_no_arrays_are_refused(kind: str, tmp_path: Path) -> No
     path.write_bytes(zipped(("a.npy", MEMBERS[kind])))
     with pytest.raises(BadData, match=r"data\.npz") as caught:
         read(path, "a", tmp_path)
-    words = {"objects": "pickled", "absurd": "takes", "no samples": "empty"}
+    words = {
+        "objects": "pickled",
+        "absurd": "takes",
+        "no samples": "empty",
+        "one number": "samples go on the first axis",
+        "a negative shape": r"shape [-3, -4], which no array has",
+        "text": "array 'a': not a readable .npz of plain arrays: ",
+        "an open bracket": "save it anew with numpy.savez",
+    }
     assert words.get(kind, "") in str(caught.value)
 
 
@@ -138,6 +147,37 @@ def test_files_that_are_no_archives_are_refused(kind: str, tmp_path: Path) -> No
     path.write_bytes(FILES[kind])
     spec = InputSpec("a", np.dtype(np.float32), (None, 4), ("n", ""))
     with pytest.raises(BadData, match=r"data\.npz"):
+        Dataset.prepare([path], (spec,), tmp_path / "out", 0)
+
+
+def test_an_encrypted_array_is_refused_as_such(tmp_path: Path) -> None:
+    """Bit 0 of the flags, in the header of the member and in the directory."""
+    whole = bytearray(zipped(("a.npy", npy(described("(3,)"), bytes(12)))))
+    whole[6] |= 1
+    whole[whole.index(b"PK\x01\x02") + 8] |= 1
+    path = tmp_path / "data.npz"
+    path.write_bytes(bytes(whole))
+    with pytest.raises(BadData, match=r"data\.npz: array 'a' is encrypted; save it without"):
+        Archive(path).member("a")
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.npz"
+    os.mkfifo(pipe)
+    for path, words in (
+        (pipe, "is not a file"),
+        (tmp_path, "is not a file"),
+        (tmp_path / "missing.npz", "does not exist"),
+    ):
+        with pytest.raises(BadData, match=f"{path.name}: not a readable .*: it {words}"):
+            Archive(path)
+
+
+def test_names_of_any_length_are_told_in_a_line(tmp_path: Path) -> None:
+    spec = InputSpec("a", np.dtype(np.float32), (None, 4), ("n", ""))
+    path = tmp_path / "data.npz"
+    np.savez(path, **{"n" * 50_000: np.zeros(3), "x\x1b[31m\n": np.zeros(3)})
+    with pytest.raises(BadData, match=r"found 'n{59}…, 'x\\x1b\[31m\\n'$"):
         Dataset.prepare([path], (spec,), tmp_path / "out", 0)
 
 

@@ -22,7 +22,7 @@ def nan_at(sample: int) -> np.ndarray:
 ONE_FILE: dict[str, tuple[dict[str, Any], str]] = {
     "an input missing": (
         {"image": good()["image"]},
-        "no array 'ids' for the input 'ids'; found image",
+        "no array 'ids' for the input 'ids'; found 'image'",
     ),
     "an input missing from the eval part": (
         good() | {"eval_ids": good()["ids"]},

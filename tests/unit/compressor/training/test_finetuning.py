@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.training.course.rounds import prune, prune_and_retrain, share
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import (
@@ -230,6 +231,26 @@ def test_integer_inputs_keep_their_dtype(tmp_path: Path) -> None:
     prune_and_retrain(bench.plan, bench.tuning)
     assert bench.tuning.phases[0].kept_epoch == 1
     assert bench.tuning.values.nonzeros("table") == 192
+
+
+def test_a_test_part_that_the_model_does_not_take_is_known_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    """A token beyond the table, with labels, so that nobody else needs the original."""
+    rng = np.random.default_rng(0)
+    held = {"table": rng.standard_normal((30, 16)).astype(np.float32)}
+    nodes = [
+        node("Gather", ["table", "tokens"], ["g"]),
+        node("ReduceMean", ["g"], ["y"], axes=[1], keepdims=0),
+    ]
+    given = [value("tokens", ["n", 6], TensorProto.INT64)]
+    model = model_of(graph_of(nodes, given, [value("y", ["n", 16])], held))
+    arrays = {"tokens": rng.integers(0, 30, (80, 6)), "labels": rng.integers(0, 16, 80)}
+    test = {"test_tokens": np.full((4, 6), 29), "test_labels": np.zeros(4, int)}
+    test["test_tokens"][2, 5] = 30
+    raw = plain(train={"epochs": 1, "loss": "labels"})
+    with pytest.raises(BadData, match=r"data\.npz: array 'test_tokens', sample 2: the model does"):
+        Bench.of(tmp_path, model, arrays | test, **raw)
 
 
 def test_noise_is_for_the_inputs_of_floats_and_for_them_alone(tmp_path: Path) -> None:

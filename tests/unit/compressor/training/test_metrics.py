@@ -10,7 +10,12 @@ from onnx import ModelProto, TensorProto
 
 from sparsebook_compressor.errors import BadData, InternalError
 from sparsebook_compressor.training.aim import tallies
-from sparsebook_compressor.training.aim.metrics import evaluate, keep_reference, record_teacher
+from sparsebook_compressor.training.aim.metrics import (
+    evaluate,
+    keep_reference,
+    record_teacher,
+    require_runs,
+)
 from sparsebook_compressor.training.data.dataset import teacher_name
 from sparsebook_compressor.training.losses.attach import attach
 from tests.unit.compressor.models import graph_of, model_of, node, value
@@ -108,7 +113,7 @@ def test_outputs_whose_shape_depends_on_values_are_compared_and_cannot_be_learne
     arguments = (job.dataset, "train", job.objective, job.path)
     assert evaluate(job.path, None, *arguments).value == 1
     assert 0 < evaluate(other, None, *arguments).value < 1
-    with pytest.raises(BadData, match="changes from sample to sample"):
+    with pytest.raises(BadData, match="changes its shape from sample to sample"):
         record_teacher(job.path, job.dataset, job.objective)
 
 
@@ -192,17 +197,28 @@ def only_small(limit: float) -> ModelProto:
 
 
 def test_a_sample_that_the_original_does_not_take_is_bad_data(tmp_path: Path) -> None:
-    arrays = {"x": np.zeros(20), "test_x": np.array([0, 5.0])}
+    """It is named as the caller has it, though samples are fed many at a time."""
+    arrays = {"x": np.zeros(20), "test_x": np.array([0, 0, 0, 5.0, 0])}
     job = Job(tmp_path, only_small(3), arrays)
-    with pytest.raises(BadData, match=r"does not run on the data \(test part\)"):
+    assert job.objective.batched
+    words = (
+        r"^data\.npz: array 'test_x', sample 3: the model does not run on it: .*; compare its sizes"
+    )
+    with pytest.raises(BadData, match=words):
         evaluate(job.path, None, job.dataset, "test", job.objective, job.path)
+    with pytest.raises(BadData, match=words):
+        require_runs(job.path, job.dataset, "test", job.objective)
+    require_runs(job.path, job.dataset, "eval", job.objective)
 
 
 def test_an_original_that_gives_no_numbers_teaches_nothing(tmp_path: Path) -> None:
     nodes = [node("Log", ["x"], ["y"])]
     model = model_of(graph_of(nodes, [value("x", ["n", 3])], [value("y", ["n", 3])]))
-    job = Job(tmp_path, model, {"x": -np.abs(X)})
-    with pytest.raises(BadData, match="NaN or infinity on the data"):
+    x = np.abs(X) + 1
+    x[17, 2] = -1
+    job = Job(tmp_path, model, {"x": x, "eval_x": x[:5], "test_x": x[:5]})
+    words = r"^data\.npz: array 'x', sample 17: the original gives NaN or infinity on it"
+    with pytest.raises(BadData, match=words):
         record_teacher(job.path, job.dataset, job.objective)
 
 

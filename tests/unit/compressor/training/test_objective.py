@@ -205,7 +205,9 @@ def test_outputs_that_are_no_tensors_are_passed_over(tmp_path: Path) -> None:
 
 def test_data_that_the_model_does_not_take_is_refused(tmp_path: Path) -> None:
     model = linear(shape=["n", "features"])
-    with pytest.raises(BadData, match="the model does not run on the data"):
+    with pytest.raises(
+        BadData, match=r"data\.npz: array 'x', sample [0-9]+: the model does not run on it"
+    ):
         Job(tmp_path, model, {"x": inputs(20, (5,))})
 
 
