@@ -77,6 +77,7 @@ class Train(_Section):
     """Fine-tuning, where there is data; what is None is chosen by the data's size (training/orders/settings.py).
 
     `rate` is what the size of the weights, as the model has them, adds to the loss while pruning goes on: train for bytes.
+    `weight_decay` is AdamW's, for weights that are retrained and for biases; centroids have none.
     `noise` is the share of every float input's elements that is taken away from the samples while retraining.
     """
 
@@ -88,6 +89,7 @@ class Train(_Section):
     schedule: Schedule = "cosine"
     patience: Count | None = None
     rate: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 0.0
     noise: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = 0.0
 
 

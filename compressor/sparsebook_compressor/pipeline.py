@@ -129,6 +129,8 @@ def require_data(
         raise BadValue(
             "config prune.scope: a budget search decides each weight's density by its sensitivity; leave 'global' out"
         )
+    if config.train.weight_decay > 0 and config.train.optimizer == "sgd":
+        raise BadValue("config train.weight_decay: it is AdamW's; leave train.optimizer at 'adamw'")
     if config.train.rate > 0 and config.prune.rounds == 1:
         raise BadValue(
             "config train.rate: it works while pruning goes on; prune.rounds must be 2 at least, or left out"

@@ -277,7 +277,7 @@ class FineTuning:
         while True:
             made = graph()
             with self._room(f"{stage}-{len(self.phases)}-{len(retried)}") as folder:
-                result = self._carry_out(folder, epochs, rate, made)
+                result = self._carry_out(folder, stage, epochs, rate, made)
                 seconds += result.seconds
                 patience = _MOST_RETRIES if result.ended == "diverged" else 1
                 if result.kept_epoch > 0 or len(retried) >= patience:
@@ -320,7 +320,9 @@ class FineTuning:
             retried=tuple(retried),
         )
 
-    def _carry_out(self, folder: Path, epochs: int, rate: float, graph: "_Graph") -> Result:
+    def _carry_out(
+        self, folder: Path, stage: TrainingStage, epochs: int, rate: float, graph: "_Graph"
+    ) -> Result:
         settings = self.settings
         order = Order(
             parameters=graph.parameters,
@@ -336,6 +338,8 @@ class FineTuning:
             keep_start=True,
             select=self._select,
             constants=graph.constants,
+            # Decay is for weights of which any could be zero; a centroid stands where its cluster is.
+            weight_decay=settings.weight_decay if stage == "retrain" else 0.0,
             noise=dict.fromkeys(self.dataset.floats, settings.noise) if settings.noise else {},
         )
         write_order(folder / "order", order, graph.model, graph.fill, self.source)

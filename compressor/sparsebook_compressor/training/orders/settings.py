@@ -32,6 +32,7 @@ class Settings:
         round_epochs: of every prune-retrain round, the last one at the end.
         tune_epochs: of the centroids.
         rate: weight of the rate term while pruning still goes on.
+        weight_decay: AdamW's, while weights are retrained.
         noise: share of the float inputs' elements that is taken away while weights are retrained.
     """
 
@@ -44,6 +45,7 @@ class Settings:
     schedule: Schedule
     patience: int | None
     rate: float
+    weight_decay: float
     noise: float
     seed: int
 
@@ -72,6 +74,7 @@ def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Set
         schedule=train.schedule,
         patience=train.patience,
         rate=train.rate,
+        weight_decay=train.weight_decay,
         noise=train.noise,
         seed=config.seed,
     )
@@ -101,6 +104,7 @@ def settle_tuning(config: Config, samples: int, *, free_batch: bool) -> Settings
         schedule=train.schedule,
         patience=train.patience,
         rate=0.0,
+        weight_decay=0.0,
         noise=train.noise,
         seed=config.seed,
     )

@@ -264,3 +264,15 @@ def test_noise_is_for_the_inputs_of_floats_and_for_them_alone(tmp_path: Path) ->
     assert with_noise["noise"] == dict.fromkeys(bench.tuning.dataset.floats, 0.25)
     assert len(with_noise["noise"]) == 1
     assert "noise" not in without
+
+
+def test_weights_decay_and_centroids_do_not(tmp_path: Path) -> None:
+    program = Program()
+    raw = plain(weights={"*": {"density": 0.5, "bits": 3}}, train={"weight_decay": 0.25})
+    bench = Bench.of(tmp_path, mlp(), blobs(), program, **raw)
+    prune(bench.plan, bench.tuning.values, CLOCK)
+    bench.tuning.retrain(["fc1", "fc2"], 1, 1, 0.0)
+    share(bench.plan, bench.weights, bench.tuning.values, "operator", CLOCK)
+    bench.tuning.tune(["fc1", "fc2"], epochs=1)
+    assert {order["weight_decay"] for order in program.orders[:1]} == {0.25}
+    assert program.orders[-1]["weight_decay"] == 0.0

@@ -47,6 +47,7 @@ def test_the_configs_wishes_go_before_the_defaults() -> None:
         "schedule": "constant",
         "patience": 3,
         "rate": 0.25,
+        "weight_decay": 0.0625,
         "noise": 0.125,
     }
     found = settled(train=train, prune={"rounds": 2}, seed=9)
@@ -60,6 +61,7 @@ def test_the_configs_wishes_go_before_the_defaults() -> None:
         schedule="constant",
         patience=3,
         rate=0.25,
+        weight_decay=0.0625,
         noise=0.125,
         seed=9,
     )
