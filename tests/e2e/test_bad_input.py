@@ -159,6 +159,16 @@ REFUSED = {
         "bad-value",
         "prune.rounds",
     ),
+    "weight decay without AdamW": (
+        form(
+            MODEL_PART,
+            ("data", ("d.npz", b"1")),
+            ("config", (None, '{"train": {"weight_decay": 0.1, "optimizer": "sgd"}}')),
+        ),
+        400,
+        "bad-value",
+        "train.weight_decay",
+    ),
     "a budget over all weights together": (
         form(
             MODEL_PART,
