@@ -16,8 +16,8 @@ import onnxruntime
 import psutil
 import pytest
 
-from sparsebook_compressor import Report, TuningReport
-from sparsebook_runtime import register
+from sparsebook_compressor import Config, Report, TuningReport, compress
+from sparsebook_runtime import library_path, register
 from sparsebook_service.cli import main
 from tests.e2e import models
 from tests.e2e.servers import COMMAND, Server
@@ -389,8 +389,67 @@ def test_an_artifact_is_tuned_later(cli: Cli, data: list[str]) -> None:
     assert (cli.folder / "again/model.onnx").read_bytes() == (
         cli.folder / "made-tuned/model.onnx"
     ).read_bytes()
-    refused = cli("tune", "tiny.onnx", *options)
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What `tune` is given, by kind."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    (folder / "tiny.onnx").write_bytes(models.small())
+    made = {"plain model": models.small(), "no model": b"\xffnot a protobuf" * 50}
+    for output in ("operator", "portable", "dense"):
+        compress(
+            folder / "tiny.onnx",
+            folder / output,
+            Config.parse({"output": output}),
+            operator_library=library_path(),
+        )
+        made[output] = (folder / output / "model.onnx").read_bytes()
+    made["cut short"] = made["operator"][:-100]
+    damaged = bytearray(made["operator"])
+    damaged[len(damaged) // 2] ^= 0xFF
+    made["damaged"] = bytes(damaged)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "mentions"),
+    [
+        ("plain model", "it is a plain model"),
+        ("dense", "an artifact whose output is 'dense'"),
+        ("no model", "not an ONNX file"),
+        ("cut short", "cut short"),
+        ("damaged", "checksum"),
+    ],
+)
+def test_what_cannot_be_tuned(
+    cli: Cli, data: list[str], artifacts: dict[str, bytes], kind: str, mentions: str
+) -> None:
+    (cli.folder / "tiny.onnx").write_bytes(artifacts[kind])
+    before = cli.left()
+    refused = cli("tune", "tiny.onnx", *data[:4])
     assert refused.status == 2, refused.err
+    assert mentions in refused.err
+    assert "Traceback" not in refused.err
+    assert cli.left() == before
+
+
+@pytest.mark.parametrize("kind", ["operator", "portable"])
+def test_an_artifact_is_tuned_not_compressed_again(
+    cli: Cli, server: Server, artifacts: dict[str, bytes], kind: str
+) -> None:
+    (cli.folder / "tiny.onnx").write_bytes(artifacts[kind])
+    for arguments in (["estimate"], ["compress"], ["compress", "--server", server.url]):
+        refused = cli(arguments[0], "tiny.onnx", *arguments[1:])
+        assert refused.status == 2, refused.err
+        assert "sparsebook tune tiny.onnx" in refused.err
+        assert cli.left() == {"tiny.onnx"}
+
+
+def test_tuning_is_not_offered_on_a_server(cli: Cli, data: list[str]) -> None:
+    refused = cli("tune", "tiny.onnx", *data[:4], "--server", "http://127.0.0.1:9")
+    assert refused.status == 2
+    assert "No such option" in refused.err
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -405,6 +464,19 @@ def test_a_budget_that_cannot_be_met(
     assert "error: " in ended.err
     assert Report.from_json(ended.out).config["budget"] == {"max_drop": 0}
     # The best that was found is there, and runs.
+    assert run(cli.folder / "best/model.onnx").shape == run(cli.folder / "tiny.onnx").shape
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_training_that_diverges(cli: Cli, data: list[str], make_server: Any, there: bool) -> None:
+    np.savez(cli.folder / "0.npz", x=models.samples(200)["x"] * np.float32(1e18))
+    (cli.folder / "1.npz").unlink()
+    where = ["--server", make_server(serve_worker=1).url] if there else []
+    ended = cli("compress", "tiny.onnx", "--data", "0.npz", *data[4:], *where, "-o", "best")
+    assert ended.status == 1, ended.err
+    assert "the loss was not finite in the first epoch" in ended.err
+    assert "times smaller" in ended.out
+    # The last good state is there, and runs.
     assert run(cli.folder / "best/model.onnx").shape == run(cli.folder / "tiny.onnx").shape
 
 

@@ -110,7 +110,10 @@ def compress_command(
     samples.check()
     folder = out or Path(f"{model.stem}-sparsebook")
     work.check_output(folder)
-    with _showing(folder, Report.from_json, tables.report, as_json):
+    with (
+        _showing(folder, Report.from_json, tables.report, as_json),
+        work.pointing_to_tune(model),
+    ):
         if server is None:
             work.compress_here(model, folder, chosen, samples, quiet=as_json)
         else:
@@ -205,7 +208,8 @@ def estimate_command(
     """
     chosen = work.read_config(config, preset=preset)
     work.check_input(model, "the model")
-    found = estimate(model, chosen)
+    with work.pointing_to_tune(model):
+        found = estimate(model, chosen)
     if as_json:
         _print_json(found)
     else:

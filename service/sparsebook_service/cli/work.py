@@ -9,8 +9,9 @@ from typing import Any
 
 from sparsebook_compressor import compress, tune
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.errors import BadValue
+from sparsebook_compressor.errors import BadValue, InputError, NothingToCompress
 from sparsebook_compressor.progress import Progress, TrainingProgress
+from sparsebook_compressor.tuning.subject import Subject
 from sparsebook_runtime import library_path, platform_tag
 from sparsebook_service import settings
 from sparsebook_service.cli import console, later
@@ -189,6 +190,34 @@ def compress_there(
             with contextlib.suppress(ServiceProblem, Unreachable):
                 client.cancel(job.id)
             raise
+
+
+@contextlib.contextmanager
+def pointing_to_tune(model: Path) -> Iterator[None]:
+    """Where the block finds nothing to compress because the file is an artifact already, say what can be done with one.
+
+    Raises:
+        BadValue: the file is an artifact.
+    """
+    try:
+        yield
+    except (NothingToCompress, ServiceProblem) as error:
+        if isinstance(error, ServiceProblem) and error.slug != NothingToCompress.problem:
+            raise
+        if not _has_codes(model):
+            raise
+        raise BadValue(
+            f"{model} is an artifact: its weights are coded already; `sparsebook tune {model} --data F.npz` trains its "
+            "codebooks, `sparsebook decompress` writes plain floats"
+        ) from error
+
+
+def _has_codes(model: Path) -> bool:
+    try:
+        Subject.find(model, None, model.parent)  # it only looks
+    except InputError:
+        return False
+    return True
 
 
 def tuned_folder(artifact: Path) -> Path:
