@@ -16,6 +16,7 @@ from sparsebook_compressor.trainable.rebuilds import (
     activations,
     contrib,
     einsum,
+    entropy,
     normalisation,
     pooling,
     recurrent,
@@ -244,6 +245,10 @@ _ROWS: Final = (
     _rebuilt("ReduceLogSum", reductions.log_sum, "ReduceSum, Log"),
     _rebuilt("Sum", reductions.total, "Add"),
     _rebuilt("Mean", reductions.mean, "Add, Mul"),
+    _rebuilt("NegativeLogLikelihoodLoss", entropy.negative_log_likelihood, "GatherElements"),
+    _rebuilt(
+        "SoftmaxCrossEntropyLoss", entropy.softmax_cross_entropy, "LogSoftmax, GatherElements"
+    ),
     _rebuilt("ConvTranspose", upsampling.conv_transpose, "Reshape, Pad, Conv"),
     *(
         _rebuilt(op, rebuild, note, _CONTRIB)

@@ -724,7 +724,41 @@ def _contrib() -> list[Case]:
     ]
 
 
+def _entropies() -> list[Case]:
+    """z [2, 5, 8] are scores of five classes at eight places."""
+    labels = np.arange(16).reshape(2, 8) % 5
+    weights = np.abs(normal(5)) + 0.1
+    found = []
+    for op in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"):
+
+        def lost(op: str = op, *more: np.ndarray, **attributes: Any) -> Callable[[Body], object]:
+            return lambda b: b(op, "z", labels, *more, **attributes)
+
+        found += [
+            Case(op, lost(op)),
+            Case(f"{op} sum", lost(op, weights, reduction="sum")),
+            Case(f"{op} none", lost(op, reduction="none")),
+            Case(f"{op} weighted", lost(op, weights)),
+            Case(f"{op} ignoring", lost(op, ignore_index=3)),
+            Case(f"{op} ignoring and weighted", lost(op, weights, ignore_index=3)),
+            Case(
+                f"{op} of one place",
+                lambda b, op=op: b(
+                    op, b("ReduceMean", "z", out="m", axes=[2], keepdims=0), ints(4, 1)
+                ),
+                until=17,
+            ),
+        ]
+    whole = Case(
+        "SoftmaxCrossEntropyLoss with logarithms",
+        lambda b: b.many("SoftmaxCrossEntropyLoss", ["z", labels], ["y", "logs"]),
+        outputs=("y", "logs"),
+    )
+    return [*found, whole]
+
+
 CASES = [
+    *_entropies(),
     *_contrib(),
     *_plain(),
     *_arithmetic(),

@@ -177,6 +177,23 @@ def test_a_loss_is_one_of_the_outputs_that_it_has_a_gradient_for(tmp_path: Path)
     assert job.objective.learned == ("z",)
 
 
+@pytest.mark.parametrize("ignored", [{}, {"ignore_index": -100}])
+def test_a_cross_entropy_is_a_loss_with_labels_of_any_name(
+    ignored: dict[str, int], tmp_path: Path
+) -> None:
+    model = scalar(
+        node("SoftmaxCrossEntropyLoss", ["z", "letters"], ["value"], **ignored),
+        inputs=[value("z", ["n", 4]), value("letters", ["n"], INT64)],
+    )
+    graph = own(tmp_path, model)
+    assert graph.learned == (0,)
+    z = np.random.default_rng(2).standard_normal((3, 4)).astype(np.float32)
+    letters = np.array([1, 3, -100 if ignored else 0])
+    logs = z - np.log(np.exp(z).sum(1, keepdims=True))
+    expected = -np.mean([logs[0, 1], logs[1, 3], *([] if ignored else [logs[2, 0]])])
+    assert OwnRun(graph)([z], {"letters": letters}, [z]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_large_constants_stay_in_a_graph_that_is_rebuilt(tmp_path: Path) -> None:
     table = np.random.default_rng(1).standard_normal((300, 4)).astype(np.float32)
     held = node("Constant", [], ["table"], value=numpy_helper.from_array(table))
