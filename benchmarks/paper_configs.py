@@ -11,11 +11,11 @@ Settings = dict[str, Any]
 CONFIGS: dict[str, Settings] = {
     "lenet-300-100": {
         "preset": "paper",
-        "train": {"epochs": 60, "rate": 0.15, "noise": 0.2},
+        "train": {"epochs": 80, "rate": 0.15, "noise": 0.3},
         "weights": {
-            "fc1.weight": {"density": 0.044, "bits": 4},
-            "fc2.weight": {"density": 0.08, "bits": 4},
-            "fc3.weight": {"density": 0.4, "bits": 4},
+            "fc1.weight": {"density": 0.061, "bits": 4},
+            "fc2.weight": {"density": 0.09, "bits": 4},
+            "fc3.weight": {"density": 0.5, "bits": 4},
         },
     },
     "lenet-5": {
