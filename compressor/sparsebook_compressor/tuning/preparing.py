@@ -12,10 +12,11 @@ from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import NotTrainable
 from sparsebook_compressor.graph.view import GraphView
-from sparsebook_compressor.training.aim.metrics import record_teacher
+from sparsebook_compressor.training.aim.metrics import record_teacher, require_runs
 from sparsebook_compressor.training.aim.objective import Objective, decide
 from sparsebook_compressor.training.aim.own import OwnGraph, read_own
 from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.parts import PARTS
 from sparsebook_compressor.training.data.probe import probe
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.settings import require_floats, settle_tuning
@@ -61,6 +62,8 @@ def prepare(
             f"no codebook gets a gradient: {name!r}: {frozen[name]}; docs/trainable.md lists the operators that have one"
         )
     record_teacher(subject.path, dataset, objective)
+    runs, library = subject.runnable(subject.path, BEFORE)
+    require_runs(runs, dataset, PARTS, objective, library)
     tuning = FineTuning(
         trainable=prepared,
         objective=objective,

@@ -263,8 +263,8 @@ def test_a_graph_without_gradients_is_refused(tmp_path: Path) -> None:
         run(artifact, tmp_path / "out", data(tmp_path))
 
 
-def test_lookups_and_half_precision(tmp_path: Path) -> None:
-    """Rows of a float16 table, decoded one by one; centroids stay what float16 holds."""
+def bag(folder: Path) -> Path:
+    """An artifact that looks four rows of a float16 table up and takes their mean."""
     table = values(50, 8, dtype=np.float16)
     nodes = [
         node("Gather", ["table", "ids"], ["rows"]),
@@ -274,16 +274,47 @@ def test_lookups_and_half_precision(tmp_path: Path) -> None:
     graph = graph_of(
         nodes, [value("ids", ["n", 4], INT64)], [value("z", ["n", 8])], {"table": table}
     )
-    path = tmp_path / "bag.onnx"
+    path = folder / "bag.onnx"
     path.write_bytes(model_of(graph).SerializeToString())
     config = {"preset": "paper", "weights": {"*": {"density": 0.9, "bits": 3}}}
-    compress(path, tmp_path / "bag", Config.parse(config), verify=False)
+    compress(path, folder / "bag", Config.parse(config), verify=False)
+    return folder / "bag" / "model.onnx"
+
+
+def test_lookups_and_half_precision(tmp_path: Path) -> None:
+    """Rows of a float16 table, decoded one by one; centroids stay what float16 holds."""
+    artifact = bag(tmp_path)
     ids = np.random.default_rng(0).integers(0, 50, (120, 4))
     np.savez(tmp_path / "ids.npz", ids=ids, labels=ids[:, 0] % 8)
-    artifact = tmp_path / "bag" / "model.onnx"
     report = run(artifact, tmp_path / "out", tmp_path / "ids.npz")
     assert report.drift[0].rms > 0
     (payload,) = found(tmp_path / "out" / "model.onnx")
     codebook = payload.decode().codebook
     assert (codebook == codebook.astype(np.float16)).all()
     assert (payload.decode().codes == found(artifact)[0].decode().codes).all()
+
+
+@pytest.mark.parametrize("prefix", ["", "eval_", "test_"])
+@pytest.mark.parametrize("library", [library_path(), None])
+def test_a_sample_that_the_artifact_does_not_take_is_named(
+    library: Path | None, prefix: str, tmp_path: Path
+) -> None:
+    artifact = bag(tmp_path)
+    rng = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray] = {}
+    for part in ("", "eval_", "test_"):
+        arrays[f"{part}ids"] = rng.integers(0, 50, (80, 4))
+        arrays[f"{part}labels"] = rng.integers(0, 8, 80)
+    arrays[f"{prefix}ids"][72, 3] = 50
+    np.savez(tmp_path / "ids.npz", **arrays)
+    program = Program()
+    words = rf"ids\.npz: array '{prefix}ids', sample 72: the model does not run on it"
+    with pytest.raises(BadData, match=words):
+        run(
+            artifact,
+            tmp_path / "out",
+            tmp_path / "ids.npz",
+            trainer=program,
+            operator_library=library,
+        )
+    assert program.orders == []

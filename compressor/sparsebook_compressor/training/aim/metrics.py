@@ -5,7 +5,7 @@ The model runs batch by batch; the original's outputs wait in files, so that the
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +74,13 @@ def keep_reference(
                 np.save(file, value)
 
 
-def record_teacher(model: Path, dataset: Dataset, objective: Objective) -> None:
+def record_teacher(model: Path, dataset: Dataset, objective: Objective) -> tuple[Part, ...]:
     """Run the original over train and eval part and put the outputs that training reads into the dataset.
 
     The dataset then offers a worker the arrays that the objective's graph takes, and no others.
+
+    Returns:
+        The parts that the original has run over: none where training reads nothing of it.
 
     Raises:
         BadData: the original does not run on the data, or the shape of an output is not the same for every sample.
@@ -92,16 +95,31 @@ def record_teacher(model: Path, dataset: Dataset, objective: Objective) -> None:
                 recorder.add([_taught(value, objective) for value in values])
     inputs = [spec.name for spec in dataset.specs]
     dataset.offer([*inputs, *objective.arrays, *(teacher_name(index) for index in wanted)])
+    return parts
 
 
-def require_runs(model: Path, dataset: Dataset, part: Part, objective: Objective) -> None:
-    """Run the original on every sample of a part; what it gives is thrown away.
+def require_runs(
+    model: Path,
+    dataset: Dataset,
+    parts: Iterable[Part],
+    objective: Objective,
+    library: Path | None = None,
+) -> None:
+    """Run a model on every sample of some parts; what it gives is thrown away.
+
+    Args:
+        model: the original, or an artifact.
+        dataset: the data.
+        parts: of the data.
+        objective: says whether several samples can be fed at once.
+        library: the operator library, where the model has operators.
 
     Raises:
         BadData: there is a sample that it does not take.
     """
-    for _ in _run_original(model, dataset, part, objective):
-        pass
+    for part in parts:
+        for _ in _run_original(model, dataset, part, objective, library):
+            pass
 
 
 def evaluate(
@@ -152,7 +170,7 @@ def evaluate(
 
 
 def _run_original(
-    model: Path, dataset: Dataset, part: Part, objective: Objective
+    model: Path, dataset: Dataset, part: Part, objective: Objective, library: Path | None = None
 ) -> Iterator[tuple[int, Outputs]]:
     """The original's outputs batch by batch, each with the number of its first sample in the part."""
     running: Any = None
@@ -160,7 +178,7 @@ def _run_original(
     first, size = 0, BATCH if objective.batched else 1
     for feed in dataset.batches(part, size, names):
         try:
-            running = running or session(model)
+            running = running or session(model, library)
             outputs = running.run(None, feed)
         except Exception as error:  # it ran on the first samples: these are what it does not take
             sample = dataset.sample_name(part, names[0], first + _culprit(running, feed, size))

@@ -13,6 +13,7 @@ from sparsebook_compressor.training.aim.metrics import record_teacher, require_r
 from sparsebook_compressor.training.aim.objective import decide
 from sparsebook_compressor.training.aim.own import OwnGraph
 from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.parts import PARTS
 from sparsebook_compressor.training.data.probe import probe
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.settings import require_floats, settle
@@ -64,9 +65,9 @@ def begin(
         own_metric=own_metric,
     )
     trainable = prepare(parsed, view, outputs=objective.learned, shapes=dataset.feed_shapes())
-    record_teacher(model, dataset, objective)
-    # A sample that the model does not take is to be known before hours of training, not after them.
-    require_runs(model, dataset, "test", objective)
+    recorded = record_teacher(model, dataset, objective)
+    # A sample that the model does not take is to be known before hours of training, not in them or after them.
+    require_runs(model, dataset, [part for part in PARTS if part not in recorded], objective)
     settings = settle(config, plan, dataset.samples("train"), free_batch=objective.batched)
     return FineTuning(
         trainable=trainable,

@@ -233,8 +233,9 @@ def test_integer_inputs_keep_their_dtype(tmp_path: Path) -> None:
     assert bench.tuning.values.nonzeros("table") == 192
 
 
-def test_a_test_part_that_the_model_does_not_take_is_known_before_anything_is_trained(
-    tmp_path: Path,
+@pytest.mark.parametrize("prefix", ["", "eval_", "test_"])
+def test_a_sample_that_the_model_does_not_take_is_known_before_anything_is_trained(
+    prefix: str, tmp_path: Path
 ) -> None:
     """A token beyond the table, with labels, so that nobody else needs the original."""
     rng = np.random.default_rng(0)
@@ -245,12 +246,15 @@ def test_a_test_part_that_the_model_does_not_take_is_known_before_anything_is_tr
     ]
     given = [value("tokens", ["n", 6], TensorProto.INT64)]
     model = model_of(graph_of(nodes, given, [value("y", ["n", 16])], held))
-    arrays = {"tokens": rng.integers(0, 30, (80, 6)), "labels": rng.integers(0, 16, 80)}
-    test = {"test_tokens": np.full((4, 6), 29), "test_labels": np.zeros(4, int)}
-    test["test_tokens"][2, 5] = 30
+    arrays: dict[str, np.ndarray] = {}
+    for part in ("", "eval_", "test_"):
+        arrays[f"{part}tokens"] = rng.integers(0, 30, (80, 6))
+        arrays[f"{part}labels"] = rng.integers(0, 16, 80)
+    arrays[f"{prefix}tokens"][72, 5] = 30
     raw = plain(train={"epochs": 1, "loss": "labels"})
-    with pytest.raises(BadData, match=r"data\.npz: array 'test_tokens', sample 2: the model does"):
-        Bench.of(tmp_path, model, arrays | test, **raw)
+    words = rf"data\.npz: array '{prefix}tokens', sample 72: the model does"
+    with pytest.raises(BadData, match=words):
+        Bench.of(tmp_path, model, arrays, **raw)
 
 
 def test_noise_is_for_the_inputs_of_floats_and_for_them_alone(tmp_path: Path) -> None:

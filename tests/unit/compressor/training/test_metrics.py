@@ -207,8 +207,8 @@ def test_a_sample_that_the_original_does_not_take_is_bad_data(tmp_path: Path) ->
     with pytest.raises(BadData, match=words):
         evaluate(job.path, None, job.dataset, "test", job.objective, job.path)
     with pytest.raises(BadData, match=words):
-        require_runs(job.path, job.dataset, "test", job.objective)
-    require_runs(job.path, job.dataset, "eval", job.objective)
+        require_runs(job.path, job.dataset, ["test"], job.objective)
+    require_runs(job.path, job.dataset, ["train", "eval"], job.objective)
 
 
 def test_an_original_that_gives_no_numbers_teaches_nothing(tmp_path: Path) -> None:
