@@ -78,7 +78,7 @@ class Train(_Section):
 
     `rate` is what the size of the weights, as the model has them, adds to the loss while pruning goes on: train for bytes.
     `weight_decay` is AdamW's, for weights that are retrained and for biases; centroids have none.
-    `noise` is the share of every float input's elements that is taken away from the samples while retraining.
+    `noise` is the share of every float input's elements that is taken away from the samples, in retraining and in tuning.
     """
 
     loss: LossKind = "auto"

@@ -55,6 +55,7 @@ class Dataset:
     _shards: dict[Part, list[Shard]]
     _recorded: list[str] = field(default_factory=list)
     _offered: tuple[str, ...] | None = None
+    _mean_squares: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -210,6 +211,7 @@ class Dataset:
         with contextlib.ExitStack() as stack:
             root, shards = self.folder / FOLDERS[part], self._shards[part]
             yield Recorder(root, part, shards, tuple(names), stack)
+        self._mean_squares.clear()
         self._recorded += [name for name in names if name not in self._recorded]
         self.describe()
 
@@ -224,11 +226,14 @@ class Dataset:
 
     def mean_square(self, name: str) -> float:
         """Mean of the squares of an array over the train part, in float64."""
-        total = elements = 0.0
-        for block in self.column("train", name):
-            total += float(np.square(block.astype(np.float64)).sum())
-            elements += block.size
-        return total / elements if elements else 0.0
+        # Every order asks again, and the train part may be larger than memory.
+        if name not in self._mean_squares:
+            total = elements = 0.0
+            for block in self.column("train", name):
+                total += float(np.square(block.astype(np.float64)).sum())
+                elements += block.size
+            self._mean_squares[name] = total / elements if elements else 0.0
+        return self._mean_squares[name]
 
     def describe(self) -> None:
         """Write dataset.json, last of all files and at once."""
