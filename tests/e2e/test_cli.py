@@ -502,6 +502,29 @@ def test_an_interrupt_ends_the_trainer(cli: Cli, data: list[str]) -> None:
     assert cli.left() == before
 
 
+def test_a_killed_trainer_is_started_again(cli: Cli) -> None:
+    """It goes on after its last checkpoint, and the artifact is what it would have been."""
+    np.savez(cli.folder / "data.npz", **models.samples(6000))
+    longer = {**COARSE, "train": {"epochs": 30, "batch_size": 16}}
+    (cli.folder / "longer.json").write_text(json.dumps(longer))
+    arguments = ["compress", "tiny.onnx", "--data", "data.npz", "--config", "longer.json"]
+    undisturbed = cli(*arguments, "-o", "undisturbed")
+    assert undisturbed.status == 0, undisturbed.err
+    with subprocess.Popen(
+        [COMMAND, *arguments, "-o", "disturbed"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            until(lambda: list(cli.folder.glob(".*/**/work/checkpoint-*")), "a checkpoint")
+            (trainer,) = psutil.Process(process.pid).children(recursive=True)
+            trainer.kill()
+            _, err = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    first, second = (cli.folder / name / "model.onnx" for name in ("undisturbed", "disturbed"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_without_the_trainers_environment(
     cli: Cli, data: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

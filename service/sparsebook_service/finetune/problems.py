@@ -21,6 +21,14 @@ class LimitExceeded(SparsebookError):
     problem = "limit-exceeded"
 
 
+class Stopped(Exception):
+    """A training that cannot be done; `problem` is the slug of a problem type."""
+
+    def __init__(self, problem: str, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = problem
+
+
 _ERRORS: dict[str, type[SparsebookError]] = {
     error.problem: error
     for error in (NotTrainable, BadData, StorageFull, LimitExceeded, InternalError)

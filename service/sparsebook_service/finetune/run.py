@@ -23,14 +23,13 @@ from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_service.durable import Interrupted, when_there_is_room
 from sparsebook_service.finetune import checkpoints, contents, keys, problems
 from sparsebook_service.finetune.checkpoints import Checkpoints
+from sparsebook_service.finetune.deaths import outlive
 from sparsebook_service.finetune.program import Failed, Finished, Progressed, Trainer
 from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
 from sparsebook_service.storage import Storage, full_disk_named
 
 # A training that is no longer wanted is killed within a tick.
 TICK_SECONDS = 0.5
-# A trainer that dies so often without a new checkpoint in between is given up.
-MOST_DEATHS = 3
 # Small models finish epochs faster than they are worth a copy.
 CHECKPOINT_SECONDS = 2.0
 RESULT = "result.json"
@@ -45,14 +44,6 @@ class _NoLongerWanted(Exception):
 
 class _Abandoned(Exception):
     """The run has ended while a copy was under way."""
-
-
-class _Stopped(Exception):
-    """It cannot be done; `problem` is the slug of a problem type."""
-
-    def __init__(self, problem: str, detail: str) -> None:
-        super().__init__(detail)
-        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -89,7 +80,7 @@ def run(tools: Tools, number: int) -> None:
         bound.info("training ended", seconds=round(time.monotonic() - started, 3))
     except _NoLongerWanted:
         bound.info("training stopped", reason="no longer wanted")
-    except _Stopped as stopped:
+    except problems.Stopped as stopped:
         problem = {"problem": stopped.problem, "detail": str(stopped)}
     except StorageFull as full:
         problem = {"problem": full.problem, "detail": str(full)}
@@ -151,15 +142,11 @@ class _Run:
     def _train(self, folder: Path, work: Path) -> None:
         """Run the program until it has the result, again and again where it is killed."""
         self._beside(partial(self._checkpoints.restore, work))
-        self._copied = reached = checkpoints.newest(work)
-        deaths = 0
-        while (died := self._follow(folder, work)) is not None:
-            epoch = checkpoints.newest(work)
-            deaths = deaths + 1 if epoch == reached else 1
-            reached = epoch
-            log.warning("the trainer died", training=self._row.number, how=died, deaths=deaths)
-            if deaths == MOST_DEATHS:
-                raise _Stopped(problems.of_death(died), died)
+        self._copied = checkpoints.newest(work)
+        outlive(work, partial(self._follow, folder, work), self._mourn)
+
+    def _mourn(self, died: str, deaths: int) -> None:
+        log.warning("the trainer died", training=self._row.number, how=died, deaths=deaths)
 
     def _follow(self, folder: Path, work: Path) -> str | None:
         """One run of the program: how it died, or None where it has made the result."""
@@ -177,7 +164,7 @@ class _Run:
                     case Failed(problem=problem, detail=detail):
                         self._beat()  # without the files of what nobody wants it must fail
                         log.info("the trainer failed", said=process.last_words())
-                        raise _Stopped(problem, detail)
+                        raise problems.Stopped(problem, detail)
                     case Progressed():
                         self._progress = line.progress()
                 if time.monotonic() - beaten >= TICK_SECONDS:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sparsebook_compressor.errors import InternalError, StorageFull
+from sparsebook_compressor.errors import InternalError, NoTrainer, SparsebookError, StorageFull
 from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.finetune import contents, keys, problems, service
 from sparsebook_service.finetune.checkpoints import Checkpoints, newest
+from sparsebook_service.finetune.deaths import MOST_DEATHS
+from sparsebook_service.finetune.local import LocalTrainer
 from sparsebook_service.finetune.program import Trainer, TrainerMissing
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
@@ -300,3 +302,46 @@ def test_problems_of_the_trainer_become_errors() -> None:
     assert isinstance(problems.to_error("limit-exceeded", memory), problems.LimitExceeded)
     said = "a\nthe reason\n2026-11-24 00:16:07 [I:onnxruntime:Default, x.cc:15 Apply] modified: 0"
     assert problems.death(3, said) == "the trainer ended with status 3: the reason"
+
+
+def dying(folder: Path, death: str) -> Trainer:
+    """A program that works, notes every run, and dies in each; before its second death it makes a checkpoint."""
+    program = folder / "python"
+    program.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *--help*) exit 0;; esac\n'
+        f"echo run >> {folder}/runs\n"
+        f'[ "$(wc -l < {folder}/runs)" -eq 2 ] && mkdir "$6/checkpoint-1"\n'
+        f"{death}\n"
+    )
+    program.chmod(0o755)
+    return Trainer(program, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("death", "error", "words"),
+    [
+        ("kill -9 $$", problems.LimitExceeded, "because memory ran out"),
+        ("echo no luck >&2; exit 7", InternalError, "the trainer ended with status 7: no luck"),
+    ],
+)
+def test_a_trainer_that_dies_again_and_again_is_given_up(
+    death: str, error: type[SparsebookError], words: str, tmp_path: Path
+) -> None:
+    """Deaths are counted from the last new checkpoint on."""
+    trainer = LocalTrainer(dying(tmp_path, death))
+    with pytest.raises(error, match=words):
+        trainer(tmp_path / "order", tmp_path / "dataset", tmp_path / "work", lambda _step: None)
+    assert (tmp_path / "runs").read_text().count("run") == 1 + MOST_DEATHS
+
+
+def test_a_trainer_that_does_not_start_is_not_tried_again(tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text(f"#!/bin/sh\necho run >> {tmp_path}/runs\necho no module >&2\nexit 1\n")
+    broken.chmod(0o755)
+    trainer = LocalTrainer(Trainer(broken, "cpu"))
+    with pytest.raises(NoTrainer, match="no module"):
+        trainer(tmp_path / "order", tmp_path / "dataset", tmp_path / "work", lambda _step: None)
+    assert (tmp_path / "runs").read_text().count(
+        "run"
+    ) == 2  # the second one only asks for its help
