@@ -63,7 +63,7 @@ def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Set
     batch = min(train.batch_size or BATCH_SIZE, samples)
     needed = math.ceil(_STEPS * batch / samples)
     epochs = train.epochs or min(max(needed, _EPOCHS[0]), _EPOCHS[1])
-    rounds = config.prune.rounds or min(_rounds(plan, train.rate), epochs)
+    rounds = config.prune.rounds or _rounds(plan, train.rate, epochs)
     return Settings(
         round_epochs=_spread(epochs, rounds),
         tune_epochs=max(1, round(epochs * _TUNE)),
@@ -135,11 +135,11 @@ def density_of_round(density: float, number: int, rounds: int) -> float:
     return float(density ** (number / rounds))
 
 
-def _rounds(plan: Plan, rate: float) -> int:
+def _rounds(plan: Plan, rate: float, epochs: int) -> int:
     smallest = min((row.density for row in plan.rows if row.density), default=1.0)
-    # The rate is for training with pruning still to come.
-    fewest = 2 if rate > 0 else 1
-    return min(max(fewest, math.ceil(math.log(smallest, _LEFT_BY_A_ROUND))), _MOST_ROUNDS)
+    halving = min(math.ceil(math.log(smallest, _LEFT_BY_A_ROUND)), _MOST_ROUNDS, epochs)
+    # The rate is for training with pruning still to come: it has a round to work in, of however few epochs.
+    return max(2 if rate > 0 else 1, halving)
 
 
 def _spread(epochs: int, rounds: int) -> tuple[int, ...]:

@@ -118,6 +118,8 @@ def test_the_rate_has_a_round_to_work_in() -> None:
     """It weighs while pruning still goes on: with one round it would be an option without an effect."""
     assert len(settled(densities=(0.9,), train={"rate": 0.1}).round_epochs) == 2
     assert len(settled(densities=(0.1,), train={"rate": 0.1}).round_epochs) == 4
+    assert settled(train={"rate": 0.1, "epochs": 1}).round_epochs == (1, 1)
+    assert settled(train={"epochs": 1}).round_epochs == (1,)
 
 
 @given(
