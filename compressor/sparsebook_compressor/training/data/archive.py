@@ -113,7 +113,7 @@ class Archive:
                     shape, fortran, dtype = _header(stream)
                     length = stream.tell()
             except _UNREADABLE as error:
-                raise self._unreadable(error, f"array {name!r}: ") from error
+                raise self._unreadable(error, name) from error
         where = f"{self.name}: array {name!r}"
         if dtype.hasobject:
             raise BadData(f"{where} holds Python objects (pickled); save numbers")
@@ -183,7 +183,7 @@ class Archive:
                 stream = file.open(member.name + _EXTENSION)
                 _header(stream)
             except _UNREADABLE as error:
-                raise self._unreadable(error) from error
+                raise self._unreadable(error, member.name) from error
             with stream:
                 left = math.prod(member.shape) * member.dtype.itemsize
                 while left:
@@ -203,12 +203,12 @@ class Archive:
             raise self._unreadable(EOFError("cut short"))
         return data
 
-    def _unreadable(self, error: BaseException, where: str = "") -> BadData:
+    def _unreadable(self, error: BaseException, array: str | None = None) -> BadData:
         # A parser's error comes with its place in what it parsed.
         said = error.args[0] if error.args and isinstance(error.args[0], str) else error
+        what = "not a readable .npz" if array is None else f"array {array!r} cannot be read"
         return BadData(
-            f"{self.name}: {where}not a readable .npz of plain arrays: {str(said) or type(error).__name__}; save it anew "
-            "with numpy.savez"
+            f"{self.name}: {what}: {str(said) or type(error).__name__}; save it anew with numpy.savez"
         )
 
 

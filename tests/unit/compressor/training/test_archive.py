@@ -117,7 +117,7 @@ def test_members_that_are_no_arrays_are_refused(kind: str, tmp_path: Path) -> No
         "no samples": "empty",
         "one number": "samples go on the first axis",
         "a negative shape": r"shape [-3, -4], which no array has",
-        "text": "array 'a': not a readable .npz of plain arrays: ",
+        "text": "array 'a' cannot be read: ",
         "an open bracket": "save it anew with numpy.savez",
     }
     assert words.get(kind, "") in str(caught.value)
