@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sparsebook_compressor.errors import NotTrainable
+
 ORIGINAL, PRUNED, RETRAINED, SHARED, TUNED, ARTIFACT = (
     "original",
     "pruned",
@@ -54,16 +56,18 @@ class CutRow:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A training that the worker refused when others had been carried out already; the course went on without it.
+    """A training that the worker refused, or failed in, when others had been carried out; the course went on without it.
 
     Attributes:
         stage, number: as in `Phase`.
         reason: the worker's.
+        problem: the slug of a problem type: "not-trainable" where it refused the graph.
     """
 
     stage: str
     number: int
     reason: str
+    problem: str = NotTrainable.problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,8 @@ class Protocol:
         original: the original on the eval part, before anything was done to it.
         selection: by which rule an epoch's state is kept, in words.
         cuts: what every round of pruning did to every weight.
-        refused: trainings that the worker refused.
+        refused: trainings that the worker refused, or failed in.
+        unfelt: weights that the loss does not depend on, so that a budget search left them as the plan had them.
     """
 
     loss: str
@@ -185,6 +190,7 @@ class Protocol:
     selection: str = ""
     cuts: tuple[CutRow, ...] = ()
     refused: tuple[Refusal, ...] = ()
+    unfelt: tuple[str, ...] = ()
 
     @classmethod
     def from_plain(cls, raw: dict[str, Any]) -> "Protocol":
@@ -197,6 +203,7 @@ class Protocol:
             "rewritten": tuple(raw["rewritten"]),
             "cuts": tuple(CutRow(**row) for row in raw.get("cuts", ())),
             "refused": tuple(Refusal(**row) for row in raw.get("refused", ())),
+            "unfelt": tuple(raw.get("unfelt", ())),
         }
         if raw.get("original"):
             changed["original"] = EpochRow(**raw["original"])

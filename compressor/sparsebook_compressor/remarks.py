@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from sparsebook_compressor.errors import NotTrainable
 from sparsebook_compressor.protocol import (
     ARTIFACT,
     ORIGINAL,
@@ -12,6 +13,7 @@ from sparsebook_compressor.protocol import (
     TUNED,
     Phase,
     Protocol,
+    Refusal,
     StageMetric,
 )
 
@@ -30,13 +32,27 @@ def remarks_on(protocol: Protocol) -> Iterator[str]:
     """One sentence or two each."""
     yield from _of_phases(protocol)
     yield from _of_stages(protocol)
-    for refusal in protocol.refused:
-        yield (
-            f"{refusal.stage} {refusal.number} and all of that stage behind it was left out, and what had been reached was "
-            f"kept: the worker could not train the graph: {refusal.reason}"
-        )
+    yield from map(_of_refusal, protocol.refused)
     for name, reason in protocol.frozen:
         yield f"weight {name!r} was compressed without retraining: {reason}"
+    for name in protocol.unfelt:
+        yield (
+            f"weight {name!r}: the loss on the eval part does not change however far it is pruned, so that the budget search left "
+            "its density and bits as planned; set them under weights, or give a loss that depends on it"
+        )
+
+
+def _of_refusal(refusal: Refusal) -> str:
+    left_out = (
+        f"{refusal.stage} {refusal.number} and all of that stage behind it was left out, and what had been reached was kept: "
+        "the worker"
+    )
+    if refusal.problem == NotTrainable.problem:
+        return f"{left_out} could not train the graph: {refusal.reason}"
+    return (
+        f"{left_out} failed ({refusal.problem}): {refusal.reason}; the artifact is worse than it could be: mend that and "
+        "compress again"
+    )
 
 
 def _of_phases(protocol: Protocol) -> Iterator[str]:

@@ -82,9 +82,9 @@ PROTOCOLS = st.builds(
         st.builds(CutRow, number=COUNTS, weight=TEXTS, threshold=MAYBE, survivors=COUNTS),
         max_size=3,
     ).map(tuple),
-    refused=st.lists(st.builds(Refusal, stage=TEXTS, number=COUNTS, reason=TEXTS), max_size=2).map(
-        tuple
-    ),
+    refused=st.lists(
+        st.builds(Refusal, stage=TEXTS, number=COUNTS, reason=TEXTS, problem=TEXTS), max_size=2
+    ).map(tuple),
 )
 
 

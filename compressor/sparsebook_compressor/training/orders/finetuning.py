@@ -14,7 +14,7 @@ import numpy.typing as npt
 from onnx import ModelProto, SparseTensorProto, TensorProto, helper
 
 from sparsebook_compressor.clock import Clock
-from sparsebook_compressor.errors import NotTrainable
+from sparsebook_compressor.errors import NotTrainable, SparsebookError
 from sparsebook_compressor.graph.tensors import is_float, read, read_sparse, read_stored
 from sparsebook_compressor.graph.view import Holder
 from sparsebook_compressor.protocol import Attempt, CutRow, EpochRow, Phase, Refusal
@@ -61,7 +61,8 @@ class FineTuning:
         sharing: how weights that are shared enter the graph: `training.orders.parameters.share`, or one that takes less memory.
         phases: what was done so far.
         cuts: what pruning did so far, for the account.
-        refused: trainings that the worker refused when others had been carried out; no more of that stage are ordered.
+        refused: trainings that the worker refused or failed in when others had been carried out; no more of that stage are
+            ordered.
         retrained: names of the weights that were trained as floats.
         versions: of the worker, once it has done something.
     """
@@ -112,7 +113,7 @@ class FineTuning:
             rate: what the size of the weights as the user has them weighs in the loss, 0 for none.
 
         Raises:
-            NotTrainable: the worker refuses the graph, and nothing has been trained yet.
+            SparsebookError: the worker refuses the graph or fails, and nothing has been trained yet.
         """
         names = self._trained(pruned)
         with self._ordered("retrain", number, names) as ordered:
@@ -132,7 +133,7 @@ class FineTuning:
         """Train the centroids of shared weights and all vectors; codes stay as they are.
 
         Raises:
-            NotTrainable: the worker refuses the graph, and nothing has been trained yet.
+            SparsebookError: the worker refuses the graph or fails, and nothing has been trained yet.
         """
         names = self._trained(shared)
         epochs = epochs or self.settings.tune_epochs
@@ -242,10 +243,10 @@ class FineTuning:
     def _ordered(
         self, stage: TrainingStage, number: int, names: Mapping[str, str]
     ) -> Iterator[bool]:
-        """Whether there is anything to train, and a worker that does; a refusal of what comes inside is noted.
+        """Whether there is anything to train, and a worker that does; where it fails in what comes inside is noted.
 
         Raises:
-            NotTrainable: the worker refuses the graph, and nothing has been trained yet.
+            SparsebookError: the worker refuses the graph or fails, and nothing has been trained yet.
         """
         is_refused = any(each.stage == stage for each in self.refused)
         if is_refused or not (names or self._vectors()):
@@ -254,10 +255,10 @@ class FineTuning:
         try:
             with self.clock.stage(stage):
                 yield True
-        except NotTrainable as error:
+        except (NotTrainable, _WorkerFailed) as error:
             if not self.phases:
                 raise
-            self.refused.append(Refusal(stage, number, str(error)))
+            self.refused.append(Refusal(stage, number, str(error), error.problem))
 
     @contextmanager
     def _training(
@@ -344,10 +345,16 @@ class FineTuning:
         )
         write_order(folder / "order", order, graph.model, graph.fill, self.source)
         dataset = self.dataset.shared
-        result = self.trainer(folder / "order", dataset, folder / "work", self.clock.training)
+        try:
+            result = self.trainer(folder / "order", dataset, folder / "work", self.clock.training)
+            done = read_result(result, graph.parameters)
+        except SparsebookError as error:
+            # What was trained before is worth more than nothing at all.
+            if self.phases:
+                raise _WorkerFailed(error) from error
+            raise
         # It is as large as the model, and nobody reads it again.
         shutil.rmtree(folder / "order")
-        done = read_result(result, graph.parameters)
         self.versions = done.versions
         return done
 
@@ -355,6 +362,14 @@ class FineTuning:
         nonzeros = sum(self.values.nonzeros(name) for name in self.planned)
         elements = sum(self.values.elements(name) for name in self.planned)
         return nonzeros / max(1, elements)
+
+
+class _WorkerFailed(Exception):
+    """What the worker raised; no weight has been changed since the training before."""
+
+    def __init__(self, error: SparsebookError) -> None:
+        super().__init__(str(error))
+        self.problem = error.problem
 
 
 @dataclass(frozen=True, eq=False)

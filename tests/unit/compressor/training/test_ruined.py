@@ -10,7 +10,12 @@ import pytest
 from onnx import ModelProto, NodeProto
 
 from sparsebook_compressor import Config, Report, compress
-from sparsebook_compressor.errors import BadData, BudgetNotMet, NotTrainable
+from sparsebook_compressor.errors import (
+    BadData,
+    BudgetNotMet,
+    NotTrainable,
+    StorageFull,
+)
 from sparsebook_compressor.protocol import Refusal
 from sparsebook_compressor.training.course import budget
 from tests.unit.compressor.models import graph_of, model_of, node, value
@@ -93,7 +98,7 @@ def test_a_metric_of_ones_own_that_is_no_number_meets_no_budget(
     points = strict(out / "report.json")["training"]["points"]
     assert [(point["metric"], point["drop"], point["met"]) for point in points] == [
         (None, None, False)
-    ] * 2
+    ] * 3
 
 
 def test_a_metric_that_is_no_number_of_the_original_is_refused_before_anything_is_trained(
@@ -157,12 +162,67 @@ def test_what_was_reached_before_the_worker_refused_is_kept_and_said(tmp_path: P
     assert Report.from_json((tmp_path / "out" / "report.json").read_text()) == report
 
 
+@dataclass
+class Failing:
+    """Raises in place of an order, by its number from 0."""
+
+    number: int
+    error: BaseException
+    seen: int = 0
+
+    def __call__(self, order: Path, dataset: Path) -> None:
+        self.seen += 1
+        if self.seen - 1 == self.number:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("program", "problem", "reason"),
+    [
+        (Program(killed=1), "internal", "the trainer ended with -9"),
+        (Program(Failing(1, StorageFull("no room for it"))), "storage-full", "no room for it"),
+    ],
+)
+def test_what_was_reached_before_the_worker_failed_is_kept_and_said(
+    program: Program, problem: str, reason: str, tmp_path: Path
+) -> None:
+    model, data = given(tmp_path, mlp())
+    report = compress(model, tmp_path / "out", Config.parse(RAW), data=data, trainer=program)
+    protocol = report.training
+    assert protocol is not None
+    done = [(phase.stage, phase.number) for phase in protocol.phases]
+    assert done == [("retrain", 1), ("tune", 1)]
+    (refused,) = protocol.refused
+    assert (refused.stage, refused.number, refused.problem) == ("retrain", 2, problem)
+    assert reason in refused.reason
+    (note,) = (note for note in report.notes if note.startswith("retrain 2 "))
+    assert f"the worker failed ({problem}): {refused.reason}; " in note
+    assert Report.from_json((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_a_worker_that_fails_at_once_fails_the_job(tmp_path: Path) -> None:
+    model, data = given(tmp_path, mlp())
+    program = Program(Failing(0, StorageFull("no room for it")))
+    with pytest.raises(StorageFull, match="no room for it"):
+        compress(model, tmp_path / "out", Config.parse(RAW), data=data, trainer=program)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_ends_the_job_whatever_was_reached(tmp_path: Path) -> None:
+    model, data = given(tmp_path, mlp())
+    program = Program(Failing(1, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        compress(model, tmp_path / "out", Config.parse(RAW), data=data, trainer=program)
+    assert len(program.orders) == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_search_goes_on_where_the_worker_refuses_to_tune(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not asked for that again."""
     monkeypatch.setattr(budget, "LEAST_DENSITY", 0.25)
-    monkeypatch.setattr(budget, "_NARROWER", ())
+    monkeypatch.setattr(budget, "_LEAST_BITS", 6)
     monkeypatch.setattr(budget, "_MOST_NARROWED", 0)
     model, data = given(tmp_path, mlp())
     raw = {"train": RAW["train"], "budget": {"max_drop": 1.0}, "output": "dense"}
