@@ -92,3 +92,9 @@ def test_a_budget_is_what_a_drop_is_compared_with() -> None:
     assert found == ""
     found = notes(account(0.98, 0.10, 0.90, 0.90, 0.90, 0.90, max_drop=0.01))
     assert "more than the budget of 0.01" in found
+
+
+def test_what_a_search_left_alone_is_named() -> None:
+    found = notes(replace(account(0.98, 0.50, 0.97, 0.96, 0.97, 0.97), unfelt=("head",)))
+    for part in ("weight 'head'", "however far it is pruned", "as planned", "under weights"):
+        assert part in found

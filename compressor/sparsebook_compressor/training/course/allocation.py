@@ -28,8 +28,10 @@ def allocate(
     Args:
         rows: the weights.
         sensitivity: of each.
-        density: of all elements together, above 0.
+        density: of all elements together, above 0; at 1 nothing is pruned, not even what does no damage.
     """
+    if density >= 1:
+        return {row.name: 1.0 for row in rows}
     curves = {row.name: _curve(sensitivity[row.name]) for row in rows}
     wanted = density * sum(row.elements for row in rows)
 

@@ -3,23 +3,25 @@
 The search is itself a gradual pruning. It goes down a ladder of sizes; at each rung the weights are pruned further from
 where the training of the rung above has left them, retrained, shared, tuned and measured. How far each weight is pruned at
 a rung follows its sensitivity: of all plans of that size the one that is expected to hurt least. Where the budget breaks,
-smaller steps are tried from the last good rung; then codes are made narrower as far as the budget bears it; then the
-point that was found is trained longer.
+smaller steps are tried from the last good rung; where the very first rung breaks it, gentler ones are tried, up to sharing
+alone. Then codes are made narrower as far as the budget bears it; then the point that was found is trained longer.
+
+What the loss does not depend on is left as the plan has it: no damage there is a lack of evidence.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.graph.view import Weight
-from sparsebook_compressor.payload import encode
 from sparsebook_compressor.plan import Plan, PlanRow, matches
 from sparsebook_compressor.protocol import RETRAINED, SHARED, Point, PointWeight
 from sparsebook_compressor.training.aim.metrics import evaluate
 from sparsebook_compressor.training.course.allocation import allocate
-from sparsebook_compressor.training.course.rounds import coded_now, prune, share
+from sparsebook_compressor.training.course.rounds import bytes_now, prune, share
 from sparsebook_compressor.training.course.sensitivity import (
     LEAST_DENSITY,
     Sensitivity,
@@ -28,17 +30,40 @@ from sparsebook_compressor.training.course.sensitivity import (
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.values import Values
 
-_FIRST_DENSITY = 0.5
+# Density and bits that most models bear; where they do not, the gentler ones, down to sharing alone.
+_FIRST = (0.5, 6)
+_GENTLER = ((0.8, 8), (1.0, 8))
 # A rung has this share of the elements of the one above.
 _STEP = 0.6
-# Behind a rung that breaks the budget: shares of the last good one, each tried once.
-_FINER = (0.77, 0.88)
-_FIRST_BITS = 6
-_NARROWER = (5, 4, 3)
+# Behind a rung that breaks the budget: how far from the last good one to it, in the logarithm of the density.
+_FINER = (0.5, 0.25)
+# Of all weights at once.
+_LEAST_BITS = 3
 # Weights whose codes are narrowed one by one; the others have too few bytes to be worth their time.
 _MOST_NARROWED = 4
 # Shares of the config's epochs that a point of the search, and the one that was found, are trained for.
 _POINT, _FINAL = 0.2, 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """Of a search.
+
+    Attributes:
+        point: of retraining, at every rung from the first one down.
+        final: of retraining at the gentler rungs, and of what was found.
+        tune: of the centroids, at every point.
+    """
+
+    point: int
+    final: int
+    tune: int
+
+    @classmethod
+    def of(cls, epochs: int) -> "Epochs":
+        """Shares of what the config gives a whole compression."""
+        point, final = (max(1, round(epochs * share)) for share in (_POINT, _FINAL))
+        return cls(point, final, max(1, point // 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +74,15 @@ class Search:
         plan: of the chosen point.
         points: all that were evaluated.
         chosen: the one that the artifact is made of.
+        epochs: of its trainings.
+        unfelt: names of weights that the loss does not depend on, which are as the plan had them.
     """
 
     plan: Plan
     points: tuple[Point, ...]
     chosen: Point
+    epochs: Epochs
+    unfelt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +115,8 @@ def search(
         BadData: the original's metric on the eval part is no finite number.
         NotTrainable: the worker refuses the graph of the first training.
     """
-    found = _Search(plan, weights, tuning, config)
+    epochs = Epochs.of(sum(tuning.settings.round_epochs))
+    found = _Search(plan, weights, tuning, config, epochs)
     best = found.run()
     keep(RETRAINED, best.floats)
     shared = best.floats.fork()
@@ -94,7 +124,7 @@ def search(
     keep(SHARED, shared)
     tuning.values = best.values
     points = tuple(replace(point, chosen=point is best.point) for point in found.points)
-    return Search(best.plan, points, replace(best.point, chosen=True))
+    return Search(best.plan, points, replace(best.point, chosen=True), epochs, found.unfelt)
 
 
 @dataclass(eq=False)
@@ -103,9 +133,14 @@ class _Search:
     weights: Mapping[str, Weight]
     tuning: FineTuning
     config: Config
+    epochs: Epochs
     points: list[Point] = field(default_factory=list)
     sensitivity: dict[str, Sensitivity] = field(default_factory=dict)
+    free: list[PlanRow] = field(default_factory=list)
+    unfelt: tuple[str, ...] = ()
     before: float = 0.0
+    # How many of the points that there may be are done or passed over.
+    passed: int = 0
 
     def run(self) -> _State:
         tuning = self.tuning
@@ -116,46 +151,81 @@ class _Search:
                 "give another metric, or leave out the samples on which it gives none"
             )
         self.before = before
-        self.free = [row for row in self.plan.rows if not self._sets(row, "density", "threshold")]
         with tuning.clock.stage("prune"):
-            folder = tuning.folder / "sensitivity"
-            self.sensitivity = sensitivities(tuning, self.free, folder)
+            self._feel()
         best = self._descend()
         if best.point.met:
             best = self._narrow(best)
             best = self._lengthen(best)
         return best
 
+    def _feel(self) -> None:
+        """Take the sensitivity of what the config leaves open; what the loss does not depend on is not for the search."""
+        opened = [
+            row
+            for row in self.plan.rows
+            if not (self._sets(row, "density", "threshold") and self._sets(row, "bits"))
+        ]
+        self.sensitivity = sensitivities(self.tuning, opened, self.tuning.folder / "sensitivity")
+        felt = [row for row in opened if self.sensitivity[row.name].felt]
+        self.free = [row for row in felt if not self._sets(row, "density", "threshold")]
+        self.unfelt = tuple(row.name for row in opened if row not in felt)
+
     def _descend(self) -> _State:
         """Down the ladder to the last rung within the budget; the least harmful point where there is none."""
         start = self.tuning.values
-        density = _FIRST_DENSITY
-        best = self._point(self._at(density), start, self._epochs(_POINT))
+        density, bits = _FIRST
+        best = self._point(self._at(density, bits), start, self.epochs.point)
         if not best.point.met:
-            gentler = self._point(self._at(0.8, bits=8), start, self._epochs(_FINAL))
-            return min((gentler, best), key=_drop)
+            return self._ascend(best, start)
         # Where the config decides all densities there is one point alone.
-        while self.free and density * _STEP > LEAST_DENSITY:
-            density *= _STEP
-            below = self._point(self._at(density), best.floats, self._epochs(_POINT))
+        for lower in self._rungs():
+            below = self._point(self._at(lower, bits), best.floats, self.epochs.point)
             if not below.point.met:
-                return self._finer(best, density / _STEP)
-            best = below
+                return self._finer(best, density, lower, bits)
+            best, density = below, lower
         return best
 
-    def _finer(self, best: _State, density: float) -> _State:
-        for share_of_it in _FINER:
-            between = self._point(
-                self._at(density * share_of_it), best.floats, self._epochs(_POINT)
-            )
-            if between.point.met:
-                return between
+    def _rungs(self) -> list[float]:
+        """Densities below the first one, from high to low."""
+        rungs = []
+        density = _FIRST[0] * _STEP
+        while self.free and density > LEAST_DENSITY:
+            rungs.append(density)
+            density *= _STEP
+        return rungs
+
+    def _ascend(self, failed: _State, start: Values) -> _State:
+        """Up from a first rung that breaks the budget, trained longer than it was."""
+        tried = [failed]
+        above = _FIRST[0]
+        for density, bits in _GENTLER:
+            plan = self._at(density, bits)
+            # What the config decides is the same at every rung: once more is enough.
+            if plan in (state.plan for state in tried[1:]):
+                break
+            found = self._point(plan, start, self.epochs.final)
+            if found.point.met:
+                return self._finer(found, density, above, bits) if self.free else found
+            tried.append(found)
+            above = density
+        return min(tried, key=lambda state: (_drop(state), state.point.bytes))
+
+    def _finer(self, best: _State, density: float, failed: float, bits: int) -> _State:
+        """Between a density within the budget, at which `best` is, and a lower one beyond it."""
+        for part in _FINER:
+            between = density * (failed / density) ** part
+            found = self._point(self._at(between, bits), best.floats, self.epochs.point)
+            if found.point.met:
+                return found
         return best
 
     def _narrow(self, best: _State) -> _State:
         """Codebooks of fewer centroids: all weights at once, then the largest one by one."""
-        rows = [row for row in best.plan.rows if not self._sets(row, "bits")]
-        for bits in _NARROWER if rows else ():
+        self.passed = self._most_steps()
+        rows = [row for row in best.plan.rows if self._opens_bits(row)]
+        widest = max((row.bits for row in rows), default=0)
+        for bits in range(widest - 1, _LEAST_BITS - 1, -1):
             narrowed = self._shared(_with_bits(best.plan, [row.name for row in rows], bits), best)
             if not narrowed.point.met or narrowed.point.bytes >= best.point.bytes:
                 break
@@ -171,7 +241,8 @@ class _Search:
 
     def _lengthen(self, best: _State) -> _State:
         """Train what was found longer; it is taken where it is smaller still, or as small and better."""
-        longer = self._point(best.plan, best.floats, self._epochs(_FINAL), last=True)
+        self.passed = self._most_points() - 1
+        longer = self._point(best.plan, best.floats, self.epochs.final, last=True)
         if not longer.point.met:
             return best
         return min((best, longer), key=lambda state: (state.point.bytes, _drop(state)))
@@ -179,25 +250,43 @@ class _Search:
     def _point(self, plan: Plan, start: Values, epochs: int, *, last: bool = False) -> _State:
         """Prune to a plan from some weights on, retrain, share, tune, measure; pruning goes on unless it is the last."""
         tuning = self.tuning
-        tuning.values = start.fork()
-        number = len(self.points) + 1
-        cuts = prune(plan, tuning.values, tuning.clock)
-        tuning.cuts += (replace(cut, number=number) for cut in cuts)
-        names = [row.name for row in plan.rows]
-        rate = 0.0 if last else tuning.settings.rate
-        tuning.retrain(names, number, epochs, rate)
-        return self._share(plan, tuning.values)
+        with self._one_more():
+            tuning.values = start.fork()
+            number = len(self.points) + 1
+            cuts = prune(plan, tuning.values, tuning.clock)
+            tuning.cuts += (replace(cut, number=number) for cut in cuts)
+            names = [row.name for row in plan.rows]
+            rate = 0.0 if last else tuning.settings.rate
+            tuning.retrain(names, number, epochs, rate)
+            return self._share(plan, tuning.values)
 
     def _shared(self, plan: Plan, state: _State) -> _State:
         """Another sharing of the same floats."""
-        return self._share(plan, state.floats)
+        with self._one_more():
+            return self._share(plan, state.floats)
+
+    @contextmanager
+    def _one_more(self) -> Iterator[None]:
+        """Inside is a point, for who waits: one of as many as there may be, so that what is passed over is a leap."""
+        with self.tuning.clock.one_of(self.passed, self._most_points(), "prune", "tune"):
+            yield
+        self.passed += 1
+
+    def _most_steps(self) -> int:
+        """Points on the way down, or up, at most."""
+        return 1 + max(len(self._rungs()), len(_GENTLER)) + len(_FINER)
+
+    def _most_points(self) -> int:
+        """Those, the narrower ones, and the last."""
+        widest = max(bits for _, bits in (_FIRST, *_GENTLER))
+        return self._most_steps() + max(0, widest - _LEAST_BITS) + _MOST_NARROWED + 1
 
     def _share(self, plan: Plan, floats: Values) -> _State:
         tuning = self.tuning
         tuning.values = floats.fork()
         share(plan, self.weights, tuning.values, self.config.output, tuning.clock)
         shared = [row.name for row in plan.rows if row.name in tuning.values.codebooks]
-        tuning.tune(shared, len(self.points) + 1, max(1, self._epochs(_POINT) // 2))
+        tuning.tune(shared, len(self.points) + 1, self.epochs.tune)
         point = self._measure(plan)
         self.points.append(point)
         return _State(point, plan, tuning.values, floats)
@@ -213,10 +302,7 @@ class _Search:
             elements += row.elements
             nonzeros += left
             weights.append(PointWeight(row.name, left / max(1, row.elements), row.bits))
-            if row.name in values.codebooks:
-                size += len(encode(coded_now(weight, values))[0])
-            else:
-                size += weight.stored_bytes
+            size += bytes_now(weight, row, values, self.config.output)
         metric = self._metric(values)
         drop = None if metric is None else self.before - metric
         limit = self.config.budget.max_drop
@@ -244,7 +330,7 @@ class _Search:
         reference = tuning.reference("eval")
         return evaluate(path, None, tuning.dataset, "eval", tuning.objective, reference).value
 
-    def _at(self, density: float, bits: int = _FIRST_BITS) -> Plan:
+    def _at(self, density: float, bits: int) -> Plan:
         """The plan of a mean density over the weights that the config leaves open."""
         densities = allocate(self.free, self.sensitivity, density)
         rows = []
@@ -252,10 +338,13 @@ class _Search:
             made = row
             if row.name in densities:
                 made = replace(made, density=densities[row.name], why="budget")
-            if not self._sets(row, "bits"):
+            if self._opens_bits(row):
                 made = replace(made, centroids=(1 << bits) - 1, why="budget")
             rows.append(made)
         return replace(self.plan, scope="weight", rows=tuple(rows))
+
+    def _opens_bits(self, row: PlanRow) -> bool:
+        return not self._sets(row, "bits") and row.name not in self.unfelt
 
     def _sets(self, row: PlanRow, *keys: str) -> bool:
         """Whether the config itself decides this of a weight."""
@@ -264,9 +353,6 @@ class _Search:
             for glob, override in self.config.weights.items()
             for key in keys
         )
-
-    def _epochs(self, share_of_all: float) -> int:
-        return max(1, round(sum(self.tuning.settings.round_epochs) * share_of_all))
 
 
 def _with_bits(plan: Plan, names: list[str], bits: int) -> Plan:

@@ -115,6 +115,7 @@ class Course:
             selection=tuning.selection,
             cuts=tuple(tuning.cuts),
             refused=tuple(tuning.refused),
+            unfelt=() if self._search is None else self._search.unfelt,
         )
 
     def fault(self) -> SparsebookError | None:
@@ -189,9 +190,25 @@ class Course:
         settings = self.tuning.settings
         return {
             **dataclasses.asdict(settings),
-            "round_epochs": list(settings.round_epochs),
+            **self._epochs(),
             **{key: described[key] for key in kept if described.get(key) is not None},
             "prune": "magnitude",
             "scope": self.plan.scope,
             "max_drop": self.config.budget.max_drop,
+        }
+
+    def _epochs(self) -> dict[str, Any]:
+        """A budget search has no rounds, and epochs of its own."""
+        if self._search is None:
+            settings = self.tuning.settings
+            return {
+                "round_epochs": list(settings.round_epochs),
+                "tune_epochs": settings.tune_epochs,
+            }
+        epochs = self._search.epochs
+        return {
+            "round_epochs": [],
+            "point_epochs": epochs.point,
+            "final_epochs": epochs.final,
+            "tune_epochs": epochs.tune,
         }

@@ -18,7 +18,7 @@ from sparsebook_compressor.config import Output
 from sparsebook_compressor.cutting import Cuts
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight
-from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.plan import Plan, PlanRow
 from sparsebook_compressor.protocol import CutRow
 from sparsebook_compressor.replacing import expected_bytes
 from sparsebook_compressor.stages.prune import Cut, pruned
@@ -105,6 +105,14 @@ def as_coded(weight: Weight, values: Values) -> SharedWeight:
         block -= table[coded.codes[start : start + _BLOCK]]
         error += float(np.square(block).sum())
     return SharedWeight(coded, error, norm)
+
+
+def bytes_now(weight: Weight, row: PlanRow, values: Values, output: Output) -> int:
+    """What a weight as it is now takes in an artifact: coded where it is shared, else its floats."""
+    if row.name not in values.codebooks:
+        return weight.stored_bytes
+    result, payload = encode_weight(weight, row, as_coded(weight, values))
+    return expected_bytes(result, payload, output)
 
 
 def _threshold(cut: Cut) -> float | None:

@@ -41,6 +41,11 @@ class Sensitivity:
     densities: tuple[float, ...]
     damage: tuple[float, ...]
 
+    @property
+    def felt(self) -> bool:
+        """Whether the loss says anything of the weight; what it does not see may be worth a lot elsewhere."""
+        return self.damage[-1] > 0
+
 
 def sensitivities(
     tuning: FineTuning, rows: Sequence[PlanRow], folder: Path

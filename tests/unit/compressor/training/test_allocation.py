@@ -124,5 +124,11 @@ def test_damage_beyond_all_measure_is_still_weighed() -> None:
     assert second == pytest.approx(0.2, rel=0.1)
 
 
+def test_nothing_is_pruned_at_density_one() -> None:
+    """Not even what does no damage."""
+    free = Sensitivity(LADDER, (0.0,) * 6 + (1.0,) * (len(LADDER) - 6))
+    assert allocated(([5000, 5000], [free, smooth(1.0)]), 1.0) == [1.0, 1.0]
+
+
 def test_nothing_to_decide() -> None:
     assert allocate([], {}, 0.5) == {}

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from sparsebook_compressor import Config, Report, compress
@@ -11,8 +13,9 @@ from sparsebook_compressor.protocol import Point, Protocol
 from sparsebook_compressor.training.course import budget
 from sparsebook_compressor.training.orders import finetuning
 from sparsebook_runtime import library_path
+from tests.unit.compressor.models import node, value
 from tests.unit.compressor.test_pipeline_training import Hider, steep
-from tests.unit.compressor.training.bench import Program, blobs, mlp, save, save_data
+from tests.unit.compressor.training.bench import HIDDEN, Program, blobs, mlp, save, save_data
 
 TRAIN = {"epochs": 5, "learning_rate": 0.003}
 
@@ -21,7 +24,7 @@ TRAIN = {"epochs": 5, "learning_rate": 0.003}
 def _short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rungs, 0.5 and 0.3, and one step of narrower codes."""
     monkeypatch.setattr(budget, "LEAST_DENSITY", 0.25)
-    monkeypatch.setattr(budget, "_NARROWER", (3,))
+    monkeypatch.setattr(budget, "_LEAST_BITS", 5)
     monkeypatch.setattr(budget, "_MOST_NARROWED", 1)
 
 
@@ -79,7 +82,7 @@ def test_a_budget_that_is_met(given: tuple[Path, Path], tmp_path: Path) -> None:
     )
     check(points, 0.9)
     assert [point.met for point in points] == [True] * len(points)
-    # Two rungs; fc2 at 3 bits; fc2, the only one whose bits are open, at 2 bits; and what was found trained longer.
+    # Two rungs; fc2 at 5 bits; fc2, the only one whose bits are open, at 4 bits; and what was found trained longer.
     assert len(points) == 5
     fc2 = 0.75 * 256
     assert points[0].density == pytest.approx((0.5 * 640 + fc2) / 896, rel=0.05)
@@ -87,8 +90,8 @@ def test_a_budget_that_is_met(given: tuple[Path, Path], tmp_path: Path) -> None:
     assert [[each.bits for each in point.plan] for point in points[:4]] == [
         [4, 6],
         [4, 6],
-        [4, 3],
-        [4, 2],
+        [4, 5],
+        [4, 4],
     ]
     assert {(cut.number, cut.weight) for cut in protocol.cuts} == {
         (number, name) for number in (1, 2, 5) for name in ("fc1", "fc2")
@@ -98,14 +101,27 @@ def test_a_budget_that_is_met(given: tuple[Path, Path], tmp_path: Path) -> None:
     rows = {row.name: row for row in report.weights}
     assert rows["fc2"].density == 0.75
     assert rows["fc1"].code_bits == 4
-    assert rows["fc2"].code_bits <= 3
+    assert rows["fc2"].code_bits <= 5
     assert sum(row.bytes_after for row in report.weights) == chosen.bytes
     assert Report.from_json(report.to_json()) == report
     assert hider.times == 1
     fractions = [step.fraction for step in hider.steps]
     assert fractions == sorted(fractions)
+    # Every point is further than the one before, and what was passed over is behind the last one.
+    tuned = [
+        step.fraction for step in hider.steps if step.stage == "tune" and step.training is None
+    ]
+    assert len(tuned) == len(set(tuned)) == len(points)
+    assert tuned[0] < 0.2
+    assert 0.8 < tuned[-1] < 0.9
     assert {phase.number for phase in protocol.phases} == {1, 2, 3, 4, 5}
     assert protocol.settings["max_drop"] == 0.9
+    assert (protocol.settings["round_epochs"], protocol.settings["tune_epochs"]) == ([], 1)
+    assert (protocol.settings["point_epochs"], protocol.settings["final_epochs"]) == (1, 3)
+    trained = {(phase.stage, phase.number): len(phase.epochs) - 1 for phase in protocol.phases}
+    assert trained["retrain", 1] == 1
+    assert trained["retrain", 5] == 3
+    assert {trained["tune", number] for number in range(1, 6)} == {1}
     stages = [stage.stage for stage in protocol.stages]
     assert stages == ["original", "pruned", "retrained", "shared", "tuned", "artifact"]
     assert protocol.stages[-1].metric == pytest.approx(protocol.stages[-2].metric, abs=1e-4)
@@ -120,7 +136,9 @@ def test_an_impossible_budget_leaves_the_best_that_was_found(
     assert list(out.parent.iterdir()) == [out]
     report, _, points = told(Report.from_json((out / "report.json").read_text()))
     check(points, 0.0)
-    assert len(points) == 2
+    # Half, then gentler, then nothing pruned at all.
+    assert [round(point.density, 2) for point in points] == [0.5, 0.8, 1.0]
+    assert [{each.bits for each in point.plan} for point in points] == [{6}, {8}, {8}]
     chosen = the_chosen(points)
     assert chosen.drop == min(point.drop for point in points) > 0
     assert not chosen.met
@@ -144,7 +162,7 @@ def test_behind_a_rung_that_breaks_the_budget_smaller_steps_are_tried(
     check(found, limit)
     assert (found[0].drop, found[1].drop) == (first, second)
     assert (found[0].met, found[1].met) == (True, False)
-    assert found[2].density == pytest.approx(0.5 * 0.77, rel=0.05)
+    assert found[2].density == pytest.approx((0.5 * 0.3) ** 0.5, rel=0.05)
     chosen = the_chosen(found)
     assert chosen.met
     assert chosen.density <= 0.5 * 1.01
@@ -166,3 +184,47 @@ def test_where_the_config_decides_everything_there_is_one_point_and_it_is_traine
     assert {point.density for point in points} == {0.5}
     assert "diverged" in {phase.ended for phase in protocol.phases}
     assert report.weights[0].density == 0.5
+
+
+def test_where_half_is_too_much_gentler_rungs_lead_to_a_point_within_the_budget(
+    given: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Sharing alone is within the budget here: behind it smaller steps are tried, and narrower codes from 7 bits on."""
+    report, _, points = searched(
+        given, tmp_path / "out", 0.01, output="portable", train={"epochs": 1, "learning_rate": 1e-9}
+    )
+    check(points, 0.01)
+    assert [point.met for point in points[:3]] == [False, False, True]
+    assert (points[2].density, {each.bits for each in points[2].plan}) == (1.0, {8})
+    assert points[3].density == pytest.approx(0.8**0.5, rel=0.05)
+    assert any({each.bits for each in point.plan} == {7} for point in points)
+    chosen = the_chosen(points)
+    assert chosen.met
+    assert chosen.bytes == min(point.bytes for point in points if point.met)
+    # A portable file has no Huffman codes: what is counted is what it takes.
+    assert sum(row.bytes_after for row in report.weights) == pytest.approx(chosen.bytes, rel=0.05)
+
+
+def test_what_the_loss_does_not_see_is_left_as_planned(tmp_path: Path) -> None:
+    """A second head: labels and metric are of the first output."""
+    model = mlp()
+    head = np.random.default_rng(3).standard_normal((HIDDEN, 40)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(head, "head"))
+    model.graph.node.append(node("MatMul", ["r", "head"], ["z"]))
+    model.graph.output.append(value("z", ["n", 40]))
+    given = save(tmp_path / "heads.onnx", model), save_data(tmp_path / "blobs.npz", blobs())
+    report, protocol, points = searched(
+        given, tmp_path / "out", 1.0, budget={"max_drop": 1.0, "metric": "accuracy"}, output="dense"
+    )
+    planned = {
+        (each.density, each.bits) for point in points for each in point.plan if each.name == "head"
+    }
+    # What the preset finds by the weight alone.
+    assert planned == {(1.0, 7)}
+    assert protocol.unfelt == ("head",)
+    (note,) = [note for note in report.notes if "however far" in note]
+    assert "'head'" in note
+    held = onnx.load(tmp_path / "out" / "model.onnx")
+    after = {each.name: onnx.numpy_helper.to_array(each) for each in held.graph.initializer}
+    assert np.abs(after["head"] - head).max() < 0.1
+    assert Report.from_json(report.to_json()) == report

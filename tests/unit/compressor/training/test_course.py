@@ -9,7 +9,7 @@ import pytest
 from sparsebook_compressor import Config
 from sparsebook_compressor.errors import BudgetNotMet, Diverged
 from sparsebook_compressor.protocol import EpochRow, Phase, Point
-from sparsebook_compressor.training.course.budget import Search
+from sparsebook_compressor.training.course.budget import Epochs, Search
 from sparsebook_compressor.training.course.course import Course
 from tests.unit.compressor.training.bench import Bench, blobs, mlp
 from tests.unit.compressor.training.test_packing import carried_out, nested
@@ -56,7 +56,7 @@ def course(tmp_path: Path) -> Course:
 
 
 def searched(course: Course, point: Point) -> None:
-    course._search = Search(course.plan, (point,), point)
+    course._search = Search(course.plan, (point,), point, Epochs.of(5))
 
 
 def test_a_training_that_never_was_finite_is_a_fault(course: Course) -> None:

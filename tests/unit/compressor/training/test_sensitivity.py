@@ -60,6 +60,7 @@ def test_damage_never_falls_as_the_density_does(tmp_path: Path) -> None:
     for result in found(bench, tmp_path / "sensitivity").values():
         assert list(result.damage) == sorted(result.damage)
         assert list(result.densities) == sorted(result.densities, reverse=True)
+        assert result.felt
 
 
 def test_it_is_of_the_users_own_weights_whatever_has_been_done_to_them(tmp_path: Path) -> None:
