@@ -134,10 +134,15 @@ class _Run:
                 self._publish(folder / "work" / "result", target)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-        if not self._tools.repository.succeed(self._row.number, self._holder):
+        if not when_there_is_room(self._succeed, self._tools.closing):
             self._beat()
         self._tools.storage.remove(keys.checkpoints(self._row.id))
         self._tools.storage.remove(keys.order(self._row.id))
+
+    def _succeed(self) -> bool:
+        """One try to finish the row: the result is there, a full disk must not fail it any more."""
+        self._beat()
+        return self._tools.repository.succeed(self._row.number, self._holder)
 
     def _train(self, folder: Path, work: Path) -> None:
         """Run the program until it has the result, again and again where it is killed."""

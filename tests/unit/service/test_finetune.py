@@ -1,6 +1,6 @@
 """Trainings: known by content, wanted by jobs, held by one run at a time, with checkpoints that are whole or not there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from sparsebook_compressor.errors import InternalError, NoTrainer, SparsebookError, StorageFull
 from sparsebook_compressor.progress import TrainingProgress
+from sparsebook_service import durable
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.finetune import contents, keys, problems, service
 from sparsebook_service.finetune.checkpoints import Checkpoints, newest
@@ -16,6 +17,7 @@ from sparsebook_service.finetune.local import LocalTrainer
 from sparsebook_service.finetune.program import Trainer, TrainerMissing
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
+from sparsebook_service.finetune.run import RESULT, Tools, run
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.storage import Storage
@@ -276,6 +278,64 @@ def test_half_a_checkpoint_does_not_count(storage: Storage, tmp_path: Path) -> N
     assert checkpoints.restore(tmp_path / "back") == 3
     storage.local(f"{keys.checkpoints('t')}/3/checkpoint-3/state").write_bytes(b"cut short")
     assert checkpoints.restore(tmp_path / "back") is None
+
+
+# ------------------------------------------------------------------------------------- the end of a run
+
+
+class Full(TrainingRepository):
+    """Its disk is full for the first tries to finish a training."""
+
+    def __init__(self, engine: sa.Engine, meanwhile: Callable[[], None], tries: int = 3) -> None:
+        super().__init__(engine)
+        self.meanwhile = meanwhile
+        self.left = tries
+
+    def succeed(self, number: int, holder: str) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            return super().succeed(number, holder)
+        self.meanwhile()
+        raise StorageFull("no room left on the disk for the database")
+
+
+@pytest.fixture
+def finished(
+    repository: TrainingRepository,
+    storage: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Full], int]:
+    """Runs a training whose result is there already; its number."""
+    monkeypatch.setattr(durable, "ROOM_SECONDS", 0.01)
+    row = repository.want("t", "d", "job")
+    write(storage.local(keys.result("t")), **{RESULT: b"{}"})
+    work = tmp_path / "worker"
+    work.mkdir()
+
+    def run_with(full: Full) -> int:
+        run(Tools(Trainer(tmp_path / "none", "cpu"), storage, full, work), row.number)
+        return row.number
+
+    return run_with
+
+
+def test_a_finished_training_waits_for_room_to_say_so(
+    engine: sa.Engine, repository: TrainingRepository, finished: Callable[[Full], int]
+) -> None:
+    finished(Full(engine, lambda: None))
+    row = repository.get("t")
+    assert row is not None
+    assert (row.state, row.error) == ("succeeded", None)
+
+
+def test_a_cancel_is_heard_while_a_finished_training_waits_for_room(
+    engine: sa.Engine, repository: TrainingRepository, finished: Callable[[Full], int]
+) -> None:
+    full = Full(engine, lambda: repository.release("job"))
+    assert not repository.is_live(finished(full))
+    assert repository.get("t") is None
+    assert full.left == 2  # it was not tried again
 
 
 # -------------------------------------------------------------------------------------------- the program
