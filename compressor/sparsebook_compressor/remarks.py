@@ -31,7 +31,9 @@ _TRY = {
 def remarks_on(protocol: Protocol) -> Iterator[str]:
     """One sentence or two each."""
     yield from _of_phases(protocol)
+    yield from _of_idle_phases(protocol)
     yield from _of_stages(protocol)
+    yield from _of_the_end(protocol)
     yield from map(_of_refusal, protocol.refused)
     for name, reason in protocol.frozen:
         yield f"weight {name!r} was compressed without retraining: {reason}"
@@ -40,6 +42,12 @@ def remarks_on(protocol: Protocol) -> Iterator[str]:
             f"weight {name!r}: the loss on the eval part does not change however far it is pruned, so that the budget search left "
             "its density and bits as planned; set them under weights, or give a loss that depends on it"
         )
+
+
+def remarks_on_tuning(protocol: Protocol) -> Iterator[str]:
+    """Those that hold of an artifact's centroids too, which nothing but a training has changed."""
+    yield from _of_phases(protocol)
+    yield from _of_stages(protocol)
 
 
 def _of_refusal(refusal: Refusal) -> str:
@@ -68,6 +76,9 @@ def _of_phases(protocol: Protocol) -> Iterator[str]:
                 f"to {phase.learning_rate:g}"
             )
         yield from _against_loss(phase, protocol)
+
+
+def _of_idle_phases(protocol: Protocol) -> Iterator[str]:
     idle = [
         phase for phase in protocol.phases if not phase.kept_epoch and phase.ended != "diverged"
     ]
@@ -111,6 +122,11 @@ def _of_stages(protocol: Protocol) -> Iterator[str]:
     for before, after in pairwise(stages):
         if before.stage != ORIGINAL and after.stage != PRUNED:
             yield from _fallen(before, after, scale)
+
+
+def _of_the_end(protocol: Protocol) -> Iterator[str]:
+    stages = protocol.stages
+    scale = _far(protocol.metric_before or 0.0)
     limit = protocol.settings.get("max_drop")
     last = stages[-1]
     if limit is not None and last.drop is not None and last.drop > limit:

@@ -35,6 +35,14 @@ def check_config(config: Config, output: str) -> None:
         raise BadValue(
             f"config output: the artifact is {output!r} and stays so; leave it out, or compress the model again"
         )
+    if config.preset != Config.model_fields["preset"].default:
+        raise BadValue(
+            f"config preset: {config.preset!r} chooses densities and bits, and an artifact has its own; leave it out"
+        )
+    if config.train.weight_decay > 0:
+        raise BadValue(
+            "config train.weight_decay: only centroids are trained, which have none; leave it out"
+        )
     if config.train.rate > 0:
         raise BadValue("config train.rate: the size stays as it is: only centroids are trained")
     if config.train.loss == "none":

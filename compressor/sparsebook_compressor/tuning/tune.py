@@ -14,6 +14,7 @@ from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, Diverged, NoTrainer
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.protocol import Protocol, StageMetric
+from sparsebook_compressor.remarks import remarks_on_tuning
 from sparsebook_compressor.stages.representable import representable
 from sparsebook_compressor.summary import versions
 from sparsebook_compressor.training.aim.metrics import evaluate
@@ -164,6 +165,7 @@ def _notes(protocol: Protocol) -> Iterator[str]:
             "no epoch was better on the eval part than the artifact as it was: its centroids were kept; more data, another "
             "train.learning_rate or more train.epochs may help"
         )
+    yield from remarks_on_tuning(protocol)
     for name, reason in protocol.frozen:
         yield f"the codebook of {name!r} was not trained: {reason}"
 

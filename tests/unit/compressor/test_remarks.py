@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sparsebook_compressor.protocol import EpochRow, Phase, Protocol, StageMetric
-from sparsebook_compressor.remarks import remarks_on
+from sparsebook_compressor.remarks import remarks_on, remarks_on_tuning
 
 GOOD = (EpochRow(0, None, 1.0, 0.80), EpochRow(1, 0.9, 0.5, 0.95))
 PHASE = Phase("retrain", 1, 0.1, 10.0, 0, GOOD, 1, "finished", 1.0, 100.0, "cpu")
@@ -98,3 +98,20 @@ def test_what_a_search_left_alone_is_named() -> None:
     found = notes(replace(account(0.98, 0.50, 0.97, 0.96, 0.97, 0.97), unfelt=("head",)))
     for part in ("weight 'head'", "however far it is pruned", "as planned", "under weights"):
         assert part in found
+
+
+def test_of_a_tuning_what_made_it_worse_is_named_once() -> None:
+    """There is no original to compare with, and nothing but the centroids could be changed."""
+    bad = (EpochRow(0, None, 1.0, 0.95), EpochRow(1, 0.9, 0.5, 0.60))
+    stages = tuple(StageMetric.after(*row, 0.95) for row in (("artifact", 0.95), ("tuned", 0.60)))
+    tuned = replace(
+        account(*[0.95] * 6, phase=replace(PHASE, stage="tune", epochs=bad)),
+        stages=stages,
+        frozen=(("table", "no gradient"),),
+        original=None,
+    )
+    loss, stage = remarks_on_tuning(tuned)
+    assert loss.startswith("tune 1: while the loss on the eval part went from 1 to 0.5, the metric")
+    assert stage.startswith("tuned: the metric on the test part fell from 0.9500 (artifact) to 0.6")
+    idle = replace(tuned, phases=(replace(PHASE, kept_epoch=0),), stages=stages[:1] * 2)
+    assert list(remarks_on_tuning(idle)) == []

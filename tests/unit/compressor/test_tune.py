@@ -181,6 +181,8 @@ def test_a_loss_that_diverges_leaves_the_artifact_as_it_was(tmp_path: Path) -> N
     report = TuningReport.from_json((tmp_path / "out" / "report.json").read_text())
     assert all(row.rms == 0 for row in report.drift)
     assert report.notes[0].startswith("no epoch was better on the eval part")
+    assert any(note.startswith("tune 1: the loss was not finite any") for note in report.notes)
+    assert not any("no epoch had a lower loss" in note for note in report.notes)
 
 
 def test_a_killed_trainer_leaves_nothing(tmp_path: Path) -> None:
@@ -198,6 +200,8 @@ REFUSED_CONFIGS = [
     ({"budget": {"max_drop": 0.1}}, "config budget.max_drop: there is nothing to search"),
     ({"budget": {"metric": "agreement"}}, "config budget.metric: 'agreement' compares with the"),
     ({"output": "portable"}, "config output: the artifact is 'operator' and stays so"),
+    ({"preset": "paper"}, "config preset: 'paper' chooses densities and bits"),
+    ({"train": {"weight_decay": 0.1}}, "config train.weight_decay: only centroids are trained"),
     ({"train": {"rate": 0.1}}, "config train.rate: the size stays as it is"),
     ({"train": {"loss": "none"}}, "config train.loss: 'none' leaves nothing to tune for"),
     ({"train": {"loss": "distill"}}, "config train.loss: 'distill' needs the original model"),
