@@ -536,3 +536,32 @@ def test_every_problem_has_a_slug() -> None:
         "not-trainable",
         "budget-not-met",
     }
+
+
+def test_an_array_that_an_own_loss_does_not_take_in_the_eval_part_is_named(tmp_path: Path) -> None:
+    nodes = [
+        node("Gather", ["table", "row"], ["wanted"]),
+        node("Sub", ["y", "wanted"], ["e"]),
+        node("Mul", ["e", "e"], ["q"]),
+        node("ReduceMean", ["q"], ["loss"], keepdims=0),
+    ]
+    given = [value("y", ["n", CLASSES]), value("row", ["n"], TensorProto.INT64)]
+    table = {"table": np.eye(CLASSES, dtype=np.float32)}
+    loss = save(tmp_path / "own.onnx", model_of(graph_of(nodes, given, [value("loss", [])], table)))
+    train, held = blobs(64), blobs(8, seed=1)
+    rows = held["labels"].copy()
+    rows[5] = CLASSES
+    data = save_data(
+        tmp_path / "rows.npz",
+        {"x": train["x"], "row": train["labels"], "eval_x": held["x"], "eval_row": rows},
+    )
+    with pytest.raises(BadData, match=r"samples 0 to 7 of the eval part: .*holds for 'row' there"):
+        compress(
+            save(tmp_path / "mlp.onnx", mlp()),
+            tmp_path / "bundle",
+            Config.parse(RAW),
+            data=data,
+            loss=loss,
+            trainer=Program(),
+        )
+    assert not (tmp_path / "bundle").exists()

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import Feed
-from sparsebook_compressor.measure import session
+from sparsebook_compressor.measure import first_line, session
 from sparsebook_compressor.protocol import EpochRow
 from sparsebook_compressor.training.losses.attach import OUTPUTS
 from sparsebook_compressor.training.orders.finetuning import FineTuning
@@ -47,18 +49,34 @@ class Forward:
         Args:
             feeds: samples.
             weights: of the inputs.
+
+        Raises:
+            BadData: loss or metric do not run on the eval part's arrays.
         """
         loss = metric_sum = metric_weight = 0.0
         samples = 0
         for feed in feeds:
             count = len(next(iter(feed.values())))
-            found = self._session.run(list(OUTPUTS), {**feed, **(weights or {})})
+            found = self._run({**feed, **(weights or {})}, samples, count)
             loss += float(found[0]) * count
             metric_sum += float(found[1])
             metric_weight += float(found[2])
             samples += count
         metric = _metric(self._tuning.objective.form, metric_sum, metric_weight)
         return EpochRow(0, None, _finite(loss / samples), _finite(metric))
+
+    def _run(self, feed: Feed, first: int, count: int) -> Sequence[np.ndarray[Any, Any]]:
+        try:
+            found: Sequence[np.ndarray[Any, Any]] = self._session.run(list(OUTPUTS), feed)
+        except Exception as error:  # the original ran on these samples: it is the other arrays
+            dataset = self._tuning.dataset
+            given = set(dataset.arrays) - {spec.name for spec in dataset.specs}
+            others = ", ".join(repr(name) for name in self._arrays if name in given)
+            raise BadData(
+                f"the loss or the metric does not run on samples {first} to {first + count - 1} of the eval part: "
+                f"{first_line(error)}; look at what the data holds for {others} there"
+            ) from error
+        return found
 
 
 def _finite(value: float) -> float | None:
