@@ -179,7 +179,7 @@ def _showing(
                 sys.stdout.write(text)
             else:
                 show(read(text))
-                console.out.print(f"bundle: {bundle}", markup=False)
+                console.out.print(f"bundle: {bundle}", markup=False, soft_wrap=True)
 
     try:
         try:
