@@ -86,6 +86,7 @@ class Services:
         self.supervisor.stop()
         self.housekeeper.close()
         self.queue.close()
+        self.runner.join()
         self.trainings.close()
         self.supervisor.close()
 

@@ -38,6 +38,8 @@ from sparsebook_service.storage import Storage, full_disk_named
 
 # A cancel or a stop of the service is noticed within a tick, progress is written at most once a tick.
 TICK_SECONDS = 0.25
+# A stop of the service waits so long for the runs that were told of it: a tick, the end of a process, a folder removed.
+JOIN_SECONDS = 30.0
 
 
 class _NoLongerWanted(Exception):
@@ -72,16 +74,23 @@ class Runner:
         self._bell = bell
         self._metrics = metrics
         self._closing = threading.Event()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._running: set[str] = set()
 
     def close(self) -> None:
-        """Stop what runs; it runs again after the next start."""
+        """Stop what runs; it runs again after the next start. Does not wait: `join` does."""
         self._closing.set()
+
+    def join(self) -> None:
+        """Wait until what ran has removed its work, at most `JOIN_SECONDS`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._running, JOIN_SECONDS):
+                log = structlog.get_logger(__name__)
+                log.warning("jobs did not end in time", jobs=sorted(self._running))
 
     def running(self) -> set[str]:
         """The jobs that run now."""
-        with self._lock:
+        with self._changed:
             return set(self._running)
 
     def run(self, job_id: str) -> None:
@@ -97,15 +106,16 @@ class Runner:
 
     @contextmanager
     def _noted_as_running(self, job_id: str) -> Iterator[None]:
-        with self._lock:
+        with self._changed:
             if self._closing.is_set() or job_id in self._running:
                 raise Interrupted
             self._running.add(job_id)
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 self._running.discard(job_id)
+                self._changed.notify_all()
 
     def _run(self, row: JobRow) -> None:
         job_id = row.id
