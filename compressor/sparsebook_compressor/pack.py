@@ -5,9 +5,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from onnx import AttributeProto, ModelProto, TensorProto
@@ -27,6 +28,25 @@ _SMALL = 1024
 _BLOCK = 1 << 22
 # A folder made for one run alone is its owner's alone; a bundle is for everyone to read.
 _FOLDER_MODE = 0o755
+
+
+class Account(Protocol):
+    """A report, as far as the manifest has its contents too."""
+
+    @property
+    def input(self) -> FileFacts:
+        """The file that was handed in."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """As given."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of everything that shapes the result."""
+
+    def to_json(self) -> str:
+        """The report's text."""
 
 
 @contextlib.contextmanager
@@ -151,14 +171,30 @@ def external_files(model: ModelProto) -> list[str]:
     return sorted(names)
 
 
-def write_manifest(folder: Path, contents: dict[str, Any]) -> None:
-    """Write manifest.json: what is in the bundle with its hashes, and what it was made from."""
+def add_library(folder: Path, library: Path | None, platform: str | None) -> None:
+    """Copy the operator library, where there is one, to its platform's place in the bundle."""
+    if library is not None:
+        target = folder / "lib" / (platform or "unknown")
+        target.mkdir(parents=True)
+        shutil.copyfile(library, target / library.name)
+
+
+def write_papers(folder: Path, report: Account) -> None:
+    """Write report.json, and manifest.json: what is in the bundle with its hashes, and what it was made from."""
+    (folder / "report.json").write_text(report.to_json())
+    source = report.input
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "report.json"
     }
-    text = json.dumps({"files": files, **contents}, indent=1, sort_keys=True) + "\n"
+    contents = {
+        "files": files,
+        "config": report.config,
+        "input": {"name": source.name, "bytes": source.bytes, "sha256": source.sha256},
+        "versions": report.versions,
+    }
+    text = json.dumps(contents, indent=1, sort_keys=True) + "\n"
     (folder / "manifest.json").write_text(text)
 
 

@@ -4,7 +4,6 @@ Without training, a weight goes all the way before the next one is read, so that
 one weight's codes. With training the weights wait for each other in files.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -167,6 +166,7 @@ class _Job:
     ) -> tuple[Report, SparsebookError | None]:
         """Make the bundle in `folder`; the report, and what is to be said of the bundle all the same."""
         clock, config, model = self.clock, self.config, self.model
+        runs = library if config.output == "operator" else None
         with clock.stage("admit"):
             parsed = admit.load(model)
             source = pack.source_facts(model, parsed)
@@ -194,9 +194,8 @@ class _Job:
             surgeon.finish()
             pack.write_model(parsed, folder, model)
             del view, surgeon, parsed
-            _add_library(folder, config, library, platform)
+            pack.add_library(folder, runs, platform)
         artifact = folder / pack.MODEL_NAME
-        runs = library if config.output == "operator" else None
         with clock.stage("verify"):
             reason = _unverifiable(verify, config, runs)
             if reason is not None:
@@ -224,7 +223,7 @@ class _Job:
             protocol,
             () if remark is None else (remark,),
         )
-        _write_papers(folder, report)
+        pack.write_papers(folder, report)
         return report, None if course is None else course.fault()
 
     def _dataset(
@@ -310,15 +309,6 @@ class _Job:
         return f"nothing was retrained: {error}"
 
 
-def _write_papers(folder: Path, report: Report) -> None:
-    (folder / "report.json").write_text(report.to_json())
-    source = report.input
-    origin = {"name": source.name, "bytes": source.bytes, "sha256": source.sha256}
-    pack.write_manifest(
-        folder, {"config": report.config, "input": origin, "versions": report.versions}
-    )
-
-
 def _unverifiable(verify: bool, config: Config, library: Path | None) -> str | None:
     if not verify:
         return "verify was switched off"
@@ -331,10 +321,3 @@ def _smallest_table(view: GraphView) -> int:
     """Rows of the smallest embedding: integers below it can be looked up anywhere."""
     rows = [weight.shape[0] for weight in view.weights if weight.role == "embedding"]
     return min(rows, default=2)
-
-
-def _add_library(folder: Path, config: Config, library: Path | None, platform: str | None) -> None:
-    if library is not None and config.output == "operator":
-        target = folder / "lib" / (platform or "unknown")
-        target.mkdir(parents=True)
-        shutil.copyfile(library, target / library.name)

@@ -1,7 +1,6 @@
 """Tunes an artifact: data in, the same codes with other centroids out."""
 
 import dataclasses
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -90,7 +89,7 @@ def tune(
             for name, held in coded.items():
                 held.put(after[name])
             pack.write_model(subject.model, folder, artifact)
-            _add_library(folder, subject.library, platform)
+            pack.add_library(folder, subject.library, platform)
         with clock.stage("verify"):
             protocol = _protocol(subject, tuning, folder / pack.MODEL_NAME)
         report = TuningReport(
@@ -107,7 +106,7 @@ def tune(
             versions=versions(),
             notes=tuple(_notes(protocol)),
         )
-        _write_papers(folder, report)
+        pack.write_papers(folder, report)
     if tuning.diverged:
         raise Diverged(
             "the loss was not finite in the first epoch, at every learning rate that was tried; the bundle holds the artifact as "
@@ -168,18 +167,3 @@ def _notes(protocol: Protocol) -> Iterator[str]:
     yield from remarks_on_tuning(protocol)
     for name, reason in protocol.frozen:
         yield f"the codebook of {name!r} was not trained: {reason}"
-
-
-def _add_library(folder: Path, library: Path | None, platform: str | None) -> None:
-    if library is not None:
-        target = folder / "lib" / (platform or "unknown")
-        target.mkdir(parents=True)
-        shutil.copyfile(library, target / library.name)
-
-
-def _write_papers(folder: Path, report: TuningReport) -> None:
-    (folder / "report.json").write_text(report.to_json())
-    source = report.input
-    origin = {"name": source.name, "bytes": source.bytes, "sha256": source.sha256}
-    contents = {"config": report.config, "input": origin, "versions": report.versions}
-    pack.write_manifest(folder, contents)
