@@ -20,11 +20,11 @@ CONFIGS: dict[str, Settings] = {
     },
     "lenet-5": {
         "preset": "paper",
-        "train": {"epochs": 24, "rate": 0.05, "noise": 0.2},
+        "train": {"epochs": 24, "rate": 0.05, "noise": 0.05},
         "weights": {
-            "conv1.weight": {"density": 0.7, "bits": 5},
-            "conv2.weight": {"density": 0.2, "bits": 4},
-            "fc1.weight": {"density": 0.0235, "bits": 3},
+            "conv1.weight": {"density": 0.8, "bits": 5},
+            "conv2.weight": {"density": 0.35, "bits": 4},
+            "fc1.weight": {"density": 0.018, "bits": 3},
             "fc2.weight": {"density": 0.25, "bits": 4},
         },
     },
