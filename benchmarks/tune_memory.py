@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from sparsebook_compressor.training.aim.objective import decide
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.data.probe import probe
 from sparsebook_compressor.training.losses.attach import attach
-from sparsebook_compressor.training.orders.order import Order, write_order
+from sparsebook_compressor.training.orders.order import write_order
 from sparsebook_compressor.training.orders.parameters import Fill, share
 from sparsebook_compressor.training.orders.settings import settle_tuning
 from sparsebook_compressor.tuning.operators import find
@@ -192,20 +193,9 @@ def train(
             parameters.append(entered.name)
             fill.update(entered.fill)
     settings = settle_tuning(CONFIG, dataset.samples("train"), free_batch=True)
-    order = Order(
-        parameters=tuple(parameters),
-        metric=objective.form,
-        batch_size=settings.batch_size,
-        feed=settings.batch_size,
-        epochs=settings.tune_epochs,
-        learning_rate=settings.learning_rate,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        patience=None,
-        seed=SEED,
-        keep_start=True,
-    )
-    write_order(folder / "order", order, graph, fill, model)
+    order = settings.order(tuple(parameters), objective.form, settings.tune_epochs)
+    whole = replace(order, feed=settings.batch_size)
+    write_order(folder / "order", whole, graph, fill, model)
     worker(folder / "order", dataset.shared, folder / "work", _ignore)
 
 

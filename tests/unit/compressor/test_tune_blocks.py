@@ -1,22 +1,19 @@
 """Weights in blocks of codes: the same function and the same gradients as whole weights, whatever consumes them."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import ModelProto, TensorProto
 
-from sparsebook_compressor.training.orders.order import Order, read_result, write_order
 from sparsebook_compressor.training.orders.parameters import Fill, Parameter, share
 from sparsebook_compressor.tuning import blocks
 from sparsebook_compressor.tuning.blocks import share_in_blocks
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
-from tests.unit.compressor.training.bench import Program
+from tests.unit.compressor.training.one_step import one_step, outputs
 
 SAMPLES, CENTROIDS = 8, 7
 RNG = np.random.default_rng(5)
@@ -103,48 +100,22 @@ def enter(sharing: Sharing, density: float) -> tuple[ModelProto, Fill, dict[str,
     return model, fill, entered
 
 
-def order(entered: dict[str, Parameter], feed: int = SAMPLES) -> Order:
-    return Order(
-        parameters=tuple(parameter.name for parameter in entered.values()),
-        metric="mean",
-        batch_size=SAMPLES,
-        feed=feed,
-        epochs=1,
-        learning_rate=RATE,
-        optimizer="sgd",
-        schedule="constant",
-        patience=None,
-        seed=0,
-        keep_start=False,
-        constants=tuple(name for each in entered.values() for name in each.constants),
-    )
+def constants(entered: dict[str, Parameter]) -> list[str]:
+    return [name for each in entered.values() for name in each.constants]
 
 
 def loss(folder: Path, sharing: Sharing, density: float) -> float:
     """What the graph computes in ONNX Runtime."""
     model, fill, entered = enter(sharing, density)
-    write_order(folder, order(entered), model, fill, folder)
-    onnx.checker.check_model(folder / "model.onnx", full_check=True)
-    constants = {name: np.load(folder / file) for name, file in order(entered).files().items()}
-    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    return float(session.run(["loss"], ARRAYS | constants)[0])
+    return float(outputs(folder, model, fill, ARRAYS, constants(entered))[0])
 
 
 def step(folder: Path, sharing: Sharing, density: float) -> dict[str, np.ndarray]:
     """The codebooks after one step of the trainer program."""
     model, fill, entered = enter(sharing, density)
-    wanted = order(entered)
-    write_order(folder / "order", wanted, model, fill, folder)
-    files = {name: f"{name}.npy" for name in ARRAYS}
-    (folder / "data").mkdir()
-    for name, array in ARRAYS.items():
-        np.save(folder / "data" / files[name], array)
-    shards = [{"samples": SAMPLES, "files": files}]
-    described = {"format": 1, "inputs": list(ARRAYS), "parts": {"train": shards, "eval": []}}
-    (folder / "data" / "dataset.json").write_text(json.dumps(described))
-    done = Program()(folder / "order", folder / "data", folder / "work", lambda step: None)
-    result = read_result(done, wanted.parameters)
-    return {name: np.array(result.read(each.name)) for name, each in entered.items()}
+    parameters = [parameter.name for parameter in entered.values()]
+    after = one_step(folder, model, fill, parameters, ARRAYS, RATE, constants(entered))
+    return {name: after[each.name] for name, each in entered.items()}
 
 
 @pytest.fixture(params=[64, 1 << 20], ids=["blocks", "one block"], autouse=True)

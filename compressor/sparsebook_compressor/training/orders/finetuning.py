@@ -4,7 +4,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -25,7 +25,6 @@ from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.data.parts import Part
 from sparsebook_compressor.training.losses.attach import adapt_inputs, attach
 from sparsebook_compressor.training.orders.order import (
-    Order,
     Result,
     read_result,
     write_graph,
@@ -325,18 +324,10 @@ class FineTuning:
         self, folder: Path, stage: TrainingStage, epochs: int, rate: float, graph: "_Graph"
     ) -> Result:
         settings = self.settings
-        order = Order(
-            parameters=graph.parameters,
-            metric=self.objective.form,
-            batch_size=settings.batch_size,
-            feed=settings.feed,
-            epochs=epochs,
+        order = replace(
+            settings.order(graph.parameters, self.objective.form, epochs),
             learning_rate=rate,
-            optimizer=settings.optimizer,
-            schedule=settings.schedule,
-            patience=settings.patience,
             seed=(settings.seed + len(self.phases)) % _SEEDS,
-            keep_start=True,
             select=self._select,
             constants=graph.constants,
             # Decay is for weights of which any could be zero; a centroid stands where its cluster is.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sparsebook_compressor.config import Config, Optimizer, Schedule
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.training.orders.order import MetricForm, Order
 
 BATCH_SIZE = 64
 # Enough steps to win a pruned LeNet's accuracy back, whatever the data's size; see docs/training.md for the measurement.
@@ -49,6 +50,22 @@ class Settings:
     noise: float
     seed: int
 
+    def order(self, parameters: tuple[str, ...], metric: MetricForm, epochs: int) -> Order:
+        """To train some of a graph's initializers by these settings; what differs between stages is not in it."""
+        return Order(
+            parameters=parameters,
+            metric=metric,
+            batch_size=self.batch_size,
+            feed=self.feed,
+            epochs=epochs,
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            patience=self.patience,
+            seed=self.seed,
+            keep_start=True,
+        )
+
 
 def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Settings:
     """Decide everything that the config leaves open.
@@ -59,25 +76,11 @@ def settle(config: Config, plan: Plan, samples: int, *, free_batch: bool) -> Set
         samples: of the train part.
         free_batch: whether the graph takes any number of samples a run, or one alone.
     """
-    train = config.train
-    batch = min(train.batch_size or BATCH_SIZE, samples)
-    needed = math.ceil(_STEPS * batch / samples)
-    epochs = train.epochs or min(max(needed, _EPOCHS[0]), _EPOCHS[1])
-    rounds = config.prune.rounds or _rounds(plan, train.rate, epochs)
-    return Settings(
-        round_epochs=_spread(epochs, rounds),
-        tune_epochs=max(1, round(epochs * _TUNE)),
-        batch_size=batch,
-        feed=batch if free_batch else 1,
-        learning_rate=train.learning_rate or _LEARNING_RATE[train.optimizer],
-        optimizer=train.optimizer,
-        schedule=train.schedule,
-        patience=train.patience,
-        rate=train.rate,
-        weight_decay=train.weight_decay,
-        noise=train.noise,
-        seed=config.seed,
-    )
+    batch = _batch_size(config, samples)
+    epochs = config.train.epochs or _epochs(batch, samples)
+    rounds = config.prune.rounds or _rounds(plan, config.train.rate, epochs)
+    feed = batch if free_batch else 1
+    return _settings(config, batch, feed, _spread(epochs, rounds), max(1, round(epochs * _TUNE)))
 
 
 def settle_tuning(config: Config, samples: int, *, free_batch: bool) -> Settings:
@@ -87,27 +90,14 @@ def settle_tuning(config: Config, samples: int, *, free_batch: bool) -> Settings
     batch's.
 
     Args:
-        config: the caller's; `train.epochs` are those of the centroids.
+        config: the caller's; `train.epochs` are those of the centroids, and there is neither a rate nor weight decay.
         samples: of the train part.
         free_batch: as in `settle`.
     """
-    train = config.train
-    batch = min(train.batch_size or BATCH_SIZE, samples)
-    needed = min(max(math.ceil(_STEPS * batch / samples), _EPOCHS[0]), _EPOCHS[1])
-    return Settings(
-        round_epochs=(),
-        tune_epochs=train.epochs or max(1, round(needed * _TUNE)),
-        batch_size=batch,
-        feed=math.ceil(batch / _RUNS) if free_batch else 1,
-        learning_rate=train.learning_rate or _LEARNING_RATE[train.optimizer],
-        optimizer=train.optimizer,
-        schedule=train.schedule,
-        patience=train.patience,
-        rate=0.0,
-        weight_decay=0.0,
-        noise=train.noise,
-        seed=config.seed,
-    )
+    batch = _batch_size(config, samples)
+    epochs = config.train.epochs or max(1, round(_epochs(batch, samples) * _TUNE))
+    feed = math.ceil(batch / _RUNS) if free_batch else 1
+    return _settings(config, batch, feed, (), epochs)
 
 
 def require_floats(config: Config, inputs: Collection[str]) -> None:
@@ -133,6 +123,35 @@ def density_of_round(density: float, number: int, rounds: int) -> float:
     [0.5, 0.25, 0.125]
     """
     return float(density ** (number / rounds))
+
+
+def _settings(
+    config: Config, batch: int, feed: int, round_epochs: tuple[int, ...], tune_epochs: int
+) -> Settings:
+    train = config.train
+    return Settings(
+        round_epochs=round_epochs,
+        tune_epochs=tune_epochs,
+        batch_size=batch,
+        feed=feed,
+        learning_rate=train.learning_rate or _LEARNING_RATE[train.optimizer],
+        optimizer=train.optimizer,
+        schedule=train.schedule,
+        patience=train.patience,
+        rate=train.rate,
+        weight_decay=train.weight_decay,
+        noise=train.noise,
+        seed=config.seed,
+    )
+
+
+def _batch_size(config: Config, samples: int) -> int:
+    return min(config.train.batch_size or BATCH_SIZE, samples)
+
+
+def _epochs(batch: int, samples: int) -> int:
+    """The default: fewer, the more steps there are in one."""
+    return min(max(math.ceil(_STEPS * batch / samples), _EPOCHS[0]), _EPOCHS[1])
 
 
 def _rounds(plan: Plan, rate: float, epochs: int) -> int:

@@ -1,21 +1,18 @@
 """How weights are trained: what stays zero, what moves, and by which gradient."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 
-from sparsebook_compressor.training.orders.order import Order, read_result, write_order
 from sparsebook_compressor.training.orders.parameters import Fill, Parameter, prune, restore, share
 from tests.unit.compressor.models import graph_of, model_of, node, value, values
-from tests.unit.compressor.training.bench import Program
+from tests.unit.compressor.training.one_step import one_step, outputs
 
 IN, MIDDLE, OUT, SAMPLES = 12, 20, 10, 16
 RNG = np.random.default_rng(2)
@@ -73,34 +70,7 @@ def step(
     folder: Path, model: ModelProto, fill: Fill, parameters: list[str]
 ) -> dict[str, np.ndarray]:
     """What the trainer program makes of the parameters in one step of SGD on all samples."""
-    order = Order(
-        parameters=tuple(parameters),
-        metric="mean",
-        batch_size=SAMPLES,
-        feed=SAMPLES,
-        epochs=1,
-        learning_rate=RATE,
-        optimizer="sgd",
-        schedule="constant",
-        patience=None,
-        seed=0,
-        keep_start=False,
-    )
-    write_order(folder / "order", order, model, fill, folder)
-    data = folder / "data"
-    data.mkdir()
-    files = {}
-    for name, array in ARRAYS.items():
-        files[name] = f"{name}.npy"
-        np.save(data / files[name], array)
-    shards = [{"samples": SAMPLES, "files": files}]
-    described = {"format": 1, "inputs": ["x", "t"], "parts": {"train": shards, "eval": shards}}
-    (data / "dataset.json").write_text(json.dumps(described))
-    result = read_result(
-        Program()(folder / "order", data, folder / "work", lambda step: None), order.parameters
-    )
-    assert result.kept_epoch == 1
-    return {name: np.array(result.read(name)) for name in parameters}
+    return one_step(folder, model, fill, parameters, ARRAYS, RATE)
 
 
 def dense_gradients(folder: Path, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -113,15 +83,7 @@ def dense_gradients(folder: Path, weights: Mapping[str, np.ndarray]) -> dict[str
 
 def run(model: ModelProto, fill: Fill, folder: Path, **arrays: np.ndarray) -> list[np.ndarray]:
     """The graph with its values, in ONNX Runtime for inference."""
-    order = Order((), "mean", 1, 1, 1, 0.1, "sgd", "constant", None, 0, True)
-    write_order(folder, order, model, fill, folder)
-    onnx.checker.check_model(folder / "model.onnx", full_check=True)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(
-        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    return list(session.run(None, ARRAYS | arrays))
+    return outputs(folder, model, fill, ARRAYS | arrays)
 
 
 def by_hand(w1: np.ndarray, w2: np.ndarray) -> float:
