@@ -3,27 +3,17 @@
 import hashlib
 import json
 import shutil
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.imagenet_data import Shards
 from benchmarks.imagenet_nets import Input
+from benchmarks.kept_runs import Hits, Kept, keep
 from benchmarks.paper_configs import Settings
-from benchmarks.paper_runs import sources
 from benchmarks.sessions import session
-from benchmarks.worker import worker
-from sparsebook_compressor import Config, Report, compress
-from sparsebook_compressor.errors import BudgetNotMet, Diverged
-from sparsebook_runtime import library_path, platform_tag
-
-Hits = npt.NDArray[np.bool_]
 
 TOP = 5
 _BATCH = 32
@@ -59,23 +49,15 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Kept):
     """What became of a compression.
 
     Attributes:
         original, hits: for every test image whether model and artifact are right at top-1 and at top-5; bool [n, 2].
-        seconds: from `compress` to the bundle.
-        sources: digest of the product that made it.
-        fault: what was said of the bundle all the same, such as that the loss diverged.
     """
 
     seed: int
-    report: Report
     original: Hits
-    hits: Hits
-    seconds: float
-    sources: str
-    fault: str | None
 
 
 def carry_out(
@@ -97,8 +79,14 @@ def carry_out(
         if again:
             shutil.rmtree(folder, ignore_errors=True)
         if not folder.is_dir():
-            _compress(subject, settings, folder)
-        run = _read(folder, subject.original(kept))
+            keep(
+                folder,
+                subject.model,
+                settings,
+                subject.shards.files,
+                lambda artifact: hits(artifact, subject.takes, subject.shards),
+            )
+        run = Run.read(folder, seed=settings["seed"], original=subject.original(kept))
         found.append(run)
         print(f"[{number}/{len(configs)}] {_said(run)}", flush=True)
     return found
@@ -119,48 +107,10 @@ def hits(model: Path, takes: Input, shards: Shards) -> Hits:
     return np.concatenate(found)
 
 
-def _compress(subject: Subject, settings: Settings, folder: Path) -> None:
-    fault = None
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=folder.parent) as name:
-        scratch = Path(name)
-        began = time.perf_counter()
-        try:
-            compress(
-                subject.model,
-                scratch / "bundle",
-                Config.parse(settings),
-                data=subject.shards.files,
-                trainer=worker(),
-                operator_library=library_path(),
-                platform=platform_tag(),
-            )
-        except (BudgetNotMet, Diverged) as said:
-            fault = str(said)
-        seconds = time.perf_counter() - began
-        made = scratch / "bundle"
-        np.save(made / "hits.npy", hits(made / "model.onnx", subject.takes, subject.shards))
-        facts = {"settings": settings, "seconds": seconds, "sources": sources(), "fault": fault}
-        (made / "run.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-        made.rename(folder)
-
-
-def _read(folder: Path, original: Hits) -> Run:
-    facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return Run(
-        facts["settings"]["seed"],
-        Report.from_json((folder / "report.json").read_text()),
-        original,
-        np.load(folder / "hits.npy", allow_pickle=False),
-        facts["seconds"],
-        facts["sources"],
-        facts["fault"],
-    )
-
-
 def _said(run: Run) -> str:
     top1, top5 = 1 - run.hits.mean(axis=0)
     fault = f"; {run.fault}" if run.fault else ""
-    old = "" if run.sources == sources() else "; kept from other sources of the product"
+    old = "; kept from other sources of the product" if run.is_old else ""
     return (
         f"seed {run.seed}: {run.report.artifact.bytes:,} bytes, top-1 error {top1:.2%}, "
         f"top-5 error {top5:.2%}, {run.seconds:.0f} s{fault}{old}"

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import mnist, paper_figures, paper_tables
+from benchmarks.kept_runs import Hits
 from benchmarks.lenets import LENETS
 from benchmarks.paper_configs import JOB_MINUTES, JOBS
 from benchmarks.paper_plots import draw
-from benchmarks.paper_runs import Hits, Job, Run, carry_out, forget, hits
+from benchmarks.paper_runs import Job, Run, carry_out, forget, hits
 from benchmarks.paper_svd import factored
 from benchmarks.results import show, write
 

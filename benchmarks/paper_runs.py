@@ -7,33 +7,22 @@ that several tables need is made once.
 import hashlib
 import json
 import shutil
-import tempfile
-import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks import mnist
+from benchmarks.kept_runs import Hits, Kept, keep
 from benchmarks.lenets import INPUT, LENETS, Lenet
 from benchmarks.paper_configs import Settings
 from benchmarks.results import FOLDER
 from benchmarks.sessions import session
-from benchmarks.worker import worker
-from sparsebook_compressor import Config, Report, compress
-from sparsebook_compressor.errors import BudgetNotMet, Diverged
-from sparsebook_runtime import library_path, platform_tag
-
-Hits = npt.NDArray[np.bool_]
 
 RUNS = FOLDER / "paper"
-_SOURCES = ("compressor", "runtime/training")
 DATA = RUNS / "data"
 
 
@@ -62,22 +51,14 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Kept):
     """What became of a job.
 
     Attributes:
         hits: for every test image whether the artifact is right; bool [10,000].
-        seconds: from `compress` to the bundle.
-        sources: digest of the product that made it.
-        fault: what was said of the bundle all the same, such as that the loss diverged.
     """
 
     job: Job
-    report: Report
-    hits: Hits
-    seconds: float
-    sources: str
-    fault: str | None
 
     @property
     def error(self) -> float:
@@ -128,7 +109,7 @@ def carry_out(jobs: Iterable[Job], at_once: int) -> dict[str, Run]:
                 pool.shutdown(cancel_futures=True)
                 raise
     runs = {key: read(job) for key, job in wanted.items()}
-    old = sum(run.sources != sources() for run in runs.values())
+    old = sum(run.is_old for run in runs.values())
     if old:
         print(
             f"{old} of {len(runs)} runs were kept from other sources of the product; --again makes them anew"
@@ -139,60 +120,25 @@ def carry_out(jobs: Iterable[Job], at_once: int) -> dict[str, Run]:
 def run(job: Job) -> None:
     """Carry one job out and keep what came of it."""
     lenet = LENETS[job.net]
-    fault = None
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=RUNS) as name:
-        scratch = Path(name)
-        began = time.perf_counter()
-        try:
-            compress(
-                lenet.trained,
-                scratch / "bundle",
-                Config.parse(job.settings),
-                data=_data(lenet),
-                trainer=worker(),
-                operator_library=library_path(),
-                platform=platform_tag(),
-            )
-        except (BudgetNotMet, Diverged) as said:
-            fault = str(said)
-        seconds = time.perf_counter() - began
-        kept = scratch / "kept"
-        kept.mkdir()
-        for file in ("model.onnx", "report.json"):
-            shutil.copyfile(scratch / "bundle" / file, kept / file)
-        np.save(kept / "hits.npy", hits(kept / "model.onnx", lenet, mnist.read().test))
-        facts = {
-            "settings": job.settings,
-            "seconds": seconds,
-            "sources": sources(),
-            "fault": fault,
-        }
-        (kept / "run.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-        kept.rename(job.folder)
+    keep(
+        job.folder,
+        lenet.trained,
+        job.settings,
+        _data(lenet),
+        lambda artifact: hits(artifact, lenet, mnist.read().test),
+        files=("model.onnx", "report.json"),
+    )
 
 
 def read(job: Job) -> Run:
     """What was kept of a job."""
-    facts: dict[str, Any] = json.loads((job.folder / "run.json").read_text())
-    report = Report.from_json((job.folder / "report.json").read_text())
-    kept: Hits = np.load(job.folder / "hits.npy", allow_pickle=False)
-    return Run(job, report, kept, facts["seconds"], facts["sources"], facts["fault"])
+    return Run.read(job.folder, job=job)
 
 
 def forget(jobs: Iterable[Job]) -> None:
     """Remove what is kept of jobs, so that they are carried out again."""
     for job in jobs:
         shutil.rmtree(job.folder, ignore_errors=True)
-
-
-@cache
-def sources() -> str:
-    """A digest of the product's Python sources: what decides about a run besides its job."""
-    digest = hashlib.sha256()
-    for root in _SOURCES:
-        for path in sorted(Path(root).rglob("*.py")):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
 
 
 def hits(model: Path, lenet: Lenet, part: mnist.Part) -> Hits:

@@ -14,8 +14,9 @@ from onnx import ModelProto, helper, numpy_helper
 
 from benchmarks import mnist
 from benchmarks.fitting import Recipe, fit
+from benchmarks.kept_runs import Hits
 from benchmarks.lenets import LENETS
-from benchmarks.paper_runs import RUNS, Hits, hits
+from benchmarks.paper_runs import RUNS, hits
 
 RECIPE = Recipe(epochs=5, learning_rate=5e-4, batch_size=64, weight_decay=0.05, seed=0)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.kept_runs import Hits
 from benchmarks.lenets import LENETS
 from benchmarks.paper_configs import (
     BARS,
@@ -16,7 +17,7 @@ from benchmarks.paper_configs import (
     with_bits,
 )
 from benchmarks.paper_numbers import LAYERS, TABLE_1, TABLE_6, TABLE_7, PaperLayer
-from benchmarks.paper_runs import Hits, Job, Run
+from benchmarks.paper_runs import Job, Run
 from benchmarks.paper_statistics import Loss, Spread, paired_loss
 from benchmarks.paper_svd import Factored
 from benchmarks.results import show

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks import paper_figures, paper_plots, paper_tables
+from benchmarks.kept_runs import Hits
 from benchmarks.lenets import INPUT, LENETS
 from benchmarks.paper_numbers import TABLE_6
-from benchmarks.paper_runs import Hits, Job, Run
+from benchmarks.paper_runs import Job, Run
 from benchmarks.paper_svd import Factored
 from benchmarks.worker import worker
 from sparsebook_compressor import Config, Report, compress
@@ -60,7 +61,7 @@ def make(reports: dict[str, Report]) -> Make:
     def made(job: Job, size: int, wrong: int) -> Run:
         report = reports[job.net]
         report = replace(report, artifact=replace(report.artifact, bytes=size))
-        return Run(job, report, right(wrong), 60.0, "sources", None)
+        return Run(report, right(wrong), 60.0, "sources", None, job)
 
     return made
 
