@@ -121,6 +121,25 @@ def names(model: ModelProto) -> set[str]:
     return found
 
 
+def free_prefix(model: ModelProto, wish: str) -> str:
+    """What new names may begin with, before a dot: nothing in the model has such a name."""
+    taken, prefix = names(model), wish
+    while any(each.startswith(f"{prefix}.") for each in taken):
+        prefix += "_"
+    return prefix
+
+
+def redirect(model: ModelProto, old: str, new: str) -> bool:
+    """Have every consumer of a value take another one, those in nested graphs too; whether there are any."""
+    found = False
+    for scope in scopes(model):
+        for node in scope.body.node:
+            for index, name in enumerate(node.input):
+                if name == old:
+                    node.input[index], found = new, True
+    return found
+
+
 def rename(model: ModelProto, new_name: Callable[[str], str], *, produced: bool) -> None:
     """Rename values in all nodes.
 

@@ -20,8 +20,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from sparsebook_compressor.graph.attributes import int_attribute, ints_attribute
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import scopes
-from sparsebook_compressor.training.nodes import names
-from sparsebook_compressor.training.orders.parameters import Parameter
+from sparsebook_compressor.training.nodes import free_prefix, redirect
+from sparsebook_compressor.training.orders.parameters import Parameter, codes_of_survivors
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ def share_in_blocks(
 class _Sharing:
     def __init__(self, model: ModelProto, name: str, codebook: F32, read: Callable[[], U8]) -> None:
         self._model, self._graph = model, model.graph
-        self._name, self._prefix = name, _prefix(model, name)
+        self._name, self._prefix = name, free_prefix(model, name)
         held = next(tensor for tensor in model.graph.initializer if tensor.name == name)
         self._shape: Shape = tuple(held.dims)
         self._graph.initializer.remove(held)
@@ -74,7 +74,7 @@ class _Sharing:
                 nodes += self._consumer(node, turned) or [node]
         self._replace(nodes)
         whole = f"{self._prefix}.whole"
-        if self._redirect(whole):
+        if redirect(self._model, self._name, whole):
             self._first += self._decode(whole, whole, self._shape, self._read)
         self._replace([*self._first, *self._graph.node])
         constants = tuple(name for name in self._fill if name != self._codebook)
@@ -181,7 +181,7 @@ class _Sharing:
             f"{label}.codes",
             TensorProto.UINT8,
             (survivors if scattered else size,),
-            (lambda: _survivors(read())) if scattered else read,
+            (lambda: codes_of_survivors(read())) if scattered else read,
         )
         yield _node("Cast", [codes], wide, to=TensorProto.INT32)
         yield _node("Gather", [table, wide], picked, axis=0)
@@ -192,7 +192,7 @@ class _Sharing:
                 f"{label}.positions",
                 TensorProto.INT32,
                 shape_of_positions,
-                lambda: _positions(read()),
+                lambda: np.flatnonzero(read()).astype(np.int32),
             )
             yield _node("Cast", [positions], places, to=TensorProto.INT64)
             yield _node("ConstantOfShape", [self._ints(f"{label}.size", [size])], zeros)
@@ -221,28 +221,10 @@ class _Sharing:
         self._graph.initializer.append(tensor)
         return name
 
-    def _redirect(self, whole: str) -> bool:
-        """Whether there are consumers left, which take another value then."""
-        found = False
-        for scope in scopes(self._model):
-            for node in scope.body.node:
-                for index, each in enumerate(node.input):
-                    if each == self._name:
-                        node.input[index], found = whole, True
-        return found
-
     def _replace(self, nodes: list[NodeProto]) -> None:
         copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del self._graph.node[:]
         self._graph.node.extend(copies)
-
-
-def _prefix(model: ModelProto, name: str) -> str:
-    """What new names begin with, before a dot: nothing in the model has such a name."""
-    taken, prefix = names(model), name
-    while any(each.startswith(f"{prefix}.") for each in taken):
-        prefix += "_"
-    return prefix
 
 
 def _node(op: str, inputs: list[str], out: str, **attributes: Any) -> NodeProto:
@@ -258,13 +240,3 @@ def _share_of(node: NodeProto, part: str, block: str, out: str, *, first: bool) 
     if not first:
         del share.input[2:]
     return share
-
-
-def _survivors(codes: U8) -> U8:
-    """Codes that are not zero, counted from 0."""
-    found: U8 = codes[codes != 0] - np.uint8(1)
-    return found
-
-
-def _positions(codes: U8) -> I32:
-    return np.flatnonzero(codes).astype(np.int32)

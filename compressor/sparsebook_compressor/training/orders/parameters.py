@@ -8,17 +8,21 @@ Centroids are tuned by codebook -> Gather(codes): the gradient of Gather is the 
 (section 3.3, equation 3). Dense codes get the zero of the pruned elements by Pad at code 0; scattered ones need none.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+
+from sparsebook_compressor.training.nodes import free_prefix, redirect
 
 Array = npt.NDArray[np.generic]
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 Fill = dict[str, Callable[[], Array]]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # Above it the positions of the survivors, 8 bytes each, take more than a mask and the optimizer's state of the others.
 MOST_SCATTERED = 0.5
@@ -49,21 +53,21 @@ def prune(model: ModelProto, name: str, read: Callable[[], F32]) -> Parameter:
         name: of the weight.
         read: gives its values, float32[elements].
     """
-    graph, prefix = model.graph, _prefix(model.graph, name)
+    graph, prefix = model.graph, free_prefix(model, name)
     shape = list(_initializer(graph, name).dims)
     survivors = int(np.count_nonzero(read()))
     if survivors > MOST_SCATTERED * _elements(shape):
         mask, masked = f"{prefix}.mask", f"{prefix}.masked"
         graph.initializer.append(_hollow(mask, TensorProto.FLOAT, shape))
-        _redirect(graph, name, masked)
+        redirect(model, name, masked)
         _prepend(graph, [helper.make_node("Mul", [name, mask], [masked], name=masked)])
         return Parameter(name, masked, {name: read, mask: lambda: _mask(read())})
     parameter = f"{prefix}.survivors"
     _remove(graph, name)
     graph.initializer.append(_hollow(parameter, TensorProto.FLOAT, [survivors]))
-    positions = _scatter(graph, name, prefix, shape, survivors, parameter, [])
+    positions = _scatter(model, name, prefix, shape, survivors, parameter, [])
     fill: Fill = {
-        parameter: lambda: _survivors(read(), read()),
+        parameter: lambda: _survivors(read()),
         positions: lambda: _positions(read()),
     }
     return Parameter(parameter, parameter, fill)
@@ -91,7 +95,7 @@ def share(model: ModelProto, name: str, codebook: F32, read: Callable[[], U8]) -
         codebook: its centroids, float32[centroids].
         read: gives its codes, uint8[elements]; 0 is zero, k the k-th centroid.
     """
-    graph, prefix = model.graph, _prefix(model.graph, name)
+    graph, prefix = model.graph, free_prefix(model, name)
     shape = list(_initializer(graph, name).dims)
     elements = _elements(shape)
     survivors = int(np.count_nonzero(read()))
@@ -104,10 +108,10 @@ def share(model: ModelProto, name: str, codebook: F32, read: Callable[[], U8]) -
     if survivors <= MOST_SCATTERED * elements:
         graph.initializer.append(_hollow(codes, TensorProto.UINT8, [survivors]))
         pick = helper.make_node("Gather", [parameter, wide], [picked], name=picked, axis=0)
-        positions = _scatter(graph, name, prefix, shape, survivors, picked, [cast, pick])
+        positions = _scatter(model, name, prefix, shape, survivors, picked, [cast, pick])
         fill: Fill = {
             parameter: lambda: codebook,
-            codes: lambda: _survivors(read() - np.uint8(1), read()),
+            codes: lambda: codes_of_survivors(read()),
             positions: lambda: _positions(read()),
         }
         return Parameter(parameter, picked, fill)
@@ -115,12 +119,17 @@ def share(model: ModelProto, name: str, codebook: F32, read: Callable[[], U8]) -
     pads, table = _constant(graph, f"{prefix}.pads", [1, 0]), f"{prefix}.table"
     pad = helper.make_node("Pad", [parameter, pads], [table], name=table)
     pick = helper.make_node("Gather", [table, wide], [picked], name=picked, axis=0)
-    _shape(graph, name, prefix, shape, picked, [pad, cast, pick])
+    _shape(model, name, prefix, shape, picked, [pad, cast, pick])
     return Parameter(parameter, picked, {parameter: lambda: codebook, codes: read})
 
 
+def codes_of_survivors(codes: U8) -> U8:
+    """Codes that are not zero, counted from 0: the centroids' places in the codebook."""
+    return _survivors(codes) - np.uint8(1)
+
+
 def _scatter(
-    graph: GraphProto,
+    model: ModelProto,
     name: str,
     prefix: str,
     shape: list[int],
@@ -129,7 +138,7 @@ def _scatter(
     before: list[NodeProto],
 ) -> str:
     """Values, float32[survivors], into their places, the rest being zero; the name of the places."""
-    positions = f"{prefix}.positions"
+    graph, positions = model.graph, f"{prefix}.positions"
     graph.initializer.append(_hollow(positions, TensorProto.INT64, [survivors, 1]))
     length = _constant(graph, f"{prefix}.elements", [_elements(shape)])
     zeros, flat = f"{prefix}.zeros", f"{prefix}.flat"
@@ -137,16 +146,17 @@ def _scatter(
         helper.make_node("ConstantOfShape", [length], [zeros], name=zeros),
         helper.make_node("ScatterND", [zeros, positions, values], [flat], name=flat),
     ]
-    _shape(graph, name, prefix, shape, flat, [*before, *nodes])
+    _shape(model, name, prefix, shape, flat, [*before, *nodes])
     return positions
 
 
 def _shape(
-    graph: GraphProto, name: str, prefix: str, shape: list[int], flat: str, before: list[NodeProto]
+    model: ModelProto, name: str, prefix: str, shape: list[int], flat: str, before: list[NodeProto]
 ) -> None:
     """The flat elements in the weight's shape, for all its consumers."""
+    graph = model.graph
     dims, whole = _constant(graph, f"{prefix}.dims", shape), f"{prefix}.whole"
-    _redirect(graph, name, whole)
+    redirect(model, name, whole)
     _prepend(graph, [*before, helper.make_node("Reshape", [flat, dims], [whole], name=whole)])
 
 
@@ -155,9 +165,9 @@ def _mask(values: F32) -> F32:
     return mask
 
 
-def _survivors(values: Array, of: Array) -> Array:
-    """The elements that stand where those of another array are not zero."""
-    return np.asarray(values[np.flatnonzero(of)])
+def _survivors(values: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """The elements that are not zero."""
+    return values[np.flatnonzero(values)]
 
 
 def _positions(values: Array) -> Array:
@@ -188,37 +198,3 @@ def _hollow(name: str, dtype: int, shape: list[int]) -> TensorProto:
 def _prepend(graph: GraphProto, nodes: list[NodeProto]) -> None:
     for node in reversed(nodes):
         graph.node.insert(0, node)
-
-
-def _prefix(graph: GraphProto, name: str) -> str:
-    """What the names of new values and nodes begin with, before a dot: nothing in the model has such a name."""
-    taken: set[str] = set()
-    for inner in _graphs(graph):
-        taken.update(value.name for value in inner.input)
-        taken.update(tensor.name for tensor in inner.initializer)
-        for node in inner.node:
-            taken.update((node.name, *node.output))
-    prefix = name
-    while any(each.startswith(f"{prefix}.") for each in taken):
-        prefix += "_"
-    return prefix
-
-
-def _redirect(graph: GraphProto, old: str, new: str) -> None:
-    """Have every consumer take another value, those in nested graphs too."""
-    for inner in _graphs(graph):
-        for node in inner.node:
-            for index, value in enumerate(node.input):
-                if value == old:
-                    node.input[index] = new
-
-
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
-            elif attribute.type == AttributeProto.GRAPHS:
-                for inner in attribute.graphs:
-                    yield from _graphs(inner)
