@@ -120,7 +120,7 @@ def _protocol(subject: Subject, tuning: FineTuning, tuned: Path) -> Protocol:
     stages: list[StageMetric] = []
     for stage, artifact in ((BEFORE, subject.path), (AFTER, tuned)):
         runs, library = subject.runnable(artifact, stage)
-        metric = evaluate(runs, library, tuning.dataset, "test", tuning.objective, None).value
+        metric = evaluate(runs, library, tuning.dataset, "test", tuning.objective, None)
         before = stages[0].metric if stages else metric
         stages.append(StageMetric.after(stage, metric, before))
     described = tuning.objective.describe()

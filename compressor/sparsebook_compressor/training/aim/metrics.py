@@ -4,10 +4,8 @@ The model runs batch by batch; the original's outputs wait in files, so that the
 """
 
 import math
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from sparsebook_compressor.errors import BadData, InputError, InternalError
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import first_line, session
 from sparsebook_compressor.training.aim.objective import Objective
-from sparsebook_compressor.training.aim.tallies import Flags, Hits, Outputs, tally_of
+from sparsebook_compressor.training.aim.tallies import Outputs, tally_of
 from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
 from sparsebook_compressor.training.data.parts import Part
 from sparsebook_compressor.training.data.probe import does_not_run
@@ -26,22 +24,6 @@ from sparsebook_compressor.training.data.probe import does_not_run
 Array = npt.NDArray[Any]
 
 BATCH = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """A metric on one part.
-
-    Attributes:
-        value: of the metric; None where it is no finite number, as a metric of the caller's own may be.
-        samples: of the part.
-        hits: bool [positions], in order, for accuracy and agreement; else None. The same positions of two
-            evaluations can be paired.
-    """
-
-    value: float | None
-    samples: int
-    hits: Flags | None = None
 
 
 def keep_reference(
@@ -129,7 +111,7 @@ def evaluate(
     part: Part,
     objective: Objective,
     reference: Path | None,
-) -> Evaluation:
+) -> float | None:
     """Measure a model on a part of the data.
 
     Args:
@@ -138,17 +120,15 @@ def evaluate(
         dataset: the data.
         part: of the data.
         objective: says which metric.
-        reference: the folder that `keep_reference` filled for this part, or the original itself, which is run first;
-            a metric against labels needs none.
+        reference: the folder that `keep_reference` filled for this part; a metric against labels needs none.
+
+    Returns:
+        The metric; None where it is no finite number, as a metric of the caller's own may be.
 
     Raises:
-        BadData: the original does not run on the data.
+        BadData: the data cannot be measured with.
         InternalError: the model does not run though the original does.
     """
-    if objective.reference and reference is not None and reference.is_file():
-        with tempfile.TemporaryDirectory(prefix="sparsebook-") as folder:
-            keep_reference(reference, dataset, part, objective, Path(folder))
-            return evaluate(model, library, dataset, part, objective, Path(folder))
     tally = tally_of(objective)
     references = _references(reference, objective, len(objective.outputs))
     names = list(dataset.arrays)
@@ -164,9 +144,8 @@ def evaluate(
         raise InternalError(
             f"{model.name} does not run on the {part} part: {first_line(error)}"
         ) from error
-    hits = tally.hits() if isinstance(tally, Hits) else None
     value = tally.value()
-    return Evaluation(value if math.isfinite(value) else None, dataset.samples(part), hits)
+    return value if math.isfinite(value) else None
 
 
 def _run_original(

@@ -13,7 +13,6 @@ from sparsebook_compressor.training.data.dataset import LABELS
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 Outputs = Sequence[Array | None]
 
 BLOCK = 64
@@ -54,7 +53,7 @@ class Hits:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._found: list[Flags] = []
+        self._hits = self._positions = 0
 
     def add(self, outputs: Outputs, feed: Feed, reference: Outputs) -> None:
         """Count a batch."""
@@ -72,16 +71,13 @@ class Hits:
             expected = feed[LABELS].ravel()
         binary = self._objective.metric == "accuracy" and self._objective.target == "binary"
         found = (output > 0.5).ravel() if binary else self._choice(output)
-        self._found.append((found == expected) & finite)
-
-    def hits(self) -> Flags:
-        """Which positions were hit, in order."""
-        return np.concatenate(self._found) if self._found else np.zeros(0, bool)
+        hits = (found == expected) & finite
+        self._hits += int(np.count_nonzero(hits))
+        self._positions += hits.size
 
     def value(self) -> float:
         """The share of hits."""
-        hits = self.hits()
-        return float(hits.mean()) if len(hits) else 0.0
+        return self._hits / self._positions if self._positions else 0.0
 
     def _choice(self, value: Array) -> Array:
         if self._objective.chosen:

@@ -328,7 +328,7 @@ class _Search:
             path = tuning.folder / "point.onnx"
             tuning.write_inference(path, values)
         reference = tuning.reference("eval")
-        return evaluate(path, None, tuning.dataset, "eval", tuning.objective, reference).value
+        return evaluate(path, None, tuning.dataset, "eval", tuning.objective, reference)
 
     def _at(self, density: float, bits: int) -> Plan:
         """The plan of a mean density over the weights that the config leaves open."""

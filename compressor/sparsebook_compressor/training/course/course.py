@@ -181,7 +181,7 @@ class Course:
         tuning = self.tuning
         metric = evaluate(
             model, library, tuning.dataset, "test", tuning.objective, tuning.reference("test")
-        ).value
+        )
         before = stages[0].metric if stages else metric
         stages.append(StageMetric.after(stage, metric, before))
 

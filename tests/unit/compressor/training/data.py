@@ -8,6 +8,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from sparsebook_compressor.feeds import InputSpec, input_specs
+from sparsebook_compressor.training.aim.metrics import evaluate, keep_reference
 from sparsebook_compressor.training.aim.objective import Objective, decide
 from sparsebook_compressor.training.aim.own import OwnGraph
 from sparsebook_compressor.training.data.dataset import Dataset
@@ -99,3 +100,10 @@ class Job:
             own_metric=own_metric,
             **choice,
         )
+
+    def measure(self, model: Path, part: Part) -> float | None:
+        """The metric of a model on a part; the original is run once for each."""
+        reference = self.folder / f"reference-{part}"
+        if not reference.exists():
+            keep_reference(self.path, self.dataset, part, self.objective, reference)
+        return evaluate(model, None, self.dataset, part, self.objective, reference)

@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from sparsebook_compressor.errors import BadData, BadValue, NotTrainable
 from sparsebook_compressor.training.aim import own as own_module
-from sparsebook_compressor.training.aim.metrics import evaluate, record_teacher
+from sparsebook_compressor.training.aim.metrics import record_teacher
 from sparsebook_compressor.training.aim.own import OwnGraph, OwnRun, read_own
 from sparsebook_compressor.training.losses.attach import attach
 from tests.unit.compressor.models import INT64, graph_of, model_of, node, value
@@ -378,14 +378,14 @@ def test_an_own_metric_is_the_mean_over_samples_inside_and_outside(
     job = Job(tmp_path, model, arrays, own_metric=graph)
     assert (job.objective.metric, job.objective.form) == ("own", "mean")
     assert job.objective.batched == batched
-    found = evaluate(job.path, None, job.dataset, "eval", job.objective, None)
+    found = job.measure(job.path, "eval")
     total, count = 0.0, 0
     for feed in job.dataset.batches("eval", 64):
         scores = session(model).run(None, {"x": feed["x"]})[0].astype(np.float64)
         per = feed["offset"] - np.square(scores - feed["target"]).mean(1)
         total, count = total + float(per.sum()), count + len(per)
-    assert (found.samples, count) == (4, 4)
-    assert found.value == pytest.approx(total / count, rel=1e-6)
+    assert count == 4
+    assert found == pytest.approx(total / count, rel=1e-6)
     record_teacher(job.path, job.dataset, job.objective)
     attached = attach(model, job.objective, job.dataset)
     running = session(attached)
@@ -394,7 +394,7 @@ def test_an_own_metric_is_the_mean_over_samples_inside_and_outside(
         [running.run(None, feed)[1:] for feed in job.dataset.batches("eval", 64, names)], axis=0
     )
     assert sums[1] == 4
-    assert sums[0] / sums[1] == pytest.approx(found.value, rel=1e-4)
+    assert sums[0] / sums[1] == pytest.approx(found, rel=1e-4)
 
 
 def test_a_metric_may_read_several_outputs_and_the_originals(tmp_path: Path) -> None:
@@ -409,11 +409,11 @@ def test_a_metric_may_read_several_outputs_and_the_originals(tmp_path: Path) -> 
     graph = read_own(path, "metric", ("z", "i", "large"))
     job = Job(tmp_path, heads(0, 17), {"x": X}, own_metric=graph)
     assert job.objective.reference == (1,)
-    same = evaluate(job.path, None, job.dataset, "eval", job.objective, job.path)
-    assert same.value == 0
+    same = job.measure(job.path, "eval")
+    assert same == 0
     other = tmp_path / "other.onnx"
     other.write_bytes(heads(1, 17).SerializeToString())
-    assert evaluate(other, None, job.dataset, "train", job.objective, job.path).value != 0
+    assert job.measure(other, "train") != 0
 
 
 def test_the_example_in_the_docs_is_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
