@@ -28,7 +28,7 @@ from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
-from sparsebook_compressor.training.aim.own import OwnGraph, read_own
+from sparsebook_compressor.training.aim.own import OwnGraphs
 from sparsebook_compressor.training.course.beginning import begin
 from sparsebook_compressor.training.course.course import Course
 from sparsebook_compressor.training.data.dataset import Dataset
@@ -171,14 +171,15 @@ class _Job:
             parsed = admit.load(model)
             source = pack.source_facts(model, parsed)
             specs = feeds.input_specs(parsed)
-            dataset = self._dataset(parsed, specs, scratch)
+            own = OwnGraphs.read(self.loss, self.metric, parsed)
+            dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
             view = survey(parsed, model)
             rows = _smallest_table(view)
         with clock.stage("plan"):
             plan = make_plan(view, config)
             require_work(plan, model.name)
-        course, remark = self._course(parsed, view, plan, dataset, scratch)
+        course, remark = self._course(parsed, view, plan, dataset, own, scratch)
         if course is not None:
             try:
                 plan = course.run()
@@ -227,22 +228,15 @@ class _Job:
         return report, None if course is None else course.fault()
 
     def _dataset(
-        self, parsed: ModelProto, specs: tuple[feeds.InputSpec, ...], scratch: Path
+        self, own: OwnGraphs, specs: tuple[feeds.InputSpec, ...], scratch: Path
     ) -> Dataset | None:
         """The data checked and split; without training, the test part alone."""
         if not self.files:
             return None
         trains = self.trainer is not None and self.config.train.loss != "none"
-        extra = [name for own in self._own(parsed) if own is not None for name in own.arrays]
         return Dataset.prepare(
-            self.files, specs, scratch / "data", self.config.seed, extra, trains=trains
+            self.files, specs, scratch / "data", self.config.seed, own.arrays, trains=trains
         )
-
-    def _own(self, parsed: ModelProto) -> tuple[OwnGraph | None, OwnGraph | None]:
-        outputs = [value.name for value in parsed.graph.output]
-        loss = None if self.loss is None else read_own(self.loss, "loss", outputs)
-        metric = None if self.metric is None else read_own(self.metric, "metric", outputs)
-        return loss, metric
 
     def _feeds(
         self, specs: tuple[feeds.InputSpec, ...], dataset: Dataset | None
@@ -259,6 +253,7 @@ class _Job:
         view: GraphView,
         plan: Plan,
         dataset: Dataset | None,
+        own: OwnGraphs,
         scratch: Path,
     ) -> tuple[Course | None, str | None]:
         """What training there is to be, or a remark why there is none.
@@ -278,7 +273,6 @@ class _Job:
                     f"{asked} needs samples to train with, and the data has test_ arrays alone; give plain arrays too"
                 )
             return None, "nothing was retrained: the data has a test part alone"
-        own_loss, own_metric = self._own(parsed)
         try:
             tuning = begin(
                 parsed,
@@ -287,8 +281,7 @@ class _Job:
                 self.model,
                 dataset,
                 self.config,
-                own_loss,
-                own_metric,
+                own,
                 self.trainer,
                 scratch,
                 self.clock,

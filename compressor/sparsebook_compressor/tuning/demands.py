@@ -3,7 +3,7 @@
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadData, BadValue
 from sparsebook_compressor.training.aim.objective import Objective
-from sparsebook_compressor.training.aim.own import OwnGraph
+from sparsebook_compressor.training.aim.own import OwnGraphs
 from sparsebook_compressor.training.data.dataset import Dataset
 
 _NO_ORIGINAL = "the original model, which is not there when an artifact is tuned"
@@ -51,16 +51,13 @@ def check_config(config: Config, output: str) -> None:
         raise BadValue(f"config train.loss: 'distill' needs {_NO_ORIGINAL}; use 'labels'")
 
 
-def check_data(
-    dataset: Dataset, files: str, loss: OwnGraph | None, metric: OwnGraph | None
-) -> None:
+def check_data(dataset: Dataset, files: str, own: OwnGraphs) -> None:
     """Refuse data that cannot tell a better centroid from a worse one.
 
     Args:
         dataset: the data.
         files: names of its files.
-        loss: the caller's, if any.
-        metric: the caller's, if any.
+        own: the caller's loss and metric, if any.
 
     Raises:
         BadData: nothing to train with, or no labels.
@@ -70,12 +67,15 @@ def check_data(
         raise BadData(
             f"{files}: has a test part alone; add the inputs without 'test_' before their names: they are what is trained with"
         )
-    for what, own in (("loss", loss), ("metric", metric)):
-        inputs = {} if own is None else own.inputs
+    given = (("loss", own.loss), ("metric", own.metric))
+    for what, graph in given:
+        inputs = {} if graph is None else graph.inputs
         read = next((name for name, (source, _) in inputs.items() if source == "teacher"), None)
-        if own is not None and read is not None:
-            raise BadValue(f"{what} {own.name}: its input {read!r} is an output of {_NO_ORIGINAL}")
-    missing = [what for what, own in (("loss", loss), ("metric", metric)) if own is None]
+        if graph is not None and read is not None:
+            raise BadValue(
+                f"{what} {graph.name}: its input {read!r} is an output of {_NO_ORIGINAL}"
+            )
+    missing = [what for what, graph in given if graph is None]
     if missing and not dataset.has_labels:
         raise BadData(
             f"{files}: has no 'labels', and an artifact has nothing else to learn from: outputs of its own would only hold it "

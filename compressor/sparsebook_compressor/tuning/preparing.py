@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from onnx import ModelProto
 
@@ -14,7 +13,7 @@ from sparsebook_compressor.errors import NotTrainable
 from sparsebook_compressor.graph.view import GraphView
 from sparsebook_compressor.training.aim.metrics import record_teacher, require_runs
 from sparsebook_compressor.training.aim.objective import Objective, decide
-from sparsebook_compressor.training.aim.own import OwnGraph, read_own
+from sparsebook_compressor.training.aim.own import OwnGraphs
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.data.parts import PARTS
 from sparsebook_compressor.training.data.probe import probe
@@ -48,11 +47,11 @@ def prepare(
         NotTrainable: no coded weight gets a gradient.
     """
     demands.check_config(config, subject.output)
-    own_loss, own_metric = _own(subject, loss, "loss"), _own(subject, metric, "metric")
-    dataset = _dataset(subject, config, files, own_loss, own_metric)
+    own = OwnGraphs.read(loss, metric, subject.model)
+    dataset = _dataset(subject, config, files, own)
     require_floats(config, dataset.floats)
     model, view, coded = subject.opened()
-    objective = _objective(subject, model, dataset, config, own_loss, own_metric)
+    objective = _objective(subject, model, dataset, config, own)
     prepared = _trainable(model, view, objective, dataset)
     frozen = {each.weight: each.reason for each in prepared.frozen}
     planned = tuple(name for name in coded if name not in frozen)
@@ -80,22 +79,15 @@ def prepare(
     return tuning, coded
 
 
-def _own(subject: Subject, path: Path | None, what: Literal["loss", "metric"]) -> OwnGraph | None:
-    outputs = [value.name for value in subject.model.graph.output]
-    return None if path is None else read_own(path, what, outputs)
-
-
 def _dataset(
     subject: Subject,
     config: Config,
     files: tuple[Path, ...],
-    loss: OwnGraph | None,
-    metric: OwnGraph | None,
+    own: OwnGraphs,
 ) -> Dataset:
-    extra = [name for own in (loss, metric) if own is not None for name in own.arrays]
     specs = feeds.input_specs(subject.model)
-    dataset = Dataset.prepare(files, specs, subject.scratch / "data", config.seed, extra)
-    demands.check_data(dataset, files[0].name, loss, metric)
+    dataset = Dataset.prepare(files, specs, subject.scratch / "data", config.seed, own.arrays)
+    demands.check_data(dataset, files[0].name, own)
     return dataset
 
 
@@ -104,8 +96,7 @@ def _objective(
     model: ModelProto,
     dataset: Dataset,
     config: Config,
-    loss: OwnGraph | None,
-    metric: OwnGraph | None,
+    own: OwnGraphs,
 ) -> Objective:
     runs, library = subject.runnable(subject.path, BEFORE)
     objective = decide(
@@ -114,8 +105,8 @@ def _objective(
         probe(runs, dataset, library),
         loss="labels",
         metric=config.budget.metric,
-        own_loss=loss,
-        own_metric=metric,
+        own_loss=own.loss,
+        own_metric=own.metric,
     )
     demands.check_objective(objective)
     return objective

@@ -66,6 +66,32 @@ class OwnGraph:
         return tuple(str(s[1]) for s in self.inputs.values() if s[0] == "array")
 
 
+@dataclass(frozen=True, slots=True)
+class OwnGraphs:
+    """What the caller has of their own."""
+
+    loss: OwnGraph | None = None
+    metric: OwnGraph | None = None
+
+    @classmethod
+    def read(cls, loss: Path | None, metric: Path | None, model: ModelProto) -> "OwnGraphs":
+        """Read and check the files that are given, for a model with such outputs.
+
+        Raises:
+            BadValue: a file cannot be used; the message says why, and what is expected.
+        """
+        outputs = [value.name for value in model.graph.output]
+        return cls(
+            None if loss is None else read_own(loss, "loss", outputs),
+            None if metric is None else read_own(metric, "metric", outputs),
+        )
+
+    @property
+    def arrays(self) -> list[str]:
+        """Arrays of the data that they read."""
+        return [name for own in (self.loss, self.metric) if own is not None for name in own.arrays]
+
+
 def read_own(path: Path, what: Literal["loss", "metric"], outputs: Sequence[str]) -> OwnGraph:
     """Read and check a graph.
 

@@ -11,7 +11,7 @@ from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.trainable import prepare
 from sparsebook_compressor.training.aim.metrics import record_teacher, require_runs
 from sparsebook_compressor.training.aim.objective import decide
-from sparsebook_compressor.training.aim.own import OwnGraph
+from sparsebook_compressor.training.aim.own import OwnGraphs
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.data.parts import PARTS
 from sparsebook_compressor.training.data.probe import probe
@@ -28,8 +28,7 @@ def begin(
     model: Path,
     dataset: Dataset,
     config: Config,
-    own_loss: OwnGraph | None,
-    own_metric: OwnGraph | None,
+    own: OwnGraphs,
     trainer: Trainer,
     folder: Path,
     clock: Clock,
@@ -43,8 +42,7 @@ def begin(
         model: the user's file.
         dataset: with samples to train with.
         config: the caller's.
-        own_loss: the caller's, if any.
-        own_metric: the caller's, if any.
+        own: the caller's loss and metric, if any.
         trainer: carries orders out.
         folder: for all files.
         clock: is told.
@@ -61,8 +59,8 @@ def begin(
         probe(model, dataset),
         loss=config.train.loss,
         metric=config.budget.metric,
-        own_loss=own_loss,
-        own_metric=own_metric,
+        own_loss=own.loss,
+        own_metric=own.metric,
     )
     trainable = prepare(parsed, view, outputs=objective.learned, shapes=dataset.feed_shapes())
     recorded = record_teacher(model, dataset, objective)

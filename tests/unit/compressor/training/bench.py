@@ -23,6 +23,7 @@ from sparsebook_compressor.errors import (
 from sparsebook_compressor.graph.view import Weight, survey
 from sparsebook_compressor.plan import Plan, make_plan
 from sparsebook_compressor.progress import TrainingProgress
+from sparsebook_compressor.training.aim.own import OwnGraphs
 from sparsebook_compressor.training.course.beginning import begin
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.finetuning import FineTuning
@@ -180,8 +181,7 @@ class Bench:
             path,
             dataset,
             config,
-            None,
-            None,
+            OwnGraphs(),
             trainer,
             folder / "scratch",
             Clock(None, training=True),
