@@ -29,7 +29,7 @@ from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
 from sparsebook_compressor.training.aim.own import OwnGraphs
-from sparsebook_compressor.training.course.beginning import begin
+from sparsebook_compressor.training.course.beginning import Means, Original, begin
 from sparsebook_compressor.training.course.course import Course
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.trainer import Trainer
@@ -275,16 +275,12 @@ class _Job:
             return None, "nothing was retrained: the data has a test part alone"
         try:
             tuning = begin(
-                parsed,
-                view,
+                Original(self.model, parsed, view),
                 plan,
-                self.model,
                 dataset,
                 self.config,
                 own,
-                self.trainer,
-                scratch,
-                self.clock,
+                Means(self.trainer, scratch, self.clock),
             )
         except NotTrainable as error:
             return None, self._untrained(error)

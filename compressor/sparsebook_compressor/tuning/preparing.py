@@ -19,6 +19,7 @@ from sparsebook_compressor.training.data.parts import PARTS
 from sparsebook_compressor.training.data.probe import probe
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.settings import require_floats, settle_tuning
+from sparsebook_compressor.training.orders.task import Task
 from sparsebook_compressor.training.orders.trainer import Trainer
 from sparsebook_compressor.training.orders.values import Values
 from sparsebook_compressor.tuning import demands
@@ -63,20 +64,19 @@ def prepare(
     record_teacher(subject.path, dataset, objective)
     runs, library = subject.runnable(subject.path, BEFORE)
     require_runs(runs, dataset, PARTS, objective, library)
-    tuning = FineTuning(
+    task = Task(
         trainable=prepared,
         objective=objective,
         dataset=dataset,
         trainer=trainer,
         settings=settle_tuning(config, dataset.samples("train"), free_batch=objective.batched),
         planned=planned,
-        values=_values(view, coded, subject.scratch / "values"),
         source=subject.path,
         folder=subject.scratch / "orders",
         clock=clock,
         sharing=share_in_blocks,
     )
-    return tuning, coded
+    return FineTuning(task, _values(view, coded, subject.scratch / "values")), coded
 
 
 def _dataset(

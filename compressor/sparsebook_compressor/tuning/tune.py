@@ -80,7 +80,7 @@ def tune(
         with clock.stage("survey"):
             tuning, coded = prepare(subject, config, files, loss, metric, trainer, clock)
         before = tuning.values.codebooks
-        tuning.tune(tuning.planned)
+        tuning.tune(tuning.task.planned)
         after = {
             name: representable(codebook, coded[name].dtype)
             for name, codebook in tuning.values.codebooks.items()
@@ -107,7 +107,7 @@ def tune(
             notes=tuple(_notes(protocol)),
         )
         pack.write_papers(folder, report)
-    if tuning.diverged:
+    if tuning.journal.diverged:
         raise Diverged(
             "the loss was not finite in the first epoch, at every learning rate that was tried; the bundle holds the artifact as "
             "it was; set a lower train.learning_rate, or look at the data's range"
@@ -117,27 +117,28 @@ def tune(
 
 def _protocol(subject: Subject, tuning: FineTuning, tuned: Path) -> Protocol:
     """The account, with the metric before and after on the test part: read here for the first time."""
+    task, journal = tuning.task, tuning.journal
     stages: list[StageMetric] = []
     for stage, artifact in ((BEFORE, subject.path), (AFTER, tuned)):
         runs, library = subject.runnable(artifact, stage)
-        metric = evaluate(runs, library, tuning.dataset, "test", tuning.objective, None)
+        metric = evaluate(runs, library, task.dataset, "test", task.objective, None)
         before = stages[0].metric if stages else metric
         stages.append(StageMetric.after(stage, metric, before))
-    described = tuning.objective.describe()
+    described = task.objective.describe()
     kept = ("against", "classes", "own_loss", "own_metric")
     settings = {key: described[key] for key in kept if described.get(key) is not None}
     return Protocol(
         loss=described["loss"],
         metric=described["metric"],
-        splits={facts.part: dataclasses.asdict(facts) for facts in tuning.dataset.splits},
-        settings={**dataclasses.asdict(tuning.settings), "round_epochs": [], **settings},
+        splits={facts.part: dataclasses.asdict(facts) for facts in task.dataset.splits},
+        settings={**dataclasses.asdict(task.settings), "round_epochs": [], **settings},
         stages=tuple(stages),
-        phases=tuple(tuning.phases),
+        phases=tuple(journal.phases),
         points=(),
-        frozen=tuple((each.weight, each.reason) for each in tuning.trainable.frozen),
-        rewritten=tuning.trainable.rewritten,
-        versions=tuning.versions,
-        selection=tuning.selection,
+        frozen=tuple((each.weight, each.reason) for each in task.trainable.frozen),
+        rewritten=task.trainable.rewritten,
+        versions=journal.versions,
+        selection=task.selection,
     )
 
 

@@ -28,6 +28,7 @@ from sparsebook_compressor.training.course.sensitivity import (
     sensitivities,
 )
 from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.graphs import write_inference
 from sparsebook_compressor.training.orders.values import Values
 
 # Density and bits that most models bear; where they do not, the gentler ones, down to sharing alone.
@@ -115,12 +116,12 @@ def search(
         BadData: the original's metric on the eval part is no finite number.
         NotTrainable: the worker refuses the graph of the first training.
     """
-    epochs = Epochs.of(sum(tuning.settings.round_epochs))
+    epochs = Epochs.of(sum(tuning.task.settings.round_epochs))
     found = _Search(plan, weights, tuning, config, epochs)
     best = found.run()
     keep(RETRAINED, best.floats)
     shared = best.floats.fork()
-    share(best.plan, weights, shared, config.output, tuning.clock)
+    share(best.plan, weights, shared, config.output, tuning.task.clock)
     keep(SHARED, shared)
     tuning.values = best.values
     points = tuple(replace(point, chosen=point is best.point) for point in found.points)
@@ -151,7 +152,7 @@ class _Search:
                 "give another metric, or leave out the samples on which it gives none"
             )
         self.before = before
-        with tuning.clock.stage("prune"):
+        with tuning.task.clock.stage("prune"):
             self._feel()
         best = self._descend()
         if best.point.met:
@@ -166,7 +167,9 @@ class _Search:
             for row in self.plan.rows
             if not (self._sets(row, "density", "threshold") and self._sets(row, "bits"))
         ]
-        self.sensitivity = sensitivities(self.tuning, opened, self.tuning.folder / "sensitivity")
+        self.sensitivity = sensitivities(
+            self.tuning, opened, self.tuning.task.folder / "sensitivity"
+        )
         felt = [row for row in opened if self.sensitivity[row.name].felt]
         self.free = [row for row in felt if not self._sets(row, "density", "threshold")]
         self.unfelt = tuple(row.name for row in opened if row not in felt)
@@ -253,10 +256,10 @@ class _Search:
         with self._one_more():
             tuning.values = start.fork()
             number = len(self.points) + 1
-            cuts = prune(plan, tuning.values, tuning.clock)
-            tuning.cuts += (replace(cut, number=number) for cut in cuts)
+            cuts = prune(plan, tuning.values, tuning.task.clock)
+            tuning.journal.cuts += (replace(cut, number=number) for cut in cuts)
             names = [row.name for row in plan.rows]
-            rate = 0.0 if last else tuning.settings.rate
+            rate = 0.0 if last else tuning.task.settings.rate
             tuning.retrain(names, number, epochs, rate)
             return self._share(plan, tuning.values)
 
@@ -268,7 +271,7 @@ class _Search:
     @contextmanager
     def _one_more(self) -> Iterator[None]:
         """Inside is a point, for who waits: one of as many as there may be, so that what is passed over is a leap."""
-        with self.tuning.clock.one_of(self.passed, self._most_points(), "prune", "tune"):
+        with self.tuning.task.clock.one_of(self.passed, self._most_points(), "prune", "tune"):
             yield
         self.passed += 1
 
@@ -284,7 +287,7 @@ class _Search:
     def _share(self, plan: Plan, floats: Values) -> _State:
         tuning = self.tuning
         tuning.values = floats.fork()
-        share(plan, self.weights, tuning.values, self.config.output, tuning.clock)
+        share(plan, self.weights, tuning.values, self.config.output, tuning.task.clock)
         shared = [row.name for row in plan.rows if row.name in tuning.values.codebooks]
         tuning.tune(shared, len(self.points) + 1, self.epochs.tune)
         point = self._measure(plan)
@@ -322,13 +325,13 @@ class _Search:
 
     def _metric(self, values: Values | None) -> float | None:
         """On the eval part: of the original, or of the graph with these values."""
-        tuning = self.tuning
-        path = tuning.source
+        task = self.tuning.task
+        path = task.source
         if values is not None:
-            path = tuning.folder / "point.onnx"
-            tuning.write_inference(path, values)
-        reference = tuning.reference("eval")
-        return evaluate(path, None, tuning.dataset, "eval", tuning.objective, reference)
+            path = task.folder / "point.onnx"
+            write_inference(path, task, values)
+        reference = task.reference("eval")
+        return evaluate(path, None, task.dataset, "eval", task.objective, reference)
 
     def _at(self, density: float, bits: int) -> Plan:
         """The plan of a mean density over the weights that the config leaves open."""

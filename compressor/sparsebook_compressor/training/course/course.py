@@ -29,6 +29,7 @@ from sparsebook_compressor.training.course.packing import pack_trained
 from sparsebook_compressor.training.course.rounds import prune, prune_and_retrain, share
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.forward import Forward
+from sparsebook_compressor.training.orders.graphs import write_inference
 from sparsebook_compressor.training.orders.values import Values
 
 
@@ -75,11 +76,11 @@ class Course:
             surgeon,
             self.plan,
             self.weights,
-            self.tuning.trainable.vectors,
+            self.tuning.task.trainable.vectors,
             self.tuning.values,
-            self.tuning.retrained,
+            self.tuning.journal.retrained,
             self.config.output,
-            self.tuning.clock,
+            self.tuning.task.clock,
         )
 
     def protocol(self, artifact: Path, library: Path | None) -> Protocol:
@@ -89,32 +90,32 @@ class Course:
             artifact: the file as it goes out.
             library: runs it where it has operators; without one the tuned graph stands for it.
         """
-        tuning = self.tuning
+        task, journal = self.tuning.task, self.tuning.journal
         runs = library is not None or self.config.output != "operator"
         self._keep(TUNED)
-        models = {ORIGINAL: tuning.source, **self._models}
+        models = {ORIGINAL: task.source, **self._models}
         stages: list[StageMetric] = []
         for stage in (ORIGINAL, PRUNED, RETRAINED, SHARED, TUNED):
             if stage in models:
                 self._measure(stage, models[stage], None, stages)
         if runs:
             self._measure(ARTIFACT, artifact, library, stages)
-        described = tuning.objective.describe()
+        described = task.objective.describe()
         return Protocol(
             loss=described["loss"],
             metric=described["metric"],
-            splits={facts.part: dataclasses.asdict(facts) for facts in tuning.dataset.splits},
+            splits={facts.part: dataclasses.asdict(facts) for facts in task.dataset.splits},
             settings=self._settings(described),
             stages=tuple(stages),
-            phases=tuple(tuning.phases),
+            phases=tuple(journal.phases),
             points=() if self._search is None else self._search.points,
-            frozen=tuple((frozen.weight, frozen.reason) for frozen in tuning.trainable.frozen),
-            rewritten=tuning.trainable.rewritten,
-            versions=tuning.versions,
+            frozen=tuple((frozen.weight, frozen.reason) for frozen in task.trainable.frozen),
+            rewritten=task.trainable.rewritten,
+            versions=journal.versions,
             original=self._original,
-            selection=tuning.selection,
-            cuts=tuple(tuning.cuts),
-            refused=tuple(tuning.refused),
+            selection=task.selection,
+            cuts=tuple(journal.cuts),
+            refused=tuple(journal.refused),
             unfelt=() if self._search is None else self._search.unfelt,
         )
 
@@ -131,7 +132,7 @@ class Course:
                 f"{found}, with {best.bytes} bytes of weights ({best.ratio:.1f}x); the bundle holds that one; allow "
                 "a larger drop, more train.epochs, or give more data"
             )
-        bad = self.tuning.diverged
+        bad = self.tuning.journal.diverged
         if bad is not None:
             return Diverged(
                 f"{bad.stage} {bad.number}: the loss was not finite in the first epoch, at every learning rate down to "
@@ -143,7 +144,7 @@ class Course:
     def _look_at_original(self) -> EpochRow | None:
         """Its loss and metric on the eval part, where there is one."""
         tuning = self.tuning
-        if not tuning.dataset.samples("eval"):
+        if not tuning.task.dataset.samples("eval"):
             return None
         path = self.folder / "loss.onnx"
         forward = Forward(tuning, path)
@@ -151,7 +152,7 @@ class Course:
         path.unlink()
         if found.metric is None:
             raise BadData(
-                f"{tuning.objective.describe()['metric']}: the original's own on the eval part is no finite number, so that "
+                f"{tuning.task.objective.describe()['metric']}: the original's own on the eval part is no finite number, so that "
                 "nothing can be compared with it; give another metric, or leave out the samples on which it gives none"
             )
         return found
@@ -160,34 +161,34 @@ class Course:
         tuning = self.tuning
         prune_and_retrain(self.plan, tuning)
         self._keep(RETRAINED)
-        share(self.plan, self.weights, tuning.values, self.config.output, tuning.clock)
+        share(self.plan, self.weights, tuning.values, self.config.output, tuning.task.clock)
         self._keep(SHARED)
         tuning.tune([row.name for row in self.plan.rows if row.name in tuning.values.codebooks])
 
     def _keep_pruned(self) -> None:
         """The model pruned at one go to the plan's densities, and not retrained: what the referees asked to see."""
         values = Values(self.weights.values(), self.folder / "pruned")
-        prune(self.plan, values, self.tuning.clock)
+        prune(self.plan, values, self.tuning.task.clock)
         self._keep(PRUNED, values)
 
     def _keep(self, stage: str, values: Values | None = None) -> None:
         path = self.folder / f"{stage}.onnx"
-        self.tuning.write_inference(path, values)
+        write_inference(path, self.tuning.task, values or self.tuning.values)
         self._models[stage] = path
 
     def _measure(
         self, stage: str, model: Path, library: Path | None, stages: list[StageMetric]
     ) -> None:
-        tuning = self.tuning
+        task = self.tuning.task
         metric = evaluate(
-            model, library, tuning.dataset, "test", tuning.objective, tuning.reference("test")
+            model, library, task.dataset, "test", task.objective, task.reference("test")
         )
         before = stages[0].metric if stages else metric
         stages.append(StageMetric.after(stage, metric, before))
 
     def _settings(self, described: Mapping[str, Any]) -> dict[str, Any]:
         kept = ("against", "classes", "temperature", "own_loss", "own_metric")
-        settings = self.tuning.settings
+        settings = self.tuning.task.settings
         return {
             **dataclasses.asdict(settings),
             **self._epochs(),
@@ -200,7 +201,7 @@ class Course:
     def _epochs(self) -> dict[str, Any]:
         """A budget search has no rounds, and epochs of its own."""
         if self._search is None:
-            settings = self.tuning.settings
+            settings = self.tuning.task.settings
             return {
                 "round_epochs": list(settings.round_epochs),
                 "tune_epochs": settings.tune_epochs,

@@ -36,12 +36,14 @@ _BLOCK = 1 << 18
 
 def prune_and_retrain(plan: Plan, tuning: FineTuning) -> None:
     """Prune to the plan's densities in rounds, and retrain behind each (arXiv 1510.00149, section 2)."""
-    epochs = tuning.settings.round_epochs
+    epochs = tuning.task.settings.round_epochs
     names = [row.name for row in plan.rows]
     for number, limit in enumerate(epochs, 1):
-        with tuning.clock.one_of(number - 1, len(epochs), "prune", "retrain"):
-            tuning.cuts += prune(plan, tuning.values, tuning.clock, number, len(epochs))
-            rate = tuning.settings.rate if number < len(epochs) else 0.0
+        with tuning.task.clock.one_of(number - 1, len(epochs), "prune", "retrain"):
+            tuning.journal.cuts += prune(
+                plan, tuning.values, tuning.task.clock, number, len(epochs)
+            )
+            rate = tuning.task.settings.rate if number < len(epochs) else 0.0
             tuning.retrain(names, number, limit, rate)
 
 

@@ -75,7 +75,7 @@ class _Probe:
 
     def __init__(self, tuning: FineTuning, names: Sequence[str], folder: Path) -> None:
         folder.mkdir(parents=True)
-        known = tuning.trainable.weights
+        known = tuning.task.trainable.weights
         self._inputs = {name: known[name] for name in names if name in known}
         self._values = tuning.values
         self._forward = Forward(tuning, folder / "loss.onnx", list(self._inputs.values()))
@@ -83,7 +83,7 @@ class _Probe:
         self._held = {
             initializer: _mapped(
                 folder / f"{number:05}.npy",
-                self._values.original(name).reshape(tuning.shape(initializer)),
+                self._values.original(name).reshape(tuning.task.shape(initializer)),
             )
             for number, (name, initializer) in enumerate(self._inputs.items())
         }

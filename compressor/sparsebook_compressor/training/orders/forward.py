@@ -13,6 +13,7 @@ from sparsebook_compressor.measure import first_line, session
 from sparsebook_compressor.protocol import EpochRow
 from sparsebook_compressor.training.losses.attach import OUTPUTS
 from sparsebook_compressor.training.orders.finetuning import FineTuning
+from sparsebook_compressor.training.orders.graphs import write_loss
 from sparsebook_compressor.training.orders.order import MetricForm
 
 
@@ -28,15 +29,15 @@ class Forward:
             inputs: initializers that are fed in every run instead.
         """
         self._tuning = tuning
-        tuning.write_loss(path, inputs)
+        write_loss(path, tuning.task, tuning.values, inputs)
         self._session = session(path)
         taken = {value.name for value in self._session.get_inputs()} - set(inputs)
         self._arrays = sorted(taken)
 
     def feeds(self) -> Iterator[Feed]:
         """The eval part as the graph reads it, `Settings.feed` samples a time."""
-        dataset = self._tuning.dataset
-        for feed in dataset.batches("eval", self._tuning.settings.feed, self._arrays):
+        dataset = self._tuning.task.dataset
+        for feed in dataset.batches("eval", self._tuning.task.settings.feed, self._arrays):
             # Samples lie on the first axis of all inputs of the training graph, of those that the model takes whole too.
             yield {
                 name: array[np.newaxis] if name in dataset.whole else array
@@ -62,14 +63,14 @@ class Forward:
             metric_sum += float(found[1])
             metric_weight += float(found[2])
             samples += count
-        metric = _metric(self._tuning.objective.form, metric_sum, metric_weight)
+        metric = _metric(self._tuning.task.objective.form, metric_sum, metric_weight)
         return EpochRow(0, None, _finite(loss / samples), _finite(metric))
 
     def _run(self, feed: Feed, first: int, count: int) -> Sequence[np.ndarray[Any, Any]]:
         try:
             found: Sequence[np.ndarray[Any, Any]] = self._session.run(list(OUTPUTS), feed)
         except Exception as error:  # the original ran on these samples: it is the other arrays
-            dataset = self._tuning.dataset
+            dataset = self._tuning.task.dataset
             given = set(dataset.arrays) - {spec.name for spec in dataset.specs}
             others = ", ".join(repr(name) for name in self._arrays if name in given)
             raise BadData(

@@ -10,7 +10,7 @@ Centroids are tuned by codebook -> Gather(codes): the gradient of Gather is the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,10 @@ class Parameter:
     value: str
     fill: Fill
     constants: tuple[str, ...] = ()
+
+
+Sharing: TypeAlias = Callable[[ModelProto, str, F32, Callable[[], U8]], Parameter]
+"""Lets the centroids of a weight be trained, as `share` does."""
 
 
 def prune(model: ModelProto, name: str, read: Callable[[], F32]) -> Parameter:

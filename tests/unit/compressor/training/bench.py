@@ -24,7 +24,7 @@ from sparsebook_compressor.graph.view import Weight, survey
 from sparsebook_compressor.plan import Plan, make_plan
 from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_compressor.training.aim.own import OwnGraphs
-from sparsebook_compressor.training.course.beginning import begin
+from sparsebook_compressor.training.course.beginning import Means, Original, begin
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.trainer import Trainer
@@ -174,17 +174,8 @@ class Bench:
         data = save_data(folder / "data.npz", arrays)
         dataset = Dataset.prepare([data], specs, folder / "data", config.seed)
         trainer = trainer or Program()
-        tuning = begin(
-            parsed,
-            view,
-            plan,
-            path,
-            dataset,
-            config,
-            OwnGraphs(),
-            trainer,
-            folder / "scratch",
-            Clock(None, training=True),
-        )
+        means = Means(trainer, folder / "scratch", Clock(None, training=True))
+        original = Original(path, parsed, view)
+        tuning = begin(original, plan, dataset, config, OwnGraphs(), means)
         weights = {weight.name: weight for weight in view.weights}
         return cls(folder, parsed, plan, weights, tuning, config, trainer)

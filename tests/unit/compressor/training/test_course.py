@@ -61,19 +61,19 @@ def searched(course: Course, point: Point) -> None:
 
 def test_a_training_that_never_was_finite_is_a_fault(course: Course) -> None:
     assert course.fault() is None
-    course.tuning.phases.append(PHASE)
+    course.tuning.journal.phases.append(PHASE)
     fault = course.fault()
     assert isinstance(fault, Diverged)
     assert str(fault).startswith("retrain 1: the loss was not finite")
     # An epoch before it was good, and is kept.
-    course.tuning.phases[:] = [replace(PHASE, kept_epoch=3)]
+    course.tuning.journal.phases[:] = [replace(PHASE, kept_epoch=3)]
     assert course.fault() is None
 
 
 def test_a_budget_that_is_met_is_no_fault_though_a_point_of_the_search_diverged(
     course: Course,
 ) -> None:
-    course.tuning.phases.append(PHASE)
+    course.tuning.journal.phases.append(PHASE)
     searched(course, POINT)
     assert course.fault() is None
 

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.training.course.rounds import prune, prune_and_retrain, share
+from sparsebook_compressor.training.orders.graphs import write_inference
 from tests.unit.compressor.models import graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import (
     CLASSES,
@@ -41,7 +42,7 @@ def plain(**raw: Any) -> dict[str, Any]:
 
 def test_before_anything_is_done_the_graph_is_the_users_model(tmp_path: Path) -> None:
     bench = Bench.of(tmp_path, nested(), blobs(60))
-    bench.tuning.write_inference(tmp_path / "now.onnx")
+    write_inference(tmp_path / "now.onnx", bench.tuning.task, bench.tuning.values)
     x = blobs(30, seed=2)["x"]
     np.testing.assert_allclose(
         run(tmp_path / "now.onnx", x), run(tmp_path / "model.onnx", x), atol=1e-5
@@ -53,10 +54,10 @@ def test_the_graph_can_be_written_with_other_values(tmp_path: Path) -> None:
     other = bench.tuning.values.fork()
     other.write("fc2", np.zeros(256, np.float32))
     other.write_vector("b2", np.arange(CLASSES, dtype=np.float32))
-    bench.tuning.write_inference(tmp_path / "other.onnx", other)
+    write_inference(tmp_path / "other.onnx", bench.tuning.task, other)
     x = blobs(30, seed=2)["x"]
     np.testing.assert_array_equal(run(tmp_path / "other.onnx", x), [np.arange(CLASSES)] * 30)
-    bench.tuning.write_inference(tmp_path / "now.onnx")
+    write_inference(tmp_path / "now.onnx", bench.tuning.task, bench.tuning.values)
     assert np.abs(run(tmp_path / "now.onnx", x)).max() > 1
 
 
@@ -65,7 +66,7 @@ def test_the_rate_is_what_the_users_own_weights_add_to_the_loss(tmp_path: Path) 
     for rate in (0.0, 0.75):
         bench = Bench.of(tmp_path / str(rate), mlp(), blobs(100), **plain())
         bench.tuning.retrain(["fc1", "fc2"], 1, 1, rate)
-        found.append(bench.tuning.phases[0].epochs[0].eval_loss)
+        found.append(bench.tuning.journal.phases[0].epochs[0].eval_loss)
     assert found[1] - found[0] == pytest.approx(0.75, rel=1e-4)
 
 
@@ -80,7 +81,7 @@ def test_only_what_is_asked_for_is_trained_and_what_is_zero_stays_so(tmp_path: P
     held = bench.tuning.values
     np.testing.assert_array_equal(held.read("fc2"), before["fc2"])
     np.testing.assert_array_equal(held.read("fc1") == 0, before["fc1"] == 0)
-    assert bench.tuning.phases[0].kept_epoch > 0
+    assert bench.tuning.journal.phases[0].kept_epoch > 0
     assert (held.read("fc1") != before["fc1"]).mean() > 0.6
     (order,) = program.orders
     assert set(order["parameters"]) == {"fc1", "b1", "b2"}
@@ -98,15 +99,15 @@ def test_tuning_moves_centroids_and_leaves_every_code(tmp_path: Path) -> None:
     codes = {name: np.array(held.codes(name)) for name in held.codebooks}
     before = held.codebooks
     bench.tuning.tune(["fc1", "fc2"], epochs=3)
-    assert bench.tuning.phases[0].kept_epoch > 0
+    assert bench.tuning.journal.phases[0].kept_epoch > 0
     for name, codebook in held.codebooks.items():
         np.testing.assert_array_equal(held.codes(name), codes[name])
         assert codebook.shape == before[name].shape
         assert (codebook != before[name]).all()
         assert (held.read(name)[codes[name] == 0] == 0).all()
-    epochs = bench.tuning.phases[0].epochs
+    epochs = bench.tuning.journal.phases[0].epochs
     losses = [epoch.eval_loss for epoch in epochs]
-    assert losses[bench.tuning.phases[0].kept_epoch] == min(
+    assert losses[bench.tuning.journal.phases[0].kept_epoch] == min(
         loss for loss in losses if loss is not None
     )
 
@@ -117,7 +118,7 @@ def test_with_nothing_better_than_the_start_the_start_is_kept_to_the_bit(tmp_pat
     raw = plain(train={"loss": "distill", "learning_rate": 0.5, "epochs": 1})
     bench = Bench.of(tmp_path, mlp(), {"x": blobs(100)["x"]}, program, **raw)
     bench.tuning.retrain(["fc1", "fc2"], 1, 1, 0.0)
-    (phase,) = bench.tuning.phases
+    (phase,) = bench.tuning.journal.phases
     assert (phase.kept_epoch, phase.retries, phase.ended) == (0, 1, "finished")
     assert [order["learning_rate"] for order in program.orders] == [0.5, 0.125]
     for name in ("fc1", "fc2"):
@@ -134,7 +135,7 @@ def test_a_weight_without_a_gradient_is_pruned_and_not_trained(tmp_path: Path) -
         "train": {"epochs": 1},
     }
     bench = Bench.of(tmp_path, nested(), blobs(100), program, **raw)
-    frozen = {each.weight for each in bench.tuning.trainable.frozen}
+    frozen = {each.weight for each in bench.tuning.task.trainable.frozen}
     assert frozen == {"then.w", "other.w"}
     prune_and_retrain(bench.plan, bench.tuning)
     for name in frozen:
@@ -163,12 +164,12 @@ def test_where_nothing_has_a_gradient_nothing_is_ordered(tmp_path: Path) -> None
     program = Program()
     raw = {"weights": {"v": {"skip": True}, "w": {"density": 0.5, "bits": 4}}}
     bench = Bench.of(tmp_path, model_of(graph), {"x": blobs(60)["x"]}, program, **raw)
-    assert [each.weight for each in bench.tuning.trainable.frozen] == ["w"]
+    assert [each.weight for each in bench.tuning.task.trainable.frozen] == ["w"]
     prune_and_retrain(bench.plan, bench.tuning)
     share(bench.plan, bench.weights, bench.tuning.values, "operator", CLOCK)
     bench.tuning.tune(["w"])
     assert program.orders == []
-    assert bench.tuning.phases == []
+    assert bench.tuning.journal.phases == []
 
 
 def test_a_weight_that_is_pruned_whole_is_left_out(tmp_path: Path) -> None:
@@ -191,10 +192,11 @@ def test_a_model_that_takes_one_whole_sample_at_a_time_is_trained(tmp_path: Path
     bench = Bench.of(tmp_path, model, arrays, program, **raw)
     prune_and_retrain(bench.plan, bench.tuning)
     assert all((order["feed"], order["batch_size"]) == (1, 8) for order in program.orders)
-    first, last = bench.tuning.phases[0].epochs[0], bench.tuning.phases[-1].epochs[-1]
+    phases = bench.tuning.journal.phases
+    first, last = phases[0].epochs[0], phases[-1].epochs[-1]
     assert first.eval_loss is not None
     assert last.eval_loss is not None
-    assert bench.tuning.phases[0].kept_epoch > 0
+    assert bench.tuning.journal.phases[0].kept_epoch > 0
 
 
 def test_densities_are_those_of_the_planned_weights(tmp_path: Path) -> None:
@@ -203,7 +205,7 @@ def test_densities_are_those_of_the_planned_weights(tmp_path: Path) -> None:
     )
     bench = Bench.of(tmp_path, mlp(), blobs(100), **{**raw, "prune": {"rounds": 1}})
     prune_and_retrain(bench.plan, bench.tuning)
-    assert [phase.density for phase in bench.tuning.phases] == [0.25]
+    assert [phase.density for phase in bench.tuning.journal.phases] == [0.25]
     # Orders are as large as the model, and so is what comes back: neither stays when it has been read.
     assert list((tmp_path / "scratch" / "orders").iterdir()) == []
 
@@ -229,7 +231,7 @@ def test_integer_inputs_keep_their_dtype(tmp_path: Path) -> None:
     )
     bench = Bench.of(tmp_path, model_of(graph), arrays, **{**raw, "prune": {"rounds": 1}})
     prune_and_retrain(bench.plan, bench.tuning)
-    assert bench.tuning.phases[0].kept_epoch == 1
+    assert bench.tuning.journal.phases[0].kept_epoch == 1
     assert bench.tuning.values.nonzeros("table") == 192
 
 
@@ -262,10 +264,11 @@ def test_noise_is_for_the_inputs_of_floats_and_for_them_alone(tmp_path: Path) ->
     raw = plain(train={"noise": 0.25})
     bench = Bench.of(tmp_path, mlp(), blobs(), program, **raw)
     bench.tuning.retrain(["fc1", "fc2"], 1, 1, 0.0)
-    bench.tuning.settings = replace(bench.tuning.settings, noise=0.0)
+    settings = replace(bench.tuning.task.settings, noise=0.0)
+    bench.tuning.task = replace(bench.tuning.task, settings=settings)
     bench.tuning.retrain(["fc1", "fc2"], 2, 1, 0.0)
     with_noise, without = program.orders
-    assert with_noise["noise"] == dict.fromkeys(bench.tuning.dataset.floats, 0.25)
+    assert with_noise["noise"] == dict.fromkeys(bench.tuning.task.dataset.floats, 0.25)
     assert len(with_noise["noise"]) == 1
     assert "noise" not in without
 

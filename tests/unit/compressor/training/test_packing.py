@@ -14,6 +14,7 @@ from sparsebook_compressor import pack
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import Done
 from sparsebook_compressor.training.course.course import Course
+from sparsebook_compressor.training.orders.graphs import write_inference
 from tests.unit.compressor.models import constant, graph_of, model_of, node, value
 from tests.unit.compressor.training.bench import (
     CLASSES,
@@ -209,14 +210,14 @@ def test_the_artifact_is_the_function_that_was_tuned(name: str, tmp_path: Path) 
     bench = Bench.of(tmp_path, make(), arrays, **settings())
     _, done, artifact = carried_out(bench)
     held = bench.tuning.values
-    assert bench.tuning.phases[0].kept_epoch > 0
+    assert bench.tuning.journal.phases[0].kept_epoch > 0
     assert {coded.row.name for coded in done.coded} == set(bench.weights)
     # The user's file is only read.
     assert (tmp_path / "model.onnx").read_bytes() == make().SerializeToString()
     assert set(held.vectors) == VECTORS.get(name, {"b1", "b2"})
     onnx.checker.check_model(artifact, full_check=True)
     tuned = tmp_path / "tuned.onnx"
-    bench.tuning.write_inference(tuned)
+    write_inference(tuned, bench.tuning.task, bench.tuning.values)
     x = blobs(60, seed=3)["x"]
     before, expected, found = (run(path, x) for path in (tmp_path / "model.onnx", tuned, artifact))
     scale = np.abs(expected).max()
@@ -293,6 +294,6 @@ def test_a_weight_that_would_not_be_smaller_is_packed_as_trained_floats(tmp_path
     np.testing.assert_array_equal(array, bench.tuning.values.read("fc2"))
     assert (array != fitted()["fc2"].ravel()).mean() > 0.9
     tuned = tmp_path / "tuned.onnx"
-    bench.tuning.write_inference(tuned)
+    write_inference(tuned, bench.tuning.task, bench.tuning.values)
     x = blobs(60, seed=3)["x"]
     np.testing.assert_allclose(run(artifact, x), run(tuned, x), atol=1e-4)

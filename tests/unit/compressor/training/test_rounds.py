@@ -252,8 +252,8 @@ def test_rounds_with_retraining_reach_the_plan_and_move_the_survivors(tmp_path: 
     for name, array in bench.tuning.values.vectors.items():
         original = next(each for each in bench.model.graph.initializer if each.name == name)
         assert (array != np.frombuffer(original.raw_data, np.float32)).mean() > 0.8
-    metrics = [phase.epochs[phase.kept_epoch].metric for phase in bench.tuning.phases]
+    metrics = [phase.epochs[phase.kept_epoch].metric for phase in bench.tuning.journal.phases]
     assert metrics[-1] is not None
-    start = bench.tuning.phases[-1].epochs[0].metric
+    start = bench.tuning.journal.phases[-1].epochs[0].metric
     assert start is not None
     assert metrics[-1] >= start

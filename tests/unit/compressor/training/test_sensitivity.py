@@ -38,7 +38,9 @@ def test_damage_is_the_loss_that_is_added_by_hand(tmp_path: Path) -> None:
     bench = Bench.of(tmp_path, mlp(), {"x": blobs()["x"]}, program, train={"loss": "distill"})
     held = fitted()
     parts = {
-        part: np.concatenate([feed["x"] for feed in bench.tuning.dataset.batches(part, 64, ["x"])])
+        part: np.concatenate(
+            [feed["x"] for feed in bench.tuning.task.dataset.batches(part, 64, ["x"])]
+        )
         for part in ("train", "eval")
     }
     scale = np.square(scores(parts["train"], held)).mean()
@@ -142,7 +144,7 @@ def sequences() -> tuple[ModelProto, dict[str, np.ndarray]]:
 
 def test_models_that_take_one_whole_sample_at_a_time(tmp_path: Path) -> None:
     bench = Bench.of(tmp_path, *sequences())
-    assert not bench.tuning.objective.batched
+    assert not bench.tuning.task.objective.batched
     results = found(bench, tmp_path / "sensitivity")
     assert set(results) == {"w", "v"}
     assert all(result.damage[-1] > 0.1 for result in results.values())
