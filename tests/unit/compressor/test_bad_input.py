@@ -2,13 +2,7 @@
 
 import os
 import random
-import resource
-import subprocess
-import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -19,8 +13,6 @@ from sparsebook_compressor import Config, compress, decompress, errors, estimate
 from sparsebook_compressor.errors import (
     BadData,
     BadValue,
-    ExternalDataMissing,
-    ExternalDataOutside,
     InputError,
     InvalidGraph,
     NotFinite,
@@ -29,12 +21,10 @@ from sparsebook_compressor.errors import (
     PayloadError,
 )
 from tests.unit.compressor.models import (
-    FLOAT,
     HIDING,
     Hiding,
     K,
     N,
-    constant,
     free,
     graph_of,
     model_of,
@@ -44,31 +34,7 @@ from tests.unit.compressor.models import (
     value,
     values,
 )
-
-PAPER = Config.parse({"preset": "paper"})
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Iterator[Path]:
-    """Where a bundle would go; a test that uses it expects that nothing is there, nor beside it, in the end."""
-    folder = tmp_path / "bundles"
-    folder.mkdir()
-    yield folder / "bundle"
-    assert list(folder.iterdir()) == []
-
-
-def refused(kind: type[InputError], model: Path, out: Path, **more: Any) -> str:
-    """The message with which `compress` refuses, of exactly this class; `estimate` and `inspect` do so too."""
-    with pytest.raises(kind) as caught:
-        compress(model, out, more.pop("config", PAPER), **more)
-    assert type(caught.value) is kind
-    return str(caught.value)
-
-
-def saved(model: ModelProto, folder: Path, name: str = "model.onnx") -> Path:
-    path = folder / name
-    path.write_bytes(model.SerializeToString())
-    return path
+from tests.unit.compressor.refusals import MATMUL, PAPER, graph_with, refused, saved
 
 
 @pytest.mark.parametrize(
@@ -143,11 +109,6 @@ def test_damage_anywhere_is_refused_or_harmless(hiding: Hiding, tmp_path: Path) 
             out.rmdir()
 
 
-def graph_with(*nodes: onnx.NodeProto, **constants: np.ndarray) -> ModelProto:
-    return model_of(graph_of(list(nodes), [value("x", ["b", K])], [free("y", 2)], constants))
-
-
-MATMUL = node("MatMul", ["x", "w"], ["y"])
 INVALID = {
     "unknown op": graph_with(node("MatMool", ["x", "w"], ["y"]), w=values(K, N)),
     "dangling input": graph_with(node("MatMul", ["z", "w"], ["y"]), w=values(K, N)),
@@ -228,169 +189,6 @@ def test_a_model_whose_weights_would_all_grow_is_refused(tmp_path: Path, out: Pa
         assert "smaller" in refused(NothingToCompress, path, out, config=wanted)
 
 
-def external(location: str, **entries: Any) -> ModelProto:
-    model = one_matmul()
-    weight = model.graph.initializer[0]
-    weight.ClearField("raw_data")
-    weight.data_location = TensorProto.EXTERNAL
-    for key, entry in {"location": location, **entries}.items():
-        weight.external_data.add(key=key, value=str(entry))
-    return model
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A model's folder with a file of weights, and a file beside it that is nobody's business."""
-    inside = tmp_path / "models" / "lenet"
-    inside.mkdir(parents=True)
-    (inside / "w.bin").write_bytes(values(K, N).tobytes())
-    (tmp_path / "models" / "secret.bin").write_bytes(values(K, N).tobytes())
-    return inside
-
-
-OUTSIDE = [
-    "../secret.bin",
-    "sub/../../secret.bin",
-    "..",
-    ".",
-    "",
-    "/etc/passwd",
-    "\\\\server\\w.bin",
-    "..\\secret.bin",
-    "link.bin",
-    "linked/secret.bin",
-    "hard.bin",
-    "sub",
-    "pipe",
-    "\0own file",
-    "w.bin\0",
-]
-
-
-@pytest.mark.parametrize("location", OUTSIDE, ids=repr)
-def test_external_data_outside_the_folder_is_refused(
-    location: str, folder: Path, out: Path
-) -> None:
-    (folder / "sub").mkdir()
-    (folder / "link.bin").symlink_to(folder / "w.bin")
-    (folder / "linked").symlink_to(folder.parent)
-    os.link(folder / "w.bin", folder / "hard.bin")
-    os.mkfifo(folder / "pipe")
-    message = refused(ExternalDataOutside, saved(external(location), folder), out)
-    assert "weight 'w'" in message
-
-
-@pytest.mark.parametrize("where", ["weight", "bias", "Constant", "If"])
-def test_external_data_of_any_tensor_stays_inside(where: str, folder: Path, out: Path) -> None:
-    """Those that are left alone are copied into the artifact, so they are looked at as well."""
-    outside = TensorProto(name="b", data_type=FLOAT, dims=[N], data_location=TensorProto.EXTERNAL)
-    outside.external_data.add(key="location", value="../secret.bin")
-    outside.external_data.add(key="length", value=str(4 * N))
-    if where == "weight":
-        model = external("../secret.bin")
-    else:
-        model = graph_with(node("Gemm", ["x", "w", "b"], ["y"]), w=values(K, N))
-        if where == "bias":
-            model.graph.initializer.append(outside)
-        elif where == "Constant":
-            model.graph.node.insert(0, node("Constant", [], ["b"], value=outside))
-        else:
-            then = graph_of([node("Identity", ["i"], ["t"])], [], [value("t", None)])
-            outside.name = "i"
-            then.initializer.append(outside)
-            other = graph_of(
-                [node("Identity", ["e"], ["o"])], [], [value("o", None)], {"e": values(N)}
-            )
-            choice = node("If", ["yes"], ["b"], then_branch=then, else_branch=other)
-            model.graph.node.insert(0, choice)
-            model.graph.node.insert(0, constant("yes", np.array(True)))
-    refused(ExternalDataOutside, saved(model, folder), out)
-
-
-@pytest.mark.parametrize(
-    ("model", "kind"),
-    [
-        (external("gone.bin"), ExternalDataMissing),
-        (external("sub/gone.bin"), ExternalDataMissing),
-        (external("w.bin", offset=4), ExternalDataMissing),
-        (external("w.bin", offset=10**30), ExternalDataMissing),
-        (external("short.bin"), ExternalDataMissing),
-        (external("x" * 5000), ExternalDataMissing),
-        (external("w.bin", length=4), InvalidGraph),
-        (external("w.bin", length=-1), InvalidGraph),
-        (external("w.bin", offset=-4), InvalidGraph),
-        (external("w.bin", offset="four"), InvalidGraph),
-        (external("w.bin", offset="9" * 5000), InvalidGraph),
-    ],
-    ids=[
-        "no file",
-        "no folder",
-        "past the end",
-        "far past the end",
-        "file too short",
-        "a name too long",
-        "length too short",
-        "negative length",
-        "negative offset",
-        "offset that is no number",
-        "offset that is too long a number",
-    ],
-)
-def test_external_data_that_is_not_there_is_refused(
-    model: ModelProto, kind: type[InputError], folder: Path, out: Path
-) -> None:
-    (folder / "short.bin").write_bytes(bytes(100))
-    assert "'w'" in refused(kind, saved(model, folder), out)
-
-
-def test_external_data_needs_no_length_and_no_offset(folder: Path, tmp_path: Path) -> None:
-    """The dimensions say how much of the file is meant, for weights and for what is left alone."""
-    (folder / "w.bin").write_bytes(values(K, N).tobytes() + values(N).tobytes() + bytes(1000))
-    model = external("w.bin")
-    model.graph.node[0].CopyFrom(node("Gemm", ["x", "w", "b"], ["y"]))
-    bias = TensorProto(name="b", data_type=FLOAT, dims=[N], data_location=TensorProto.EXTERNAL)
-    bias.external_data.add(key="location", value="w.bin")
-    bias.external_data.add(key="offset", value=str(4 * K * N))
-    model.graph.initializer.append(bias)
-    path = saved(model, folder)
-    compress(path, tmp_path / "bundle", PAPER, verify=False)
-    artifact = onnx.load(tmp_path / "bundle" / "model.onnx")
-    found = {found.name: found for found in artifact.graph.initializer}
-    assert onnx.numpy_helper.to_array(found["b"]).tobytes() == values(N).tobytes()
-
-
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_folder_that_is_taken_is_left_as_it_is(kind: str, tmp_path: Path) -> None:
-    path = saved(one_matmul(), tmp_path)
-    out = tmp_path / "bundle"
-    if kind == "file":
-        out.write_text("mine")
-    else:
-        out.mkdir()
-        (out / "mine").write_text("mine")
-    with pytest.raises(BadValue, match="not empty"):
-        compress(path, out, PAPER)
-    assert (out if kind == "file" else out / "mine").read_text() == "mine"
-    assert {file.name for file in tmp_path.iterdir()} == {"model.onnx", "bundle"}
-
-
-def test_an_empty_folder_is_filled_and_parents_are_made(tmp_path: Path) -> None:
-    path = saved(one_matmul(), tmp_path)
-    (tmp_path / "empty").mkdir()
-    compress(path, tmp_path / "empty", PAPER, verify=False)
-    assert (tmp_path / "empty" / "model.onnx").exists()
-    compress(path, tmp_path / "a" / "b" / "c", PAPER, verify=False)
-    assert (tmp_path / "a" / "b" / "c" / "report.json").exists()
-
-
-def test_the_current_folder_can_be_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = saved(one_matmul(), tmp_path)
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    compress(path, Path(), PAPER, verify=False)
-    assert (tmp_path / "here" / "model.onnx").exists()
-
-
 def test_bad_data_is_refused_before_any_work(tmp_path: Path, out: Path) -> None:
     data = tmp_path / "data.npz"
     np.savez(data, nothing=np.zeros(3))
@@ -398,74 +196,6 @@ def test_bad_data_is_refused_before_any_work(tmp_path: Path, out: Path) -> None:
     message = refused(BadData, saved(one_matmul(), tmp_path), out, data=data, progress=seen.append)
     assert "'x'" in message
     assert {step.stage for step in seen} == {"admit"}
-
-
-@pytest.mark.parametrize("output", ["operator", "portable", "dense"])
-@pytest.mark.parametrize("limit", [100, 1000, 4000])
-def test_a_full_disk_leaves_nothing(output: str, limit: int, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: the system refuses the write in the same way."""
-    graph = graph_with(MATMUL, w=values(K, 2000))
-    path = saved(graph, tmp_path)
-    program = f"""
-        import resource, sys
-        from pathlib import Path
-        from sparsebook_compressor import Config, compress
-        from sparsebook_compressor.errors import StorageFull
-        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-        try:
-            compress(Path(sys.argv[1]), Path(sys.argv[2]), Config.parse({{"output": {output!r}}}), verify=False)
-        except StorageFull as error:
-            sys.exit(str(error))
-    """
-    out = tmp_path / "bundles" / "bundle"
-    command = [sys.executable, "-c", textwrap.dedent(program), str(path), str(out)]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert child.returncode == 1, child.stderr
-    assert "bundle" in child.stderr
-    assert "free some space" in child.stderr
-    assert list(out.parent.iterdir()) == []
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-
-
-def test_a_full_disk_leaves_nothing_of_a_decompressed_model(tmp_path: Path) -> None:
-    path = saved(graph_with(MATMUL, w=values(K, 2000)), tmp_path)
-    compress(path, tmp_path / "bundle", PAPER, verify=False)
-    program = """
-        import resource, sys
-        from pathlib import Path
-        from sparsebook_compressor import decompress
-        from sparsebook_compressor.errors import StorageFull
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-        try:
-            decompress(Path(sys.argv[1]), Path(sys.argv[2]))
-        except StorageFull as error:
-            sys.exit(str(error))
-    """
-    plain = tmp_path / "plain" / "model.onnx"
-    artifact = tmp_path / "bundle" / "model.onnx"
-    command = [sys.executable, "-c", textwrap.dedent(program), str(artifact), str(plain)]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert child.returncode == 1, child.stderr
-    assert "free some space" in child.stderr
-    assert list(plain.parent.iterdir()) == []
-
-
-def test_a_failure_at_any_stage_leaves_nothing(tmp_path: Path, out: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    path = saved(one_matmul(), tmp_path)
-    steps: list[Any] = []
-    compress(path, tmp_path / "whole", PAPER, progress=steps.append, verify=False)
-    for stage in dict.fromkeys(step.stage for step in steps):
-
-        def stop(step: Any, stage: str = stage) -> None:
-            if step.stage == stage:
-                raise Stop
-
-        with pytest.raises(Stop):
-            compress(path, out, PAPER, progress=stop, verify=False)
-        assert not out.exists()
 
 
 def artifact_of(model: ModelProto, folder: Path) -> Path:
