@@ -1,5 +1,8 @@
 #include "abi/kernel_api.h"
 
+#include <exception>
+#include <mutex>
+
 namespace sparsebook::abi {
 namespace {
 
@@ -70,6 +73,35 @@ Tensor view(const OrtApi* api, const OrtValue* value) {
   require<Slot::GetTensorMutableData>(api, "tensor data", const_cast<OrtValue*>(value), &data);
   return {data, info.element_type(), info.shape()};
 }
+
+// The calls of one parallel_for. No exception may leave through the pool's threads, which are ONNX Runtime's.
+class Calls {
+ public:
+  explicit Calls(const std::function<void(std::size_t)>& body) : body_(body) {}
+
+  static void make(void* calls, std::size_t index) noexcept { static_cast<Calls*>(calls)->call_body(index); }
+
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void call_body(std::size_t index) noexcept {
+    try {
+      body_(index);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (error_ && least_ < index) return;
+      error_ = std::current_exception();
+      least_ = index;
+    }
+  }
+
+  const std::function<void(std::size_t)>& body_;
+  std::mutex mutex_;
+  std::exception_ptr error_;
+  std::size_t least_ = 0;  ///< the index whose call threw `error_`
+};
 
 }  // namespace
 
@@ -181,6 +213,18 @@ float* KernelContext::output(std::size_t index, const Shape& shape) const {
   require<Slot::KernelContext_GetOutput>(api_, "output", context_, index, shape.data(), shape.size(), &value);
   require<Slot::GetTensorMutableData>(api_, "output data", value, &data);
   return static_cast<float*>(data);
+}
+
+void KernelContext::parallel_for(std::size_t total, const std::function<void(std::size_t)>& body) const {
+  Calls calls(body);
+  if (version_ < THREADS_VERSION || total < 2) {
+    for (std::size_t index = 0; index < total; ++index) Calls::make(&calls, index);
+  } else {
+    // No batches (0): the pool hands out one index at a time, so that uneven work evens out.
+    require<Slot::KernelContext_ParallelFor>(api_, "threads", static_cast<const OrtKernelContext*>(context_), &Calls::make,
+                                             total, std::size_t{0}, static_cast<void*>(&calls));
+  }
+  calls.rethrow();
 }
 
 OrtStatus* make_status(const OrtApi* api, ErrorCode code, const char* message) noexcept {

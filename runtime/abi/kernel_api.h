@@ -2,7 +2,9 @@
 // here; op/custom_op.h turns them into an OrtStatus.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -60,7 +62,9 @@ class KernelInfo {
 /// A node while it runs.
 class KernelContext {
  public:
-  KernelContext(const OrtApi* api, OrtKernelContext* context) : api_(api), context_(context) {}
+  /// `api` is the table of version `version`.
+  KernelContext(const OrtApi* api, std::uint32_t version, OrtKernelContext* context)
+      : api_(api), version_(version), context_(context) {}
 
   /// The input; nothing if it is optional and not given.
   [[nodiscard]] std::optional<Tensor> optional_input(std::size_t index) const;
@@ -68,8 +72,17 @@ class KernelContext {
   /// Has ONNX Runtime lay out float output `index`.
   [[nodiscard]] float* output(std::size_t index, const Shape& shape) const;
 
+  /// Calls body(i) once for every i in [0, total), in any order and on any thread of the session's intra-op pool, the caller's
+  /// own included; returns when all calls have returned. With `intra_op_num_threads` 1, or before THREADS_VERSION, all of them
+  /// are made here, in order. If calls throw, all others are made nevertheless and what the one of the least i threw is thrown.
+  ///
+  /// How many threads there are cannot be asked: ONNX Runtime has no slot that tells. Work is therefore cut by its shape alone,
+  /// which also keeps results from depending on threads.
+  void parallel_for(std::size_t total, const std::function<void(std::size_t)>& body) const;
+
  private:
   const OrtApi* api_;
+  std::uint32_t version_;
   OrtKernelContext* context_;
 };
 

@@ -1,8 +1,8 @@
 // ONNX Runtime's stable C ABI, mirrored by hand: only the slots of `OrtApi` that are used, and `OrtCustomOp`.
 //
 // ONNX Runtime promises that a slot, once released, keeps its place and its signature in every later version. The numbers were
-// taken with offsetof() from the header of API 29 and hold from API 16 on (all slots here are of API 16 or older); the
-// operators' tests call all but GetErrorMessage and ReleaseCustomOpDomain, which only failures of ONNX Runtime itself reach.
+// taken with offsetof() from the header of API 29; those without a version are of API 16 or older. The operators' tests call
+// all but GetErrorMessage and ReleaseCustomOpDomain, which only failures of ONNX Runtime itself reach.
 #pragma once
 
 #include <cstddef>
@@ -10,9 +10,14 @@
 
 namespace sparsebook::abi {
 
-/// The version asked for: the first with CreateKernelV2 and KernelComputeV2, which return errors instead of throwing them
-/// across the ABI. ONNX Runtime 1.16 or newer.
-inline constexpr std::uint32_t API_VERSION = 16;
+// Versions of the ABI; version n came with ONNX Runtime 1.n.
+/// The least that serves: the first with CreateKernelV2 and KernelComputeV2, which return errors instead of throwing them
+/// across the ABI.
+inline constexpr std::uint32_t LEAST_VERSION = 16;
+/// The first that lends a kernel the threads of its session.
+inline constexpr std::uint32_t THREADS_VERSION = 17;
+/// The first whose execution providers may bring the schemas of their operators.
+inline constexpr std::uint32_t PROVIDER_VERSION = 24;
 
 // Opaque types, named as in ONNX Runtime.
 struct OrtStatus;
@@ -54,7 +59,18 @@ enum class Slot : unsigned {
   KernelInfoGetAttributeArray_float = 162,
   KernelInfoGetAttributeArray_int64 = 163,
   KernelInfo_GetInputName = 232,
+  HasSessionConfigEntry = 237,
   KernelInfoGetConstantInput_tensor = 249,
+  KernelContext_ParallelFor = 274,  // THREADS_VERSION
+  // PROVIDER_VERSION, or somewhat older
+  CreateKeyValuePairs = 295,
+  AddKeyValuePair = 296,
+  ReleaseKeyValuePairs = 300,
+  HardwareDevice_Type = 307,
+  GetEpApi = 317,
+  Graph_GetNumNodes = 344,
+  Graph_GetNodes = 345,
+  Node_GetDomain = 351,
 };
 
 enum ErrorCode : int { ORT_FAIL = 1, ORT_INVALID_ARGUMENT = 2 };
@@ -65,8 +81,8 @@ enum ElementType : int { UNDEFINED = 0, FLOAT = 1, UINT8 = 2, INT32 = 6, INT64 =
 /// OrtCustomOpInputOutputCharacteristic.
 enum Characteristic : int { REQUIRED = 0, OPTIONAL = 1 };
 
-/// The callbacks by which ONNX Runtime knows an operator. Fields up to `KernelComputeV2` are those of version 16; ONNX Runtime
-/// reads `later` only from a struct that says a later version.
+/// The callbacks by which ONNX Runtime knows an operator. Fields up to `KernelComputeV2` are those of version 16; the later ones
+/// may be null whatever version the struct says.
 struct OrtCustomOp {
   std::uint32_t version;
   void* (*CreateKernel)(const OrtCustomOp*, const OrtApi*, const OrtKernelInfo*);
@@ -90,6 +106,15 @@ struct OrtCustomOp {
   void* later[7];  ///< InferOutputShapeFn ... ReleaseAliasMap: null
 };
 static_assert(sizeof(void*) != 8 || sizeof(OrtCustomOp) == 208);
+
+/// A table of a known version.
+struct Versioned {
+  const OrtApi* api;  ///< null where ONNX Runtime is older than LEAST_VERSION
+  std::uint32_t version;
+};
+
+/// The table of the newest version that both the mirror and ONNX Runtime know.
+[[nodiscard]] Versioned newest_api(const OrtApiBase* base) noexcept;
 
 /// Calls a slot of the table.
 template <Slot SLOT, class Result = OrtStatus*, class... Arguments>

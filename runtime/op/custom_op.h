@@ -9,6 +9,8 @@
 // exception may cross a C ABI.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <iterator>
 #include <memory>
@@ -60,49 +62,55 @@ constexpr std::size_t payload_input() {
   return std::size(Kernel::INPUTS);
 }
 
-/// The operator of a kernel class, for CustomOpDomain_Add. Lives as long as the library.
+/// An operator for nodes of one execution provider. ONNX Runtime hands the callbacks back to them, by which they find the rest.
+struct CustomOp {
+  abi::OrtCustomOp callbacks;
+  const char* provider;
+};
+
+/// The operator of a kernel class, for CustomOpDomain_Add. `version` is that of the ABI, which ONNX Runtime must have;
+/// `provider` must outlive the operator.
 template <class Kernel>
-const abi::OrtCustomOp* custom_op() {
+CustomOp make_custom_op(const char* provider, std::uint32_t version) {
   static_assert(payload_input<Kernel>() < std::size(Kernel::INPUTS), "one input is the payload");
+  static_assert(offsetof(CustomOp, callbacks) == 0, "a pointer to the callbacks is one to the operator");
   struct Instance {
     const abi::OrtApi* api;
+    std::uint32_t version;
     std::string weight;
     std::unique_ptr<const Kernel> kernel;
   };
   using Op = const abi::OrtCustomOp*;
-  static const abi::OrtCustomOp op = [] {
-    abi::OrtCustomOp made{};
-    made.version = abi::API_VERSION;
-    // ONNX Runtime calls the V2 functions where they are given; the first ones stay null.
-    made.CreateKernelV2 = [](Op, const abi::OrtApi* api, const abi::OrtKernelInfo* node, void** kernel) -> abi::OrtStatus* {
-      std::string weight = "?";
-      return guard(api, weight, [&] {
-        const abi::KernelInfo info(api, node);
-        weight = info.input_name(payload_input<Kernel>());
-        auto instance = std::make_unique<Instance>(Instance{api, weight, std::make_unique<const Kernel>(info)});
-        *kernel = instance.release();
-      });
-    };
-    made.KernelComputeV2 = [](void* kernel, abi::OrtKernelContext* context) -> abi::OrtStatus* {
-      const Instance& instance = *static_cast<const Instance*>(kernel);
-      return guard(instance.api, instance.weight,
-                   [&] { instance.kernel->compute(abi::KernelContext(instance.api, context)); });
-    };
-    made.KernelDestroy = [](void* kernel) { delete static_cast<Instance*>(kernel); };
-    made.GetName = [](Op) { return Kernel::NAME; };
-    made.GetExecutionProviderType = [](Op) { return "CPUExecutionProvider"; };
-    made.GetInputTypeCount = [](Op) -> std::size_t { return std::size(Kernel::INPUTS); };
-    made.GetInputType = [](Op, std::size_t index) -> int { return Kernel::INPUTS[index].type; };
-    made.GetInputCharacteristic = [](Op, std::size_t index) -> int { return Kernel::INPUTS[index].characteristic; };
-    made.GetInputMemoryType = [](Op, std::size_t) { return 0; };  // OrtMemTypeDefault
-    made.GetOutputTypeCount = [](Op) -> std::size_t { return 1; };
-    made.GetOutputType = [](Op, std::size_t) -> int { return abi::FLOAT; };
-    made.GetOutputCharacteristic = [](Op, std::size_t) -> int { return abi::REQUIRED; };
-    made.GetVariadicInputMinArity = made.GetVariadicInputHomogeneity = [](Op) { return 1; };
-    made.GetVariadicOutputMinArity = made.GetVariadicOutputHomogeneity = [](Op) { return 1; };
-    return made;
-  }();
-  return &op;
+  abi::OrtCustomOp made{};
+  made.version = version;
+  // ONNX Runtime calls the V2 functions where they are given; the first ones stay null.
+  made.CreateKernelV2 = [](Op op, const abi::OrtApi* api, const abi::OrtKernelInfo* node, void** kernel) -> abi::OrtStatus* {
+    std::string weight = "?";
+    return guard(api, weight, [&] {
+      const abi::KernelInfo info(api, node);
+      weight = info.input_name(payload_input<Kernel>());
+      auto instance = std::make_unique<Instance>(Instance{api, op->version, weight, std::make_unique<const Kernel>(info)});
+      *kernel = instance.release();
+    });
+  };
+  made.KernelComputeV2 = [](void* kernel, abi::OrtKernelContext* context) -> abi::OrtStatus* {
+    const Instance& instance = *static_cast<const Instance*>(kernel);
+    return guard(instance.api, instance.weight,
+                 [&] { instance.kernel->compute(abi::KernelContext(instance.api, instance.version, context)); });
+  };
+  made.KernelDestroy = [](void* kernel) { delete static_cast<Instance*>(kernel); };
+  made.GetName = [](Op) { return Kernel::NAME; };
+  made.GetExecutionProviderType = [](Op op) { return reinterpret_cast<const CustomOp*>(op)->provider; };
+  made.GetInputTypeCount = [](Op) -> std::size_t { return std::size(Kernel::INPUTS); };
+  made.GetInputType = [](Op, std::size_t index) -> int { return Kernel::INPUTS[index].type; };
+  made.GetInputCharacteristic = [](Op, std::size_t index) -> int { return Kernel::INPUTS[index].characteristic; };
+  made.GetInputMemoryType = [](Op, std::size_t) { return 0; };  // OrtMemTypeDefault
+  made.GetOutputTypeCount = [](Op) -> std::size_t { return 1; };
+  made.GetOutputType = [](Op, std::size_t) -> int { return abi::FLOAT; };
+  made.GetOutputCharacteristic = [](Op, std::size_t) -> int { return abi::REQUIRED; };
+  made.GetVariadicInputMinArity = made.GetVariadicInputHomogeneity = [](Op) { return 1; };
+  made.GetVariadicOutputMinArity = made.GetVariadicOutputHomogeneity = [](Op) { return 1; };
+  return {made, provider};
 }
 
 }  // namespace sparsebook::op
