@@ -27,7 +27,6 @@ using OrtEpApi = void (*const)();  ///< the first of a table of function pointer
 /// Places in the table of `OrtEpApi`.
 enum class EpSlot : unsigned {
   CreateEpDevice = 0,
-  ReleaseEpDevice = 1,
   EpGraphSupportInfo_AddSingleNode = 3,
 };
 
