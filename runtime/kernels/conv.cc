@@ -3,89 +3,120 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "kernels/accumulate.h"
+#include "kernels/cost.h"
 
 namespace sparsebook::kernels {
 namespace {
 
-// The narrowest tile that covers `outputs`, or the widest there is.
-unsigned tile_width(std::size_t outputs) {
-  for (const unsigned width : {1u, 4u, 8u, 16u}) {
-    if (outputs <= width) return width;
-  }
-  return MAX_TILE;
-}
-
-void tile(unsigned width, const SparseMatrix& weight, std::size_t row, const float* source, const std::size_t* offsets,
-          float* out) {
-  const auto offset = [offsets](std::uint32_t column) { return offsets[column]; };
-  switch (width) {
-    case 1: out[0] = accumulate_one(weight, row, source, offset); break;
-    case 4: accumulate<4>(weight, row, source, offset, out); break;
-    case 8: accumulate<8>(weight, row, source, offset, out); break;
-    case 16: accumulate<16>(weight, row, source, offset, out); break;
-    default: accumulate<MAX_TILE>(weight, row, source, offset, out); break;
-  }
-}
+// Columns of a block: with a tile of 128 outputs 32 KB, which stay in the first cache while all output channels pass over them.
+constexpr std::size_t BLOCK_COLUMNS = 64;
+constexpr std::size_t WIDEST_TILE = 256;  // of any variant
+// Where an image gives fewer tiles than this, its output channels are cut as well.
+constexpr std::size_t FEW_TILES = 8;
 
 }  // namespace
 
-Conv::Conv(const ConvShape& shape) : shape_(shape), planes_(shape), input_floats_(1), output_floats_(1) {
-  for (const ConvAxis& axis : shape.axis) {
-    input_floats_ *= axis.input;
-    output_floats_ *= axis.output;
-  }
-  // A tile reads MAX_TILE floats at most from its start on. In the input itself the last tile is moved back to end with the
-  // plane, for which the plane has to be that wide; the laid-out planes have that much room behind them.
-  direct_ = planes_.is_input() && planes_.virtual_outputs() >= MAX_TILE;
-  scratch_ = 0;
-  if (!direct_) {
-    const std::size_t channels = shape.group * shape.group_inputs;
-    if (__builtin_mul_overflow(channels, planes_.channel_floats(), &scratch_) ||
-        __builtin_add_overflow(scratch_, std::size_t{MAX_TILE}, &scratch_)) {
-      throw std::length_error("the padded input is larger than memory");
-    }
+ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups)
+    : variant_(&variant), codebook_(weight.codebook, weight.codebook + 256) {
+  const std::size_t height = weight.rows / groups;
+  groups_.reserve(groups);
+  for (std::size_t g = 0; g < groups; ++g) {
+    const SparseMatrix part = {height,      weight.columns,  weight.start + g * height, weight.column,
+                               weight.code, weight.codebook, weight.centroids};
+    groups_.emplace_back(part, BLOCK_COLUMNS);
   }
 }
 
-void Conv::run(const SparseMatrix& weight, const float* x, const float* bias, const Activation& activation, float* scratch,
-               float* y) const {
+std::size_t ConvWeight::bytes() const {
+  std::size_t bytes = 0;
+  for (const BlockLayout& group : groups_) bytes += group.bytes();
+  return bytes;
+}
+
+// What the tiles of one image have in common.
+struct Conv::Image {
+  const ConvWeight& weight;
+  const float* planes;
+  const float* bias;
+  const Activation& activation;
+  Scratch& scratch;
+  float* y;
+};
+
+Conv::Conv(const ConvShape& shape, const ConvWeight& weight) : shape_(shape), planes_(shape), input_floats_(1) {
+  for (const ConvAxis& axis : shape.axis) input_floats_ *= axis.input;
+  std::size_t floats = 0;
+  if (__builtin_mul_overflow(shape.group * shape.group_inputs, planes_.channel_floats(), &floats) ||
+      __builtin_mul_overflow(floats, sizeof(float), &floats)) {
+    throw std::length_error("the padded input is larger than memory");
+  }
+  const BlockLayout& layout = weight.group(0);
+  const std::uint64_t block_rows = std::uint64_t{layout.blocks()} * layout.rows();
+  tile_ = cheapest_tile(weight.variant(), planes_.outputs(), layout.nonzeros(), block_rows, layout.columns()).tile;
+  tiles_ = (planes_.outputs() + tile_->width - 1) / tile_->width;
+  ranges_ = tiles_ == 0 ? 1 : std::max<std::size_t>(1, std::min(FEW_TILES / tiles_, layout.row_groups()));
+}
+
+void Conv::run(const ConvWeight& weight, const float* x, const float* bias, const Activation& activation, const Parallel& parallel,
+               Scratch& scratch, float* y) const {
+  if (planes_.outputs() == 0) return;
   const std::size_t channels = shape_.group * shape_.group_inputs;
-  if (planes_.virtual_outputs() == 0) return;
-  if (!direct_) std::fill_n(scratch + scratch_ - MAX_TILE, MAX_TILE, 0.0f);
-  for (std::size_t n = 0; n < shape_.batch; ++n) {
-    if (!direct_) {
-      for (std::size_t c = 0; c < channels; ++c) planes_.fill(x + c * input_floats_, scratch + c * planes_.channel_floats());
+  const std::size_t plane_floats = planes_.is_input() ? 0 : channels * planes_.channel_floats();
+  const auto laid_out = scratch.lend(plane_floats * sizeof(float));
+  for (std::size_t n = 0; n < shape_.batch; ++n, x += channels * input_floats_) {
+    if (!planes_.is_input()) {
+      const std::size_t parts = parts_of(static_cast<double>(plane_floats), channels);
+      parallel.run(parts, [&](std::size_t part) {
+        for (std::size_t c = channels * part / parts; c < channels * (part + 1) / parts; ++c) {
+          planes_.fill(x + c * input_floats_, laid_out.floats() + c * planes_.channel_floats());
+        }
+      });
     }
-    image(weight, direct_ ? x : scratch, bias, activation, y);
-    x += channels * input_floats_;
-    y += weight.rows * output_floats_;
+    const std::size_t image_floats = shape_.group * shape_.group_outputs * planes_.outputs();
+    const Image image = {weight, planes_.is_input() ? x : laid_out.floats(), bias, activation, scratch, y + n * image_floats};
+    parallel.run(shape_.group * tiles_ * ranges_, [&](std::size_t part) {
+      tile(image, part / ranges_ / tiles_, part / ranges_ % tiles_, part % ranges_);
+    });
   }
 }
 
-// Tiles of virtual outputs outside, output channels inside: a tile's inputs stay in the cache while all channels pass over them.
-void Conv::image(const SparseMatrix& weight, const float* planes, const float* bias, const Activation& activation,
-                 float* y) const {
-  const std::size_t outputs = planes_.virtual_outputs();
-  const std::size_t group_floats = shape_.group_inputs * planes_.channel_floats();
-  ConvPlanes::Run runs[MAX_TILE];
-  float sums[MAX_TILE];
-  for (std::size_t next = 0; next < outputs;) {
-    const unsigned width = tile_width(outputs - next);
-    const std::size_t begin = next + width > outputs && outputs >= width ? outputs - width : next;
-    next = begin + width;
-    const std::size_t run_count = planes_.runs(begin, width, runs);
-    if (run_count == 0) continue;
-    for (std::size_t m = 0; m < weight.rows; ++m) {
-      const float* source = planes + m / shape_.group_outputs * group_floats + begin;
-      tile(width, weight, m, source, planes_.offsets().data(), sums);
-      float* out = y + m * output_floats_;
-      const float shift = bias == nullptr ? 0.0f : bias[m];
-      for (std::size_t r = 0; r < run_count; ++r) {
-        const ConvPlanes::Run& run = runs[r];
-        for (std::size_t i = 0; i < run.length; ++i) out[run.to + i] = activation(sums[run.from + i] + shift);
-      }
-    }
+// A block's columns for a tile's outputs, tile_->width side by side.
+void Conv::columns(const Image& image, const BlockLayout& layout, std::size_t group, std::size_t block, const Stretch* stretches,
+                   std::size_t count, float* to) const {
+  const std::size_t first = block * layout.block_columns();
+  const std::size_t last = std::min(first + layout.block_columns(), layout.columns());
+  const float* from = image.planes + group * shape_.group_inputs * planes_.channel_floats();
+  for (std::size_t column = first; column < last; ++column, to += tile_->width) {
+    image.weight.variant().copy(stretches, count, from + planes_.offsets()[column], to);
+  }
+}
+
+void Conv::tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const {
+  const BlockLayout& layout = image.weight.group(group);
+  const std::size_t width = tile_->width;
+  const std::size_t begin = layout.row_groups() * range / ranges_, end = layout.row_groups() * (range + 1) / ranges_;
+  const std::size_t first_row = begin * BLOCK_GROUP, last_row = std::min(end * BLOCK_GROUP, layout.rows());
+  const std::size_t output = index * width;
+  const std::size_t there = std::min(width, planes_.outputs() - output);
+
+  Stretch stretches[WIDEST_TILE];
+  const std::size_t count = planes_.stretches(output, width, stretches);
+  const std::size_t column_floats = layout.block_columns() * width + COPY_SLACK;
+  const auto memory = image.scratch.lend((column_floats + (last_row - first_row) * width) * sizeof(float));
+  float* const columns_of_block = memory.floats();
+  float* const sums = columns_of_block + column_floats;
+  if (there < width) std::fill_n(columns_of_block, column_floats, 0.0f);  // lanes that are dropped, but multiplied
+  std::fill_n(sums, (last_row - first_row) * width, 0.0f);
+  for (std::size_t block = 0; block < layout.blocks(); ++block) {
+    columns(image, layout, group, block, stretches, count, columns_of_block);
+    layout.accumulate(*tile_, block, begin, end, image.weight.codebook(), columns_of_block, sums);
+  }
+  for (std::size_t row = first_row; row < last_row; ++row) {
+    const std::size_t m = group * shape_.group_outputs + row;
+    const float shift = image.bias == nullptr ? 0.0f : image.bias[m];
+    const float* from = sums + (row - first_row) * width;
+    float* to = image.y + m * planes_.outputs() + output;
+    for (std::size_t i = 0; i < there; ++i) to[i] = image.activation(from[i] + shift);
   }
 }
 

@@ -2,35 +2,56 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "kernels/activation.h"
+#include "kernels/block_layout.h"
 #include "kernels/conv_planes.h"
+#include "kernels/parallel.h"
+#include "kernels/scratch.h"
 #include "kernels/sparse_matrix.h"
+#include "kernels/variant.h"
 
 namespace sparsebook::kernels {
+
+/// A weight in the layout that convolutions take: one of its own for every group.
+class ConvWeight {
+ public:
+  /// `weight` has a row an output channel, columns in the order channel of the group, kernel elements.
+  ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups);
+
+  [[nodiscard]] const Variant& variant() const { return *variant_; }
+  [[nodiscard]] const BlockLayout& group(std::size_t index) const { return groups_[index]; }
+  [[nodiscard]] const float* codebook() const { return codebook_.data(); }
+  [[nodiscard]] std::size_t bytes() const;
+ private:
+  const Variant* variant_;
+  std::vector<float> codebook_;
+  std::vector<BlockLayout> groups_;
+};
 
 /// A convolution of one shape; build it once for a shape, run it on as many threads as there are.
 class Conv {
  public:
-  explicit Conv(const ConvShape& shape);
+  Conv(const ConvShape& shape, const ConvWeight& weight);
 
-  /// Floats of scratch that `run` needs.
-  [[nodiscard]] std::size_t scratch() const { return scratch_; }
-
-  /// y = activation(convolution of x with `weight` + bias). `weight` has a row an output channel, columns in the order
-  /// channel of the group, kernel elements; `bias` has a value an output channel or is null. Sums are taken in float32.
-  void run(const SparseMatrix& weight, const float* x, const float* bias, const Activation& activation, float* scratch,
-           float* y) const;
+  /// y = activation(convolution of x with the weight that the constructor was given + bias); `bias` has a value an output channel or
+  /// is null. Sums are taken in float32, in an order that depends on shapes alone. `scratch` may serve any number of convolutions.
+  void run(const ConvWeight& weight, const float* x, const float* bias, const Activation& activation, const Parallel& parallel,
+           Scratch& scratch, float* y) const;
 
  private:
-  void image(const SparseMatrix& weight, const float* planes, const float* bias, const Activation& activation, float* y) const;
+  struct Image;
+  void tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const;
+  void columns(const Image& image, const BlockLayout& layout, std::size_t group, std::size_t block, const Stretch* stretches,
+               std::size_t count, float* to) const;
 
   ConvShape shape_;
   ConvPlanes planes_;
   std::size_t input_floats_;   // of one channel
-  std::size_t output_floats_;  // of one channel
-  bool direct_;                // the input itself is read
-  std::size_t scratch_;
+  const BlockRow* tile_;       // of outputs
+  std::size_t tiles_;
+  std::size_t ranges_;         // of output channels, where there are few tiles
 };
 
 }  // namespace sparsebook::kernels

@@ -20,7 +20,6 @@ std::size_t ConvPlanes::Axis::phase_index(std::size_t kernel_element) const {
 }
 
 ConvPlanes::ConvPlanes(const ConvShape& shape) {
-  bool any_output = true;
   for (unsigned a = 0; a < SPATIAL; ++a) {
     Axis& axis = axis_[a];
     axis.shape = shape.axis[a];
@@ -30,15 +29,11 @@ ConvPlanes::ConvPlanes(const ConvShape& shape) {
     axis.phases.erase(std::unique(axis.phases.begin(), axis.phases.end()), axis.phases.end());
     plane_floats_ = multiply(plane_floats_, axis.extent);
     channel_floats_ = multiply(channel_floats_, multiply(axis.extent, axis.phases.size()));
-    any_output = any_output && axis.shape.output != 0;
+    outputs_ *= axis.shape.output;
     is_input_ = is_input_ && axis.shape.stride == 1 && axis.shape.pad == 0 && axis.extent == axis.shape.input;
   }
   const std::size_t row = axis_[2].extent;
   const std::size_t slice = axis_[1].extent * row;
-  if (any_output) {
-    virtual_outputs_ =
-        (axis_[0].shape.output - 1) * slice + (axis_[1].shape.output - 1) * row + axis_[2].shape.output;
-  }
 
   const auto shift = [](const Axis& axis, std::size_t k) { return k * axis.shape.dilation / axis.shape.stride; };
   for (std::size_t channel = 0; channel < shape.group_inputs; ++channel) {
@@ -102,21 +97,23 @@ void ConvPlanes::fill_box(const float* input, const std::array<std::size_t, SPAT
   }
 }
 
-std::size_t ConvPlanes::runs(std::size_t begin, std::size_t width, Run* runs) const {
+std::size_t ConvPlanes::stretches(std::size_t begin, std::size_t width, Stretch* found) const {
+  const std::size_t row = axis_[2].shape.output;
+  const std::size_t end = std::min(begin + width, outputs_);
   std::size_t count = 0;
-  const std::size_t end = std::min(begin + width, virtual_outputs_);
-  for (std::size_t v = begin; v < end;) {
-    const std::size_t row = v / axis_[2].extent;
-    const std::size_t w = v % axis_[2].extent;
-    const std::size_t d = row / axis_[1].extent;
-    const std::size_t h = row % axis_[1].extent;
-    const std::size_t row_end = std::min(end, (row + 1) * axis_[2].extent);
-    if (h < axis_[1].shape.output && w < axis_[2].shape.output) {
-      const std::size_t length = std::min(row_end - v, axis_[2].shape.output - w);
-      const std::size_t to = (d * axis_[1].shape.output + h) * axis_[2].shape.output + w;
-      runs[count++] = {v - begin, length, to};
+  for (std::size_t o = begin; o < end;) {
+    const std::size_t w = o % row;
+    const std::size_t d = o / row / axis_[1].shape.output;
+    const std::size_t h = o / row % axis_[1].shape.output;
+    const std::size_t length = std::min(end - o, row - w);
+    const std::size_t from = (d * axis_[1].extent + h) * axis_[2].extent + w;
+    // Rows without anything between them go on: a plane that is as wide as the output.
+    if (count != 0 && found[count - 1].from + found[count - 1].length == from) {
+      found[count - 1].length += length;
+    } else {
+      found[count++] = {from, o - begin, length};
     }
-    v = row_end;
+    o += length;
   }
   return count;
 }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/variant.h"
+
 namespace sparsebook::kernels {
 
 inline constexpr unsigned SPATIAL = 3;  ///< 1-D and 2-D convolutions have leading axes of one
@@ -32,15 +34,14 @@ struct ConvShape {
 /// stride, one *phase*, are laid side by side, so that consecutive outputs meet consecutive inputs whatever the stride is:
 /// element k meets output o at index o + floor(k * dilation / stride) of phase (k * dilation) mod stride.
 ///
-/// A *plane* is the box of one phase combination of one channel; outputs are addressed with the plane's own pitches, as a
-/// *virtual* output: for every kernel element, virtual output v then meets plane element v + constant. Virtual outputs
-/// in the last columns and rows that only the pitch has are computed and dropped.
+/// A *plane* is the box of one phase combination of one channel. For every kernel element, the output at (d, h, w) meets the plane
+/// element at (d, h, w) of the plane's own pitches, plus a constant.
 class ConvPlanes {
  public:
   explicit ConvPlanes(const ConvShape& shape);
 
-  /// Virtual outputs: one more than the index of the last real one; 0 if there is none.
-  [[nodiscard]] std::size_t virtual_outputs() const { return virtual_outputs_; }
+  /// Outputs of one channel.
+  [[nodiscard]] std::size_t outputs() const { return outputs_; }
 
   /// Floats of all planes of one input channel.
   [[nodiscard]] std::size_t channel_floats() const { return channel_floats_; }
@@ -48,22 +49,16 @@ class ConvPlanes {
   /// Whether one channel's planes are its input as it is: stride 1 everywhere, nothing padded or left over.
   [[nodiscard]] bool is_input() const { return is_input_; }
 
-  /// For every column of the weight, in its order (channel of the group, kernel elements): the plane element that virtual
+  /// For every column of the weight, in its order (channel of the group, kernel elements): the plane element that
   /// output 0 meets, counted from the group's first channel.
   [[nodiscard]] const std::vector<std::size_t>& offsets() const { return offsets_; }
 
   /// Lays out one channel: `input` is its box, `planes` takes channel_floats() floats.
   void fill(const float* input, float* planes) const;
 
-  /// Real outputs in a stretch of virtual ones.
-  struct Run {
-    std::size_t from;    ///< in the stretch
-    std::size_t length;
-    std::size_t to;      ///< in the channel's output box
-  };
-
-  /// Writes the runs of [begin, begin + width) to `runs`, which has room for `width`, and returns their number.
-  std::size_t runs(std::size_t begin, std::size_t width, Run* runs) const;
+  /// Where the outputs [begin, begin + width) of a channel's box lie in the plane, in stretches of neighbours (variant.h): `from` counts
+  /// from the plane element that output 0 meets, `to` from `begin`. Writes at most `width` stretches, and returns their number.
+  std::size_t stretches(std::size_t begin, std::size_t width, Stretch* found) const;
 
  private:
   struct Axis {
@@ -78,7 +73,7 @@ class ConvPlanes {
   std::array<Axis, SPATIAL> axis_;
   std::size_t plane_floats_ = 1;
   std::size_t channel_floats_ = 1;
-  std::size_t virtual_outputs_ = 0;
+  std::size_t outputs_ = 1;
   bool is_input_ = true;
   std::vector<std::size_t> offsets_;
 };

@@ -1,10 +1,20 @@
 // Sparse weight times dense activations.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
 
-#include "kernels/activation.h"
+#include "kernels/block_layout.h"
+#include "kernels/epilogue.h"
+#include "kernels/parallel.h"
+#include "kernels/scratch.h"
 #include "kernels/sparse_matrix.h"
+#include "kernels/variant.h"
+#include "kernels/window_layout.h"
 
 namespace sparsebook::kernels {
 
@@ -16,22 +26,46 @@ struct Activations {
   std::size_t column_stride;
 };
 
-/// What happens to a sum: activation(alpha * sum + bias(m, n)), with bias(m, n) = beta * bias[m * row_stride + n * column_stride],
-/// strides of 0 broadcasting, or 0 where `bias` is null.
-struct Epilogue {
-  float alpha = 1;
-  float beta = 1;
-  const float* bias = nullptr;
-  std::size_t bias_row_stride = 0;
-  std::size_t bias_column_stride = 0;
-  Activation activation;
+/// A weight in the layouts that products with it take. The first is made here; the other one, where the number of activations wants
+/// it, when it is wanted first.
+class Matmul {
+ public:
+  Matmul(const Variant& variant, const SparseMatrix& weight);
+
+  [[nodiscard]] std::size_t rows() const { return rows_; }
+  [[nodiscard]] std::size_t columns() const { return columns_; }
+
+  /// y (M x rows(), row-major) = epilogue(x times the weight's transpose): output n is row n of the weight, whose columns
+  /// are x's. Sums are taken in float32, in an order that depends on shapes alone. Safe to call from several
+  /// threads; `scratch` may serve any number of products.
+  void run(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
+
+  /// Bytes of the layouts that have been made.
+  [[nodiscard]] std::size_t bytes() const;
+
+  /// "window", "block", or both with a plus between them.
+  [[nodiscard]] const char* form() const;
+
+ private:
+  [[nodiscard]] bool prefers_windows(std::size_t activations) const;
+  [[nodiscard]] const BlockLayout& blocks() const;
+  bool run_windows(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
+  void run_window_batch(unsigned batch, std::size_t first, std::size_t count, const std::uint8_t* prepared, std::size_t pitch,
+                        const Epilogue& epilogue, const Parallel& parallel, float* y) const;
+  void run_blocks(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
+  void run_block_tile(const BlockLayout& layout, const BlockRow& tile, const Activations& x, std::size_t first, std::size_t count,
+                      const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
+
+  const Variant* variant_;
+  std::size_t rows_;
+  std::size_t columns_;
+  unsigned centroids_;
+  std::uint64_t nonzeros_;
+  std::array<float, 256> codebook_{};
+  std::optional<WindowLayout> window_;
+  mutable std::mutex mutex_;
+  mutable std::unique_ptr<const BlockLayout> owned_blocks_;
+  mutable std::atomic<const BlockLayout*> blocks_{nullptr};
 };
-
-/// Floats of scratch that `matmul` needs for this many rows of activations.
-[[nodiscard]] std::size_t matmul_scratch(const SparseMatrix& weight, std::size_t rows);
-
-/// y (M x weight.rows, row-major) = epilogue(x times the weight's transpose): output n is row n of `weight`, whose columns
-/// are x's. Sums are taken in float32.
-void matmul(const SparseMatrix& weight, const Activations& x, const Epilogue& epilogue, float* scratch, float* y);
 
 }  // namespace sparsebook::kernels

@@ -1,4 +1,4 @@
-// What every kernel computes from: the non-zeros of a matrix by rows, values as codes of a codebook.
+// What every layout is made from: the non-zeros of a matrix by rows, values as codes of a codebook.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,8 @@
 
 namespace sparsebook::kernels {
 
-/// Borrowed. Row r's non-zeros are [start[r], start[r + 1]) of `column` and `code`; a value is codebook[code].
+/// Borrowed. Row r's non-zeros are [start[r], start[r + 1]) of `column`, ascending, and `code`; a value is codebook[code]. Codes are at
+/// least 1 and at most `centroids`.
 struct SparseMatrix {
   std::size_t rows;
   std::size_t columns;
@@ -14,6 +15,9 @@ struct SparseMatrix {
   const std::uint32_t* column;
   const std::uint8_t* code;
   const float* codebook;  ///< 256 values
+  unsigned centroids;
+
+  [[nodiscard]] std::uint64_t nonzeros() const { return start[rows] - start[0]; }
 };
 
 }  // namespace sparsebook::kernels

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
+#include "kernels/variants.h"
 #include "op/activation.h"
+#include "op/matrix_form.h"
+#include "op/session_threads.h"
 
 namespace sparsebook::op {
 namespace {
@@ -95,24 +99,35 @@ kernels::ConvShape ConvAttributes::shape(const abi::Shape& x, const abi::Shape& 
   return result;
 }
 
+ConvolvedWeight::ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, std::size_t groups)
+    : DecodedWeight(std::move(shape)), weight_(kernels::chosen_variant(), matrix, groups) {}
+
 Conv::Conv(const abi::KernelInfo& info)
     : attributes_(info),
       activation_(read_activation(info)),
-      weight_(info, 1, [this](const decode::Payload& payload) {
-        attributes_.check(shape_of(payload));
-        return make_matrix(payload, decode::Orientation::AS_STORED);
-      }) {}
+      weight_(
+          info, 1, "conv " + std::to_string(attributes_.group),
+          [this](const abi::Shape& shape) {
+            attributes_.check(shape);
+            refuse_empty(shape);
+          },
+          [this](const decode::Payload& payload) {
+            const decode::Rows rows = read_rows(payload, decode::Orientation::AS_STORED);
+            return std::make_shared<const ConvolvedWeight>(shape_of(payload), matrix_of(rows, payload.centroids),
+                                                           static_cast<std::size_t>(attributes_.group));
+          }),
+      scratch_(shared_scratch()) {}
 
-std::shared_ptr<const Conv::Prepared> Conv::prepare(const abi::Shape& x, const abi::Shape& weight) const {
+std::shared_ptr<const Conv::Prepared> Conv::prepare(const abi::Shape& x, const ConvolvedWeight& weight) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!prepared_ || prepared_->x != x || prepared_weight_ != weight) {
-    const kernels::ConvShape shape = attributes_.shape(x, weight);
-    abi::Shape output = {x[0], weight[0]};
-    for (std::size_t a = kernels::SPATIAL - (weight.size() - 2); a < kernels::SPATIAL; ++a) {
+  if (!prepared_ || prepared_->x != x || prepared_weight_ != &weight) {
+    const kernels::ConvShape shape = attributes_.shape(x, weight.shape());
+    abi::Shape output = {x[0], weight.shape()[0]};
+    for (std::size_t a = kernels::SPATIAL - (weight.shape().size() - 2); a < kernels::SPATIAL; ++a) {
       output.push_back(static_cast<std::int64_t>(shape.axis[a].output));
     }
-    prepared_ = std::make_shared<const Prepared>(Prepared{x, output, kernels::Conv(shape)});
-    prepared_weight_ = weight;
+    prepared_ = std::make_shared<const Prepared>(Prepared{x, output, kernels::Conv(shape, weight.weight())});
+    prepared_weight_ = &weight;
   }
   return prepared_;
 }
@@ -120,15 +135,14 @@ std::shared_ptr<const Conv::Prepared> Conv::prepare(const abi::Shape& x, const a
 void Conv::compute(const abi::KernelContext& context) const {
   const auto form = weight_.get(context);
   const abi::Tensor x = context.input(0);
-  const auto prepared = prepare(x.shape, form->shape);
+  const auto prepared = prepare(x.shape, *form);
   const auto bias = context.optional_input(2);
-  if (bias && bias->shape != abi::Shape{form->shape[0]}) {
+  if (bias && bias->shape != abi::Shape{form->shape()[0]}) {
     throw abi::OperatorError("B has shape " + abi::to_string(bias->shape) + ", which must be " +
-                             abi::to_string({form->shape[0]}));
+                             abi::to_string({form->shape()[0]}));
   }
-  float* y = context.output(0, prepared->output);
-  const std::unique_ptr<float[]> scratch(new float[prepared->conv.scratch()]);
-  prepared->conv.run(form->matrix(), x.floats(), bias ? bias->floats() : nullptr, activation_, scratch.get(), y);
+  prepared->conv.run(form->weight(), x.floats(), bias ? bias->floats() : nullptr, activation_, SessionThreads(context), *scratch_,
+                     context.output(0, prepared->output));
 }
 
 }  // namespace sparsebook::op

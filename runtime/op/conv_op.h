@@ -8,8 +8,8 @@
 
 #include "abi/kernel_api.h"
 #include "kernels/conv.h"
+#include "kernels/scratch.h"
 #include "op/custom_op.h"
-#include "op/matrix_form.h"
 #include "op/weight.h"
 
 namespace sparsebook::op {
@@ -32,6 +32,18 @@ struct ConvAttributes {
   std::optional<abi::Shape> dilations;
 };
 
+/// The weight of a convolution, and its groups.
+class ConvolvedWeight final : public DecodedWeight {
+ public:
+  ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, std::size_t groups);
+  [[nodiscard]] const kernels::ConvWeight& weight() const { return weight_; }
+  [[nodiscard]] const char* form() const override { return "block"; }
+  [[nodiscard]] std::size_t bytes() const override { return weight_.bytes(); }
+
+ private:
+  kernels::ConvWeight weight_;
+};
+
 class Conv {
  public:
   static constexpr const char* NAME = "Conv";
@@ -47,14 +59,15 @@ class Conv {
     abi::Shape output;
     kernels::Conv conv;
   };
-  [[nodiscard]] std::shared_ptr<const Prepared> prepare(const abi::Shape& x, const abi::Shape& weight) const;
+  [[nodiscard]] std::shared_ptr<const Prepared> prepare(const abi::Shape& x, const ConvolvedWeight& weight) const;
 
   ConvAttributes attributes_;
   kernels::Activation activation_;
-  Weight<MatrixForm> weight_;
-  // The latest one: X seldom changes its shape. The weight's shape is the key's other half.
+  Weight<ConvolvedWeight> weight_;
+  std::shared_ptr<kernels::Scratch> scratch_;
+  // The latest one: X seldom changes its shape. The weight is the key's other half.
   mutable std::mutex mutex_;
-  mutable abi::Shape prepared_weight_;
+  mutable const ConvolvedWeight* prepared_weight_ = nullptr;
   mutable std::shared_ptr<const Prepared> prepared_;
 };
 

@@ -9,6 +9,17 @@
 
 namespace sparsebook::op {
 
+class DenseWeight final : public DecodedWeight {
+ public:
+  explicit DenseWeight(const decode::Payload& payload);
+  [[nodiscard]] const std::vector<float>& values() const { return values_; }
+  [[nodiscard]] const char* form() const override { return "dense"; }
+  [[nodiscard]] std::size_t bytes() const override { return values_.size() * sizeof(float); }
+
+ private:
+  std::vector<float> values_;
+};
+
 class Decode {
  public:
   static constexpr const char* NAME = "Decode";
@@ -19,7 +30,7 @@ class Decode {
 
  private:
   abi::Shape shape_;
-  Weight<std::vector<float>> weight_;
+  Weight<DenseWeight> weight_;
 };
 
 }  // namespace sparsebook::op

@@ -1,19 +1,16 @@
 #include "op/gather_op.h"
 
+#include <memory>
 #include <string>
-#include <utility>
 
 namespace sparsebook::op {
 namespace {
 
-decode::RowIndex make_index(decode::Payload payload) {
-  if (payload.elements == 0) {
-    throw abi::OperatorError("the weight's shape " + abi::to_string(shape_of(payload)) + " has no rows to gather");
+void check_rows(const abi::Shape& shape) {
+  for (const std::int64_t size : shape) {
+    if (size == 0) throw abi::OperatorError("the weight's shape " + abi::to_string(shape) + " has no rows to gather");
   }
-  if (payload.shape.empty()) throw abi::OperatorError("the weight is a scalar; Gather takes rows");
-  const std::uint64_t rows = payload.shape.front();
-  const std::uint64_t width = payload.elements / rows;
-  return decode::RowIndex(std::move(payload), rows, width);
+  if (shape.empty()) throw abi::OperatorError("the weight is a scalar; Gather takes rows");
 }
 
 template <class Index>
@@ -33,7 +30,12 @@ void gather(const decode::RowIndex& weight, const std::uint8_t* payload, const a
 
 }  // namespace
 
-Gather::Gather(const abi::KernelInfo& info) : weight_(info, 0, make_index) {
+IndexedWeight::IndexedWeight(const decode::Payload& payload)
+    : DecodedWeight(shape_of(payload)), index_(payload, payload.shape.front(), payload.elements / payload.shape.front()) {}
+
+Gather::Gather(const abi::KernelInfo& info)
+    : weight_(info, 0, "rows of a table", check_rows,
+              [](const decode::Payload& payload) { return std::make_shared<const IndexedWeight>(payload); }) {
   if (const std::int64_t axis = info.attribute_int("axis").value_or(0); axis != 0) {
     throw abi::OperatorError("Gather's axis is " + std::to_string(axis) + ", which must be 0");
   }
@@ -47,12 +49,12 @@ void Gather::compute(const abi::KernelContext& context) const {
     throw abi::OperatorError("Gather's indices must be int32 or int64");
   }
   abi::Shape shape = indices.shape;
-  shape.insert(shape.end(), weight->payload().shape.begin() + 1, weight->payload().shape.end());
+  shape.insert(shape.end(), weight->shape().begin() + 1, weight->shape().end());
   float* y = context.output(0, shape);
   if (indices.element_type == abi::INT32) {
-    gather<std::int32_t>(*weight, payload.bytes(), indices, y);
+    gather<std::int32_t>(weight->index(), payload.bytes(), indices, y);
   } else {
-    gather<std::int64_t>(*weight, payload.bytes(), indices, y);
+    gather<std::int64_t>(weight->index(), payload.bytes(), indices, y);
   }
 }
 

@@ -8,6 +8,17 @@
 
 namespace sparsebook::op {
 
+class IndexedWeight final : public DecodedWeight {
+ public:
+  explicit IndexedWeight(const decode::Payload& payload);
+  [[nodiscard]] const decode::RowIndex& index() const { return index_; }
+  [[nodiscard]] const char* form() const override { return "rows"; }
+  [[nodiscard]] std::size_t bytes() const override { return static_cast<std::size_t>(index_.rows()) * sizeof(decode::RowStart); }
+
+ private:
+  decode::RowIndex index_;
+};
+
 class Gather {
  public:
   static constexpr const char* NAME = "Gather";
@@ -18,7 +29,7 @@ class Gather {
   void compute(const abi::KernelContext& context) const;
 
  private:
-  Weight<decode::RowIndex> weight_;
+  Weight<IndexedWeight> weight_;
 };
 
 }  // namespace sparsebook::op

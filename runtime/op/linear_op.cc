@@ -1,33 +1,33 @@
 #include "op/linear_op.h"
 
-#include <memory>
+#include <utility>
 
-#include "kernels/matmul.h"
+#include "kernels/variants.h"
 #include "op/activation.h"
+#include "op/matrix_form.h"
+#include "op/session_threads.h"
 
 namespace sparsebook::op {
 namespace {
 
 // The weight is [K, N], or [N, K] with transB; the kernels want N rows.
-Weight<MatrixForm>::Make matrix_maker(const abi::KernelInfo& info) {
-  const bool transposed = info.attribute_int("transB").value_or(0) != 0;
-  return [transposed](const decode::Payload& payload) {
-    if (payload.shape.size() != 2) {
-      throw abi::OperatorError("the weight's shape " + abi::to_string(shape_of(payload)) + " is not that of a matrix");
-    }
-    return make_matrix(payload, transposed ? decode::Orientation::AS_STORED : decode::Orientation::TRANSPOSED);
+Weight<LinearWeight> weight_of(const abi::KernelInfo& info) {
+  const bool as_stored = info.attribute_int("transB").value_or(0) != 0;
+  const auto check = [](const abi::Shape& shape) {
+    if (shape.size() != 2) throw abi::OperatorError("the weight's shape " + abi::to_string(shape) + " is not that of a matrix");
+    refuse_empty(shape);
   };
+  const auto make = [as_stored](const decode::Payload& payload) {
+    const decode::Rows rows = read_rows(payload, as_stored ? decode::Orientation::AS_STORED : decode::Orientation::TRANSPOSED);
+    return std::make_shared<const LinearWeight>(shape_of(payload), matrix_of(rows, payload.centroids));
+  };
+  return {info, 1, as_stored ? "rows" : "columns", check, make};
 }
 
-void check_inner(const abi::Tensor& x, std::int64_t inner, const kernels::SparseMatrix& matrix) {
-  if (static_cast<std::size_t>(inner) == matrix.columns) return;
+void check_inner(const abi::Tensor& x, std::int64_t inner, const kernels::Matmul& matmul) {
+  if (static_cast<std::size_t>(inner) == matmul.columns()) return;
   throw abi::OperatorError("X has shape " + abi::to_string(x.shape) + ", which has " + std::to_string(inner) +
-                           " columns where the weight wants " + std::to_string(matrix.columns));
-}
-
-void run(const kernels::SparseMatrix& matrix, const kernels::Activations& x, const kernels::Epilogue& epilogue, float* y) {
-  const std::unique_ptr<float[]> scratch(new float[kernels::matmul_scratch(matrix, x.rows)]);
-  kernels::matmul(matrix, x, epilogue, scratch.get(), y);
+                           " columns where the weight wants " + std::to_string(matmul.columns()));
 }
 
 // B's strides over [m, n]: it has at most two axes, each of the output's size or of one.
@@ -46,49 +46,55 @@ void broadcast_bias(const abi::Tensor& bias, std::int64_t m, std::int64_t n, ker
 
 }  // namespace
 
+LinearWeight::LinearWeight(abi::Shape shape, const kernels::SparseMatrix& matrix)
+    : DecodedWeight(std::move(shape)), matmul_(kernels::chosen_variant(), matrix) {}
+
 Gemm::Gemm(const abi::KernelInfo& info)
     : alpha_(info.attribute_float("alpha").value_or(1.0f)),
       beta_(info.attribute_float("beta").value_or(1.0f)),
       transposed_x_(info.attribute_int("transA").value_or(0) != 0),
       activation_(read_activation(info)),
-      weight_(info, 1, matrix_maker(info)) {}
+      weight_(weight_of(info)),
+      scratch_(shared_scratch()) {}
 
 void Gemm::compute(const abi::KernelContext& context) const {
   const auto form = weight_.get(context);
-  const kernels::SparseMatrix matrix = form->matrix();
+  const kernels::Matmul& matmul = form->matmul();
   const abi::Tensor x = context.input(0);
   if (x.shape.size() != 2) throw abi::OperatorError("X has shape " + abi::to_string(x.shape) + "; Gemm takes a matrix");
   const std::int64_t m = x.shape[transposed_x_ ? 1 : 0];
-  check_inner(x, x.shape[transposed_x_ ? 0 : 1], matrix);
+  check_inner(x, x.shape[transposed_x_ ? 0 : 1], matmul);
 
   const auto rows = static_cast<std::size_t>(m);
   const kernels::Activations activations =
       transposed_x_ ? kernels::Activations{x.floats(), rows, 1, rows}
-                    : kernels::Activations{x.floats(), rows, matrix.columns, 1};
-  const auto n = static_cast<std::int64_t>(matrix.rows);
+                    : kernels::Activations{x.floats(), rows, matmul.columns(), 1};
+  const auto n = static_cast<std::int64_t>(matmul.rows());
   kernels::Epilogue epilogue;
   epilogue.alpha = alpha_;
   epilogue.beta = beta_;
   epilogue.activation = activation_;
   const auto bias = context.optional_input(2);
   if (bias) broadcast_bias(*bias, m, n, epilogue);
-  run(matrix, activations, epilogue, context.output(0, {m, n}));
+  matmul.run(activations, epilogue, SessionThreads(context), *scratch_, context.output(0, {m, n}));
 }
 
-MatMul::MatMul(const abi::KernelInfo& info) : activation_(read_activation(info)), weight_(info, 1, matrix_maker(info)) {}
+MatMul::MatMul(const abi::KernelInfo& info)
+    : activation_(read_activation(info)), weight_(weight_of(info)), scratch_(shared_scratch()) {}
 
 void MatMul::compute(const abi::KernelContext& context) const {
   const auto form = weight_.get(context);
-  const kernels::SparseMatrix matrix = form->matrix();
+  const kernels::Matmul& matmul = form->matmul();
   const abi::Tensor x = context.input(0);
   if (x.shape.empty()) throw abi::OperatorError("X is a scalar; MatMul takes a vector, a matrix or a stack of matrices");
-  check_inner(x, x.shape.back(), matrix);
+  check_inner(x, x.shape.back(), matmul);
 
   abi::Shape shape = x.shape;  // a vector's result is a vector, as in NumPy
-  shape.back() = static_cast<std::int64_t>(matrix.rows);
+  shape.back() = static_cast<std::int64_t>(matmul.rows());
   kernels::Epilogue epilogue;
   epilogue.activation = activation_;
-  run(matrix, {x.floats(), x.elements() / matrix.columns, matrix.columns, 1}, epilogue, context.output(0, shape));
+  matmul.run({x.floats(), x.elements() / matmul.columns(), matmul.columns(), 1}, epilogue, SessionThreads(context), *scratch_,
+             context.output(0, shape));
 }
 
 }  // namespace sparsebook::op

@@ -1,13 +1,28 @@
 // sparsebook::Gemm and sparsebook::MatMul: activations times a sparse matrix.
 #pragma once
 
+#include <memory>
+
 #include "abi/kernel_api.h"
 #include "kernels/activation.h"
+#include "kernels/matmul.h"
+#include "kernels/scratch.h"
 #include "op/custom_op.h"
-#include "op/matrix_form.h"
 #include "op/weight.h"
 
 namespace sparsebook::op {
+
+/// A matrix that activations are multiplied by.
+class LinearWeight final : public DecodedWeight {
+ public:
+  LinearWeight(abi::Shape shape, const kernels::SparseMatrix& matrix);
+  [[nodiscard]] const kernels::Matmul& matmul() const { return matmul_; }
+  [[nodiscard]] const char* form() const override { return matmul_.form(); }
+  [[nodiscard]] std::size_t bytes() const override { return matmul_.bytes(); }
+
+ private:
+  kernels::Matmul matmul_;
+};
 
 class Gemm {
  public:
@@ -22,7 +37,8 @@ class Gemm {
   float beta_;
   bool transposed_x_;
   kernels::Activation activation_;
-  Weight<MatrixForm> weight_;
+  Weight<LinearWeight> weight_;
+  std::shared_ptr<kernels::Scratch> scratch_;
 };
 
 class MatMul {
@@ -35,7 +51,8 @@ class MatMul {
 
  private:
   kernels::Activation activation_;
-  Weight<MatrixForm> weight_;
+  Weight<LinearWeight> weight_;
+  std::shared_ptr<kernels::Scratch> scratch_;
 };
 
 }  // namespace sparsebook::op

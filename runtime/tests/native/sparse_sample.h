@@ -1,7 +1,7 @@
-// A random sparse matrix for the kernels, and buffers that end where their data end.
+// A random sparse matrix for the kernels.
 #pragma once
 
-#include <memory>
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -9,26 +9,31 @@
 
 struct SparseSample {
   std::size_t rows, columns;
+  unsigned centroids;
   std::vector<std::uint64_t> start{0};
   std::vector<std::uint32_t> column;
   std::vector<std::uint8_t> code;
   std::vector<float> codebook = std::vector<float>(256);
 
-  SparseSample(std::size_t row_count, std::size_t column_count, double density, std::mt19937& random)
-      : rows(row_count), columns(column_count) {
-    for (unsigned i = 1; i < 256; ++i) codebook[i] = std::normal_distribution<float>()(random);
+  /// Where `clustered`, non-zeros come in runs, as those of trained weights do.
+  SparseSample(std::size_t row_count, std::size_t column_count, double density, std::mt19937& random, unsigned highest_code = 255,
+               bool clustered = false)
+      : rows(row_count), columns(column_count), centroids(highest_code) {
+    for (unsigned i = 1; i <= centroids; ++i) codebook[i] = std::normal_distribution<float>()(random);
     for (std::size_t r = 0; r < rows; ++r) {
+      double here = density;
       for (std::size_t c = 0; c < columns; ++c) {
-        if (std::uniform_real_distribution<>()(random) >= density) continue;
+        if (clustered && c % 32 == 0) here = random() % 4 == 0 ? std::min(1.0, 4 * density) : 0.0;
+        if (std::uniform_real_distribution<>()(random) >= here) continue;
         column.push_back(static_cast<std::uint32_t>(c));
-        code.push_back(static_cast<std::uint8_t>(1 + random() % 255));
+        code.push_back(static_cast<std::uint8_t>(1 + random() % centroids));
       }
       start.push_back(column.size());
     }
   }
 
   [[nodiscard]] sparsebook::kernels::SparseMatrix view() const {
-    return {rows, columns, start.data(), column.data(), code.data(), codebook.data()};
+    return {rows, columns, start.data(), column.data(), code.data(), codebook.data(), centroids};
   }
 
   /// The matrix in full.
@@ -40,10 +45,3 @@ struct SparseSample {
     return values;
   }
 };
-
-/// Exactly `size` floats on the heap, random.
-inline std::unique_ptr<float[]> random_floats(std::size_t size, std::mt19937& random) {
-  std::unique_ptr<float[]> values(new float[size]);
-  for (std::size_t i = 0; i < size; ++i) values[i] = std::normal_distribution<float>()(random);
-  return values;
-}

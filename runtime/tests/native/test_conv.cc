@@ -1,6 +1,9 @@
-// The convolution kernel against its definition in double, over shapes that reach every tile width, phase and padding.
+// Every variant's convolutions against their definition in double, over shapes that reach every tile width, phase and padding, in
+// buffers that end where the forbidden begins.
 #include "check.h"
+#include "guarded.h"
 #include "kernels/conv.h"
+#include "kernels/variants.h"
 #include "sparse_sample.h"
 
 using namespace sparsebook::kernels;
@@ -43,17 +46,22 @@ double expected(const ConvShape& s, const std::vector<double>& weight, const flo
   return sum;
 }
 
-void check_case(const ConvShape& s, double density, std::mt19937& random) {
+const Variant* tested = nullptr;
+
+void check_case(const ConvShape& s, double density, std::mt19937& random, unsigned centroids = 255) {
   const auto& a = s.axis;
   const std::size_t outputs = s.group * s.group_outputs;
-  const SparseSample weight(outputs, s.group_inputs * a[0].kernel * a[1].kernel * a[2].kernel, density, random);
+  const SparseSample weight(outputs, s.group_inputs * a[0].kernel * a[1].kernel * a[2].kernel, density, random, centroids);
   const std::size_t box = a[0].output * a[1].output * a[2].output;
-  const auto x = random_floats(s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input, random);
-  const auto bias = random_floats(outputs, random);
-  const auto y = random_floats(s.batch * outputs * box, random);
-  const Conv conv(s);
-  const auto scratch = random_floats(conv.scratch(), random);
-  conv.run(weight.view(), x.get(), bias.get(), {-4, 4}, scratch.get(), y.get());
+  const Guarded x(s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input), bias(outputs);
+  const Guarded y(s.batch * outputs * box);
+  for (std::size_t i = 0; i < s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input; ++i) {
+    x[i] = std::normal_distribution<float>()(random);
+  }
+  for (std::size_t i = 0; i < outputs; ++i) bias[i] = std::normal_distribution<float>()(random);
+  const ConvWeight packed(*tested, weight.view(), s.group);
+  Scratch scratch;
+  Conv(s, packed).run(packed, x.get(), bias.get(), {-4, 4}, Serial(), scratch, y.get());
 
   const std::vector<double> dense = weight.dense();
   const float* found = y.get();
@@ -71,9 +79,7 @@ void check_case(const ConvShape& s, double density, std::mt19937& random) {
   }
 }
 
-}  // namespace
-
-int main() {
+void all_shapes() {
   std::mt19937 random(13);
   const ConvAxis one;
   // Outputs of 1 to 40 in a row: every tile width, its neighbours, and the last tile moved back.
@@ -106,5 +112,20 @@ int main() {
   check_case(shape(1, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 0.0, random);
   check_case(shape(1, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 1.0, random);
   check_case(shape(0, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 0.5, random);
+  // Rows beyond a group of sixty-four, columns beyond a block of sixty-four, codebooks of five bits.
+  for (const std::size_t outputs : {63u, 64u, 65u, 130u}) {
+    for (const std::size_t inputs : {7u, 8u, 15u}) {
+      check_case(shape(1, 1, inputs, outputs, one, axis(6, 3, 1, 1, 1, 1), axis(5, 3, 1, 1, 1, 1)), 0.3, random, outputs % 2 == 0 ? 31 : 255);
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (const Variant* variant : runnable_variants()) {
+    tested = variant;
+    all_shapes();
+  }
   return check::finish();
 }

@@ -1,0 +1,111 @@
+// What an instruction set brings to the kernels: one row of the list from which dispatch, tests and benchmarks grow.
+//
+// A variant's file is compiled for its instruction set. It includes this header, the compiler's intrinsics and nothing that
+// defines functions for others: an inline function of the standard library, compiled there, could be the copy that the linker
+// keeps for the whole library, and would then run on machines without that instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sparsebook::kernels {
+
+/// How the groups of a window layout look (kernels/window_layout.h). A group has `rows` x `slots` places: `slots` non-zeros of each
+/// of `rows` neighbouring rows, from one window of columns. How a place's column and code are packed is the kernel's choice; a
+/// group of zero bytes holds column 0 and code 0 everywhere, and code 0 is the value zero.
+struct WindowFormat {
+  unsigned rows;
+  unsigned slots;
+  unsigned window;     ///< columns that an index reaches from the group's base
+  unsigned align;      ///< bases are multiples of it; it divides `window`
+  unsigned centroids;  ///< the highest code that the kernel looks up
+  unsigned bytes;      ///< of a group
+  float cost;          ///< of a group, in the unit of all costs of the variant: about a cycle
+  void (*put)(std::uint8_t* group, unsigned row, unsigned slot, unsigned index, unsigned code);
+  unsigned (*index)(const std::uint8_t* group, unsigned row, unsigned slot);
+  unsigned (*code)(const std::uint8_t* group, unsigned row, unsigned slot);
+};
+
+/// Bytes that a window kernel may read behind the packed groups. (It prefetches further, which touches nothing.)
+inline constexpr std::size_t WINDOW_SLACK = 64;
+
+/// Consecutive strips of a window layout. A group's base is the base of the group before it in its strip, or 0, plus its step times
+/// the format's `align`.
+struct WindowStrips {
+  const std::uint8_t* groups;  ///< the first strip's first group
+  const std::uint16_t* steps;  ///< of the same group
+  const std::uint64_t* ends;   ///< of every strip, in groups of the layout; the first strip begins at ends[-1]
+  std::size_t strips;
+  const float* codebook;       ///< 256 values
+};
+
+/// The sums of strips for one or several rows of activations that `prepare` has laid out, `pitch` bytes apart:
+/// sums[(strip * rows of activations + row of activations) * format.rows + row].
+using WindowKernel = void (*)(const WindowStrips& strips, const std::uint8_t* prepared, std::size_t pitch, float* sums);
+
+/// Lays out x[k * stride], k in [0, columns), for a format's kernels, in prepared_bytes(columns) bytes, a multiple of 64.
+/// Returns whether all of it is finite: a place without a non-zero multiplies some activation by zero.
+struct WindowInput {
+  std::size_t (*prepared_bytes)(std::size_t columns);
+  bool (*prepare)(const float* x, std::size_t stride, std::size_t columns, std::uint8_t* prepared);
+};
+
+/// How many rows of activations a window kernel takes at once, ascending. A variant may have kernels for the first of them only.
+inline constexpr unsigned WINDOW_BATCHES[] = {1, 4, 8};
+inline constexpr unsigned WINDOW_BATCH_COUNT = 3;
+
+struct WindowRow {
+  WindowFormat format;
+  WindowInput input;
+  WindowKernel kernel[WINDOW_BATCH_COUNT];  ///< null where there is none
+  float batch_cost;                         ///< of a group and every further row of activations
+};
+
+/// Consecutive rows of one block of columns (kernels/block_layout.h), `rows` of them from one group of BLOCK_GROUP: entry i of
+/// `counts` and `order` is the i-th by ascending count, its entries each column << code bits | code.
+struct BlockRows {
+  const std::uint16_t* entries;
+  const std::uint16_t* counts;
+  const std::uint8_t* order;  ///< the row in the group
+  std::size_t rows;
+  const float* codebook;      ///< 256 values
+};
+inline constexpr unsigned BLOCK_GROUP = 64;
+
+/// y[row * width + i] += sum over the row's entries of value * x[column * width + i], i in [0, width).
+using BlockKernel = void (*)(const BlockRows& rows, const float* x, float* y);
+
+/// A tile of `width` neighbouring activations.
+struct BlockRow {
+  unsigned width;
+  float cost;          ///< of an entry
+  float row_cost;      ///< of a row of a block
+  BlockKernel narrow;  ///< of entries with NARROW_CODE bits of code
+  BlockKernel wide;    ///< of entries with WIDE_CODE bits of code
+};
+inline constexpr unsigned NARROW_CODE = 5;
+inline constexpr unsigned WIDE_CODE = 8;
+
+/// A stretch of activations that lie side by side: to[to .. to + length) is from[from .. from + length).
+struct Stretch {
+  std::size_t from;
+  std::size_t to;
+  std::size_t length;
+};
+
+/// Copies `count` stretches, ascending and without holes in `to`. May write up to COPY_SLACK floats behind the last one.
+using CopyKernel = void (*)(const Stretch* stretches, std::size_t count, const float* from, float* to);
+inline constexpr std::size_t COPY_SLACK = 16;
+
+/// An instruction set's kernels.
+struct Variant {
+  const char* name;
+  bool (*supported)();       ///< whether this machine can run it
+  const WindowRow* windows;  ///< none where window_count is 0
+  std::size_t window_count;
+  const BlockRow* blocks;    ///< by ascending width; the first has width 1
+  std::size_t block_count;
+  CopyKernel copy;
+};
+
+}  // namespace sparsebook::kernels

@@ -1,0 +1,19 @@
+// x86-64 with AVX-512 F, BW, DQ and VL (Skylake-X on).
+#include "kernels/variants/avx512.h"
+
+namespace sparsebook::kernels {
+namespace {
+
+constexpr WindowRow WINDOWS[] = {WORDS_16_4, WORDS_32_5, WORDS_64_4, WORDS_64_8};
+
+bool supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+
+}  // namespace
+
+extern const Variant AVX512;
+const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, copy_stretches<Sixteen>};
+
+}  // namespace sparsebook::kernels

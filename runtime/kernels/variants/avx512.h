@@ -1,0 +1,187 @@
+// What both AVX-512 variants have. Included by their files alone, which compile a copy each (kernels/variant.h).
+//
+// The window kernels look activations and centroids up by register permutes, never by gathers where a permute can: sixteen lanes of a
+// gather take 5 cycles and more, a permute one (measured on Sapphire Rapids; 13 and a half on Zen 5).
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/variants/block_kernel.h"
+#include "kernels/variants/dword_window.h"
+
+namespace sparsebook::kernels {
+namespace {
+
+struct Sixteen {
+  static constexpr unsigned LANES = 16;
+  using Vector = __m512;
+  static Vector zero() { return _mm512_setzero_ps(); }
+  static Vector load(const float* from) { return _mm512_loadu_ps(from); }
+  static void store(float* to, Vector value) { _mm512_storeu_ps(to, value); }
+  static Vector broadcast(const float* value) { return _mm512_set1_ps(*value); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+  static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static void copy_tail(const float* from, float* to, unsigned length) {
+    _mm512_storeu_ps(to, _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << length) - 1), from));
+  }
+};
+
+constexpr std::size_t AHEAD = 6144;  // bytes that a prefetch runs ahead of the groups
+
+// ---- activations: a copy in floats with a window of zeros behind it
+
+std::size_t float_bytes(std::size_t columns) { return (columns + 128 + 15) / 16 * 64; }
+
+bool copy_floats(const float* x, std::size_t stride, std::size_t columns, std::uint8_t* prepared) {
+  float* const to = reinterpret_cast<float*>(prepared);
+  const std::size_t room = float_bytes(columns) / sizeof(float);
+  __mmask16 bad = 0;
+  std::size_t k = 0;
+  const auto put = [&](__m512 value) {
+    bad = static_cast<__mmask16>(bad | _mm512_fpclass_ps_mask(value, 0x99));  // NaN, infinities
+    _mm512_storeu_ps(to + k, value);
+  };
+  if (stride == 1) {
+    for (; k + 16 <= columns; k += 16) put(_mm512_loadu_ps(x + k));
+    if (k < columns) {
+      put(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << (columns - k)) - 1), x + k));
+      k += 16;
+    }
+  } else {
+    for (; k < columns; k += 16) {
+      float some[16] = {};
+      for (std::size_t i = 0; i < 16 && k + i < columns; ++i) some[i] = x[(k + i) * stride];
+      put(_mm512_loadu_ps(some));
+    }
+  }
+  for (; k < room; k += 16) _mm512_storeu_ps(to + k, _mm512_setzero_ps());
+  return bad == 0;
+}
+
+// ---- look-ups: x by a place's column, the codebook by its code; both begin at bit 0 of the words they are given, and a permute
+// ignores the bits above its own
+
+using Words = std::uint32_t __attribute__((vector_size(64)));
+
+inline __m512i bits(Words words) { return reinterpret_cast<__m512i>(words); }
+
+// Sixteen activations in a register. Without the barrier GCC reads them again for every permute, which overwrites one of its tables, and
+// half of those reads cross a cache line.
+inline __m512 held(const float* from) {
+  __m512 value = _mm512_loadu_ps(from);
+  __asm__("" : "+v"(value));
+  return value;
+}
+
+struct Window16 {
+  static constexpr unsigned COLUMNS = 16, INDEX_BITS = 4, ALIGN = 1;
+  __m512 x;
+  explicit Window16(const float* from) : x(held(from)) {}
+  __m512 operator()(Words place) const { return _mm512_permutexvar_ps(bits(place), x); }
+};
+
+struct Window32 {
+  static constexpr unsigned COLUMNS = 32, INDEX_BITS = 5, ALIGN = 1;
+  __m512 low, high;
+  explicit Window32(const float* from) : low(held(from)), high(held(from + 16)) {}
+  __m512 operator()(Words place) const { return _mm512_permutex2var_ps(low, bits(place), high); }
+};
+
+// Aligned to a cache line: none of its four loads crosses one.
+struct Window64 {
+  static constexpr unsigned COLUMNS = 64, INDEX_BITS = 6, ALIGN = 16;
+  __m512 x[4];
+  explicit Window64(const float* from) : x{held(from), held(from + 16), held(from + 32), held(from + 48)} {}
+  __m512 operator()(Words place) const {
+    const __mmask16 upper = _mm512_test_epi32_mask(bits(place), _mm512_set1_epi32(32));
+    return _mm512_mask_blend_ps(upper, _mm512_permutex2var_ps(x[0], bits(place), x[1]),
+                                _mm512_permutex2var_ps(x[2], bits(place), x[3]));
+  }
+};
+
+struct Codebook16 {
+  static constexpr unsigned CODE_BITS = 4;
+  __m512 values;
+  explicit Codebook16(const float* codebook) : values(_mm512_loadu_ps(codebook)) {}
+  __m512 operator()(Words code) const { return _mm512_permutexvar_ps(bits(code), values); }
+};
+
+struct Codebook32 {
+  static constexpr unsigned CODE_BITS = 5;
+  __m512 low, high;
+  explicit Codebook32(const float* codebook) : low(_mm512_loadu_ps(codebook)), high(_mm512_loadu_ps(codebook + 16)) {}
+  __m512 operator()(Words code) const { return _mm512_permutex2var_ps(low, bits(code), high); }
+};
+
+// A kilobyte, which no number of permutes looks up as fast as a gather does.
+struct Codebook256 {
+  static constexpr unsigned CODE_BITS = 8;
+  const float* codebook;
+  explicit Codebook256(const float* values) : codebook(values) {}
+  __m512 operator()(Words code) const { return _mm512_i32gather_ps(bits(code & 255), codebook, 4); }
+};
+
+// ---- the kernel
+
+// One row of activations keeps a sum for every slot, to hide the additions' latency; several rows have sums enough.
+template <class Window, class Codebook, unsigned SLOTS, unsigned BATCH>
+void word_window(const WindowStrips& strips, const std::uint8_t* prepared, std::size_t pitch, float* sums) {
+  constexpr unsigned PLACE_BITS = Window::INDEX_BITS + Codebook::CODE_BITS;
+  constexpr unsigned CHAINS = BATCH == 1 ? SLOTS : 1;
+  const Codebook codebook(strips.codebook);
+  const std::uint8_t* group = strips.groups;
+  const std::uint16_t* step = strips.steps;
+  for (std::size_t strip = 0; strip < strips.strips; ++strip) {
+    const std::uint16_t* const end = step + (strips.ends[strip] - strips.ends[static_cast<std::ptrdiff_t>(strip) - 1]);
+    const std::uint8_t* base = prepared;
+    __m512 sum[BATCH][CHAINS];
+    for (unsigned b = 0; b < BATCH; ++b) {
+      for (unsigned c = 0; c < CHAINS; ++c) sum[b][c] = _mm512_setzero_ps();
+    }
+    for (; step != end; ++step, group += sizeof(Words)) {
+      _mm_prefetch(reinterpret_cast<const char*>(group) + AHEAD, _MM_HINT_T0);
+      base += std::size_t{*step} * (Window::ALIGN * sizeof(float));
+      const Words word = reinterpret_cast<Words>(_mm512_loadu_si512(group));
+      Words place[SLOTS];
+      __m512 value[SLOTS];
+      for (unsigned s = 0; s < SLOTS; ++s) {
+        place[s] = word >> (s * PLACE_BITS);
+        value[s] = codebook(word >> (s * PLACE_BITS + Window::INDEX_BITS));
+      }
+      for (unsigned b = 0; b < BATCH; ++b) {
+        const Window window(reinterpret_cast<const float*>(base + b * pitch));
+        for (unsigned s = 0; s < SLOTS; ++s) sum[b][s % CHAINS] = _mm512_fmadd_ps(value[s], window(place[s]), sum[b][s % CHAINS]);
+      }
+    }
+    for (unsigned b = 0; b < BATCH; ++b, sums += WORD_ROWS) {
+      for (unsigned c = 1; c < CHAINS; ++c) sum[b][0] = _mm512_add_ps(sum[b][0], sum[b][c]);
+      _mm512_storeu_ps(sums, sum[b][0]);
+    }
+  }
+}
+
+template <class Window, class Codebook, unsigned SLOTS>
+constexpr WindowRow word_row(float cost, float batch_cost) {
+  using Places = Word<SLOTS, Window::INDEX_BITS, Codebook::CODE_BITS>;
+  return {{WORD_ROWS, SLOTS, Window::COLUMNS, Window::ALIGN, (1u << Codebook::CODE_BITS) - 1, Places::BYTES, cost, Places::put,
+           Places::index, Places::code},
+          {float_bytes, copy_floats},
+          {word_window<Window, Codebook, SLOTS, 1>, word_window<Window, Codebook, SLOTS, 4>,
+           word_window<Window, Codebook, SLOTS, 8>},
+          batch_cost};
+}
+
+// The places of every AVX-512 machine: the widest codebook decides, then how dense the weight is.
+constexpr WindowRow WORDS_16_4 = word_row<Window16, Codebook16, 4>(10, 8);
+constexpr WindowRow WORDS_32_5 = word_row<Window32, Codebook32, 3>(8, 5);
+constexpr WindowRow WORDS_64_4 = word_row<Window64, Codebook16, 3>(12, 10);
+constexpr WindowRow WORDS_64_8 = word_row<Window64, Codebook256, 2>(22, 8);
+
+constexpr BlockRow BLOCKS[] = {
+    block_row<One, 1, 8>(2, 10),      block_row<Sixteen, 1, 4>(2, 12), block_row<Sixteen, 2, 4>(2.5f, 14),
+    block_row<Sixteen, 3, 2>(3, 16),  block_row<Sixteen, 4, 2>(3.5f, 18), block_row<Sixteen, 5, 1>(4, 20),
+    block_row<Sixteen, 6, 1>(4.5f, 22), block_row<Sixteen, 7, 1>(5, 24), block_row<Sixteen, 8, 1>(5.5f, 26)};
+constexpr std::size_t BLOCK_COUNT = sizeof BLOCKS / sizeof *BLOCKS;
+
+}  // namespace
+}  // namespace sparsebook::kernels

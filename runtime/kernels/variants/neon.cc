@@ -1,0 +1,38 @@
+// AArch64: every machine has it.
+//
+// There is no window kernel: a table look-up of four floats (`tbl` over four registers, with its byte indices to be made first) takes
+// as long as four loads that go straight to them.
+#include <arm_neon.h>
+
+#include "kernels/variants/block_kernel.h"
+
+namespace sparsebook::kernels {
+namespace {
+
+struct Quad {
+  static constexpr unsigned LANES = 4;
+  using Vector = float32x4_t;
+  static Vector zero() { return vdupq_n_f32(0); }
+  static Vector load(const float* from) { return vld1q_f32(from); }
+  static void store(float* to, Vector value) { vst1q_f32(to, value); }
+  static Vector broadcast(const float* value) { return vld1q_dup_f32(value); }
+  static Vector add(Vector a, Vector b) { return vaddq_f32(a, b); }
+  static Vector multiply_add(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
+  static void copy_tail(const float* from, float* to, unsigned length) {
+    for (unsigned i = 0; i < length; ++i) to[i] = from[i];
+  }
+};
+
+// Thirty-two registers.
+constexpr BlockRow BLOCKS[] = {block_row<One, 1, 8>(2, 10),  block_row<Quad, 1, 8>(2, 12),  block_row<Quad, 2, 4>(2.5f, 14),
+                               block_row<Quad, 4, 4>(3, 16), block_row<Quad, 8, 2>(5, 20), block_row<Quad, 12, 1>(7, 24),
+                               block_row<Quad, 16, 1>(9, 28)};
+
+bool always() { return true; }
+
+}  // namespace
+
+extern const Variant NEON;
+const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, copy_stretches<Quad>};
+
+}  // namespace sparsebook::kernels

@@ -1,0 +1,42 @@
+// Any machine: what the others are compared with.
+#include "kernels/variants/block_kernel.h"
+
+namespace sparsebook::kernels {
+namespace {
+
+/// Four floats side by side, as plain C++; the compiler may use whatever the baseline has.
+struct Four {
+  static constexpr unsigned LANES = 4;
+  struct Vector {
+    float lane[LANES];
+  };
+  static Vector zero() { return {}; }
+  static Vector load(const float* from) { return {{from[0], from[1], from[2], from[3]}}; }
+  static void store(float* to, const Vector& value) {
+    for (unsigned i = 0; i < LANES; ++i) to[i] = value.lane[i];
+  }
+  static Vector broadcast(const float* value) { return {{*value, *value, *value, *value}}; }
+  static Vector add(Vector a, const Vector& b) {
+    for (unsigned i = 0; i < LANES; ++i) a.lane[i] += b.lane[i];
+    return a;
+  }
+  static Vector multiply_add(const Vector& a, const Vector& b, Vector c) {
+    for (unsigned i = 0; i < LANES; ++i) c.lane[i] += a.lane[i] * b.lane[i];
+    return c;
+  }
+  static void copy_tail(const float* from, float* to, unsigned length) {
+    for (unsigned i = 0; i < length; ++i) to[i] = from[i];
+  }
+};
+
+constexpr BlockRow BLOCKS[] = {block_row<One, 1, 8>(3, 12), block_row<Four, 1, 4>(3, 14), block_row<Four, 2, 4>(4, 16),
+                               block_row<Four, 4, 2>(6, 18), block_row<Four, 8, 1>(10, 22)};
+
+bool always() { return true; }
+
+}  // namespace
+
+extern const Variant SCALAR;
+const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, copy_stretches<Four>};
+
+}  // namespace sparsebook::kernels

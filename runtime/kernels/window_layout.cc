@@ -1,0 +1,159 @@
+#include "kernels/window_layout.h"
+
+#include <algorithm>
+#include <array>
+
+namespace sparsebook::kernels {
+namespace {
+
+constexpr std::size_t MOST_ROWS = 32;        // of a strip, in any variant
+constexpr std::uint64_t MOST_STEP = 0xFFFF;  // in units of the format's alignment
+constexpr std::size_t SAMPLED_STRIPS = 8;
+
+// The walk of a strip's rows over the columns.
+class StripWalk {
+ public:
+  StripWalk(const WindowFormat& format, const SparseMatrix& weight, std::size_t first_row)
+      : format_(format), weight_(weight), rows_(std::min<std::size_t>(format.rows, weight.rows - first_row)) {
+    for (std::size_t r = 0; r < rows_; ++r) {
+      next_[r] = weight.start[first_row + r];
+      end_[r] = weight.start[first_row + r + 1];
+    }
+  }
+
+  /// Whether there is another group; it begins at column `base`.
+  bool find(std::uint64_t& base) const {
+    std::uint64_t first = ~std::uint64_t{0};
+    for (std::size_t r = 0; r < rows_; ++r) {
+      if (next_[r] != end_[r]) first = std::min<std::uint64_t>(first, weight_.column[next_[r]]);
+    }
+    base = first / format_.align * format_.align;
+    return first != ~std::uint64_t{0};
+  }
+
+  /// Calls take(row, slot, column - base, code) for all that the group at `base` holds, and goes behind it.
+  template <class Take>
+  void fill(std::uint64_t base, Take&& take) {
+    for (std::size_t r = 0; r < rows_; ++r) {
+      for (unsigned slot = 0; slot < format_.slots && next_[r] != end_[r]; ++slot, ++next_[r]) {
+        const std::uint64_t index = weight_.column[next_[r]] - base;
+        if (index >= format_.window) break;
+        take(static_cast<unsigned>(r), slot, static_cast<unsigned>(index), unsigned{weight_.code[next_[r]]});
+      }
+    }
+  }
+
+ private:
+  const WindowFormat& format_;
+  const SparseMatrix& weight_;
+  std::size_t rows_;
+  std::array<std::uint64_t, MOST_ROWS> next_{};
+  std::array<std::uint64_t, MOST_ROWS> end_{};
+};
+
+std::size_t strips_of(const WindowFormat& format, std::size_t rows) { return (rows + format.rows - 1) / format.rows; }
+
+}  // namespace
+
+WindowLayout::WindowLayout(const WindowRow& row, const SparseMatrix& weight) : row_(&row), columns_(weight.columns) {
+  const std::size_t strips = strips_of(row.format, weight.rows);
+  const auto expected = static_cast<std::size_t>(estimated_groups(row.format, weight) * 1.02) + strips;
+  steps_.reserve(expected);
+  groups_.reserve(expected * row.format.bytes + WINDOW_SLACK);
+  ends_.reserve(strips + 1);
+  ends_.push_back(0);
+  for (std::size_t strip = 0; strip < strips; ++strip) {
+    pack_strip(weight, strip * row.format.rows);
+    ends_.push_back(steps_.size());
+  }
+  groups_.resize(groups_.size() + WINDOW_SLACK);
+}
+
+void WindowLayout::pack_strip(const SparseMatrix& weight, std::size_t first_row) {
+  const WindowFormat& format = row_->format;
+  StripWalk walk(format, weight, first_row);
+  std::uint64_t before = 0;
+  std::uint64_t base = 0;
+  while (walk.find(base)) {
+    std::uint64_t step = (base - before) / format.align;
+    for (; step > MOST_STEP; step -= MOST_STEP) {  // empty groups bridge what one step cannot
+      steps_.push_back(static_cast<std::uint16_t>(MOST_STEP));
+      groups_.resize(groups_.size() + format.bytes);
+    }
+    steps_.push_back(static_cast<std::uint16_t>(step));
+    groups_.resize(groups_.size() + format.bytes);
+    std::uint8_t* const group = groups_.data() + groups_.size() - format.bytes;
+    walk.fill(base, [&](unsigned row, unsigned slot, unsigned index, unsigned code) { format.put(group, row, slot, index, code); });
+    before = base;
+  }
+}
+
+std::size_t WindowLayout::bytes() const {
+  return groups_.size() + steps_.size() * sizeof(std::uint16_t) + ends_.size() * sizeof(std::uint64_t);
+}
+
+OwnedMatrix WindowLayout::unpacked(std::size_t rows) const {
+  const WindowFormat& format = row_->format;
+  OwnedMatrix matrix;
+  matrix.columns = columns_;
+  matrix.start.reserve(rows + 1);
+  matrix.start.push_back(0);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::size_t strip = r / format.rows;
+    std::uint64_t base = 0;
+    for (std::uint64_t g = ends_[strip]; g < ends_[strip + 1]; ++g) {
+      base += std::uint64_t{steps_[g]} * format.align;
+      const std::uint8_t* group = groups_.data() + g * format.bytes;
+      for (unsigned slot = 0; slot < format.slots; ++slot) {
+        const unsigned code = format.code(group, static_cast<unsigned>(r % format.rows), slot);
+        if (code == 0) break;  // slots are filled from the first on
+        matrix.column.push_back(static_cast<std::uint32_t>(base + format.index(group, static_cast<unsigned>(r % format.rows), slot)));
+        matrix.code.push_back(static_cast<std::uint8_t>(code));
+      }
+    }
+    matrix.start.push_back(matrix.column.size());
+  }
+  return matrix;
+}
+
+void WindowLayout::dot(unsigned batch, std::size_t begin, std::size_t end, const std::uint8_t* prepared, std::size_t pitch,
+                       const float* codebook, float* sums) const {
+  const std::uint64_t first = ends_[begin];
+  const WindowStrips strips = {groups_.data() + first * row_->format.bytes, steps_.data() + first, ends_.data() + begin + 1,
+                               end - begin, codebook};
+  row_->kernel[batch](strips, prepared, pitch, sums);
+}
+
+double estimated_groups(const WindowFormat& format, const SparseMatrix& weight) {
+  const std::size_t strips = strips_of(format, weight.rows);
+  const std::size_t sampled = std::min(strips, SAMPLED_STRIPS);
+  std::uint64_t groups = 0;
+  std::uint64_t nonzeros = 0;
+  for (std::size_t i = 0; i < sampled; ++i) {
+    const std::size_t first_row = strips * i / sampled * format.rows;
+    StripWalk walk(format, weight, first_row);
+    std::uint64_t base = 0;
+    for (; walk.find(base); ++groups) walk.fill(base, [](unsigned, unsigned, unsigned, unsigned) {});
+    nonzeros += weight.start[std::min(weight.rows, first_row + format.rows)] - weight.start[first_row];
+  }
+  if (sampled == strips) return static_cast<double>(groups);
+  if (nonzeros == 0) return static_cast<double>(strips);
+  return static_cast<double>(groups) * static_cast<double>(weight.nonzeros()) / static_cast<double>(nonzeros);
+}
+
+const WindowRow* cheapest_window(const Variant& variant, const SparseMatrix& weight) {
+  const WindowRow* best = nullptr;
+  double least = 0;
+  for (std::size_t i = 0; i < variant.window_count; ++i) {
+    const WindowRow& row = variant.windows[i];
+    if (weight.centroids > row.format.centroids) continue;
+    const double cost = estimated_groups(row.format, weight) * static_cast<double>(row.format.cost);
+    if (best == nullptr || cost < least) {
+      best = &row;
+      least = cost;
+    }
+  }
+  return best;
+}
+
+}  // namespace sparsebook::kernels
