@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil test lint types native-test format lock install clean
+.PHONY: help demo paper distil kernels test lint types native-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
@@ -31,6 +31,9 @@ paper: .venv .venv-trainer .venv/.stamp-bench .data ## the paper's tables and fi
 
 distil: .venv .venv-trainer .models .data ## a transformer and a recurrent pair distilled without labels
 	$(BIN)/python -m benchmarks.distil
+
+kernels: .venv .models ## the operators against ONNX Runtime's kernels, layer by layer and whole, with what is asked of them
+	$(BIN)/python -m benchmarks.kernels
 
 test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e import models
 from tests.e2e.calls import BYTES, submit, wait
+from tests.e2e.commands import Cli
 from tests.e2e.servers import Server
 
 MakeServer = Callable[..., Server]
@@ -54,3 +56,10 @@ def done(server: Server) -> Iterator[dict[str, Any]]:
     """A job that has succeeded."""
     with server.client() as http:
         yield wait(http, submit(http, BYTES, params={"name": "tiny.onnx"})["id"])
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.onnx").write_bytes(models.small())
+    return Cli(monkeypatch, capsys, tmp_path)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +17,10 @@ import pytest
 
 from sparsebook_compressor import Config, Report, TuningReport, compress
 from sparsebook_runtime import library_path, register
-from sparsebook_service.cli import main
 from tests.e2e import models
+from tests.e2e.commands import Cli
 from tests.e2e.servers import COMMAND, Server
 from tests.e2e.trainings import SECONDS, until
-
-
-@dataclass(frozen=True)
-class Ended:
-    status: int
-    out: str
-    err: str
-
-
-class Cli:
-    """Runs the command in this process, in a folder of its own."""
-
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
-    ) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-        self.folder = folder
-
-    def __call__(self, *arguments: object) -> Ended:
-        self._monkeypatch.setattr(sys, "argv", ["sparsebook", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = self._capsys.readouterr()
-        status = ended.value.code
-        assert status is None or isinstance(status, int)
-        return Ended(status or 0, captured.out, captured.err)
-
-    def left(self) -> set[str]:
-        return {path.name for path in self.folder.iterdir()}
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.onnx").write_bytes(models.small())
-    return Cli(monkeypatch, capsys, tmp_path)
 
 
 def run(path: Path, inputs: dict[str, np.ndarray] | None = None) -> np.ndarray:
@@ -155,12 +117,13 @@ def test_estimate_writes_nothing(cli: Cli) -> None:
 
 def test_version_and_help(cli: Cli) -> None:
     assert cli("version").out == "sparsebook 0.1.0\n"
-    for command in ("compress", "estimate", "inspect", "decompress", "serve", "worker", "tune"):
+    commands = ("compress", "estimate", "inspect", "decompress", "serve", "worker", "tune", "bench")
+    for command in commands:
         shown = cli(command, "--help")
         assert (shown.status, "Example" in shown.out) == (0, True)
     shown = cli("--help").out
     assert "compress" in shown
-    assert "bench" not in shown
+    assert "doctor" not in shown
 
 
 # ------------------------------------------------------------------------------------------- exit status
@@ -169,7 +132,6 @@ def test_version_and_help(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["bench", "a.onnx", "--against", "b.onnx"], "bench"),
         (["report"], "report"),
         (["doctor"], "doctor"),
         (["verify", "x"], "verify"),

@@ -8,6 +8,8 @@ ONNX Runtime itself is imported only when one of the two needs it, from whicheve
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
 import platform
 import sys
@@ -22,6 +24,7 @@ __all__ = [
     "EXECUTION_PROVIDER",
     "InferenceSession",
     "library_path",
+    "live_weights",
     "platform_tag",
     "register",
     "register_execution_provider",
@@ -61,6 +64,30 @@ def library_path() -> Path:
             f"{platform_tag()}; install it from a wheel, or with `pip install ./runtime` from the sources"
         )
     return path
+
+
+def live_weights() -> list[dict[str, Any]] | None:
+    """Describe the weights that the operator library holds for the sessions of this process.
+
+    Returns:
+        One entry a decoded weight, whoever shares it: ``weight``, its name; ``form``, how it lies in memory; ``bytes``, how
+        much it takes there; ``isa``, the instructions that its kernel is made of. None where the library does not say.
+
+    Raises:
+        FileNotFoundError: the installed package has no library for this platform.
+        OSError: the library cannot be loaded.
+    """
+    describe = getattr(ctypes.CDLL(str(library_path())), "SparsebookDescribe", None)
+    if describe is None:
+        return None
+    describe.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    describe.restype = ctypes.c_size_t
+    needed = describe(None, 0)
+    while True:
+        buffer = ctypes.create_string_buffer(needed)
+        if (needed := describe(buffer, len(buffer))) <= len(buffer):
+            found: list[dict[str, Any]] = json.loads(buffer.value)
+            return found
 
 
 def register(session_options: onnxruntime.SessionOptions) -> None:

@@ -17,6 +17,7 @@ import typer
 from sparsebook_compressor import Report, TuningReport, decompress, estimate, inspect
 from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
 from sparsebook_service.cli import console, form, later, tables, tuning_tables, work
+from sparsebook_service.cli.bench import bench_command
 from sparsebook_service.cli.options import (
     AsJson,
     ConfigFile,
@@ -253,6 +254,9 @@ def decompress_command(
         _print_json(facts)
     else:
         console.out.print(f"{out}: {form.size(facts.bytes)}, plain floats", markup=False)
+
+
+app.command("bench")(bench_command)
 
 
 @app.command("serve")

@@ -4,12 +4,10 @@ from typing import NoReturn
 
 from sparsebook_compressor.errors import UnknownOption
 
-FAST_KERNELS = "the fast kernels"
 SMALL = "the preset that searches by itself"
 TRUST = "the service for pipelines"
 
 COMMANDS = {
-    "bench": FAST_KERNELS,
     "report": "the web page",
     "doctor": TRUST,
     "verify": TRUST,

@@ -1,0 +1,1 @@
+"""An artifact against its original in ONNX Runtime: loading, latency, memory, energy."""
