@@ -15,13 +15,14 @@ BlockLayout::BlockLayout(const SparseMatrix& weight, std::size_t block_columns)
     : rows_(weight.rows),
       columns_(weight.columns),
       narrow_(weight.centroids < 1u << NARROW_CODE),
-      block_columns_(std::min(block_columns, std::size_t{1} << (ENTRY_BITS - (narrow_ ? NARROW_CODE : WIDE_CODE)))),
+      // The highest column is that of the zeros.
+      block_columns_(std::min(block_columns, (std::size_t{1} << (ENTRY_BITS - (narrow_ ? NARROW_CODE : WIDE_CODE))) - 1)),
       blocks_((columns_ + block_columns_ - 1) / block_columns_),
       row_groups_((rows_ + BLOCK_GROUP - 1) / BLOCK_GROUP) {
   const unsigned code_bits = narrow_ ? NARROW_CODE : WIDE_CODE;
-  entries_.reserve(weight.nonzeros());
-  counts_.reserve(blocks_ * rows_);
-  order_.reserve(blocks_ * rows_);
+  entries_.reserve(weight.nonzeros() + blocks_ * rows_ / 2);
+  pairs_.reserve(blocks_ * rows_);
+  order_.reserve(blocks_ * rows_ + 1);
   starts_.reserve(blocks_ * row_groups_ + 1);
   std::vector<std::uint64_t> next(weight.start, weight.start + rows_);
   for (std::size_t block = 0; block < blocks_; ++block) {
@@ -36,24 +37,27 @@ BlockLayout::BlockLayout(const SparseMatrix& weight, std::size_t block_columns)
         end[r] = static_cast<std::uint64_t>(
             std::lower_bound(column + next[first + r], column + weight.start[first + r + 1], first_column + block_columns_) - column);
       }
-      const auto count = [&](std::uint8_t r) { return end[r] - next[first + r]; };
-      std::stable_sort(order.begin(), order.begin() + height, [&](std::uint8_t a, std::uint8_t b) { return count(a) < count(b); });
+      const auto pairs = [&](std::uint8_t r) { return (end[r] - next[first + r] + 1) / PAIR; };
+      std::stable_sort(order.begin(), order.begin() + height, [&](std::uint8_t a, std::uint8_t b) { return pairs(a) < pairs(b); });
       starts_.push_back(entries_.size());
       for (std::size_t i = 0; i < height; ++i) {
         const std::uint8_t r = order[i];
         order_.push_back(r);
-        counts_.push_back(static_cast<std::uint16_t>(count(r)));
+        pairs_.push_back(static_cast<std::uint16_t>(pairs(r)));
+        const std::size_t whole = entries_.size() + PAIR * pairs(r);
         for (std::uint64_t& at = next[first + r]; at < end[r]; ++at) {
           entries_.push_back(static_cast<std::uint16_t>((weight.column[at] - first_column) << code_bits | weight.code[at]));
         }
+        if (entries_.size() != whole) entries_.push_back(static_cast<std::uint16_t>(block_columns_ << code_bits));
       }
     }
   }
   starts_.push_back(entries_.size());
+  order_.push_back(0);  // a kernel looks at the row after the last one
 }
 
 std::size_t BlockLayout::bytes() const {
-  return entries_.size() * sizeof(std::uint16_t) + starts_.size() * sizeof(std::uint64_t) + counts_.size() * sizeof(std::uint16_t) +
+  return entries_.size() * sizeof(std::uint16_t) + starts_.size() * sizeof(std::uint64_t) + pairs_.size() * sizeof(std::uint16_t) +
          order_.size();
 }
 
@@ -63,7 +67,7 @@ void BlockLayout::accumulate(const BlockRow& tile, std::size_t block, std::size_
   for (std::size_t group = begin; group < end; ++group) {
     const std::size_t at = block * rows_ + group * BLOCK_GROUP;
     const std::size_t height = std::min<std::size_t>(BLOCK_GROUP, rows_ - group * BLOCK_GROUP);
-    const BlockRows rows = {entries_.data() + starts_[block * row_groups_ + group], counts_.data() + at, order_.data() + at, height,
+    const BlockRows rows = {entries_.data() + starts_[block * row_groups_ + group], pairs_.data() + at, order_.data() + at, height,
                             codebook};
     kernel(rows, x, y + (group - begin) * BLOCK_GROUP * tile.width);
   }

@@ -1,8 +1,8 @@
 // The layout for many activations at once, as batches and convolutions have them: the non-zeros by blocks of columns, so that the
 // activations that a block meets stay in the first cache while all rows pass over them.
 //
-// A block holds its rows in groups of BLOCK_GROUP (variant.h), within a group by ascending count of entries: inner loops of the same
-// length follow each other, which a processor predicts.
+// A block holds its rows in groups of BLOCK_GROUP (variant.h), within a group by ascending number of entries, which come in pairs: inner
+// loops of the same length follow each other, which a processor predicts.
 #pragma once
 
 #include <cstddef>
@@ -24,14 +24,16 @@ class BlockLayout {
   [[nodiscard]] std::size_t block_columns() const { return block_columns_; }
   [[nodiscard]] std::size_t blocks() const { return blocks_; }
   [[nodiscard]] std::size_t row_groups() const { return row_groups_; }
-  [[nodiscard]] bool is_narrow() const { return narrow_; }
-  [[nodiscard]] std::uint64_t nonzeros() const { return entries_.size(); }
+  /// Columns that a block's activations take, the zeros behind them among them.
+  [[nodiscard]] std::size_t laid_out_columns() const { return block_columns_ + 1; }
+  /// Entries, those that only fill a pair among them.
+  [[nodiscard]] std::uint64_t entries() const { return entries_.size(); }
 
   /// Bytes that the layout takes in memory.
   [[nodiscard]] std::size_t bytes() const;
 
   /// Adds one block's products to the sums of the row groups in [begin, end): y[row * width + i] for rows counted from the first of
-  /// them, from the block's own columns x[column * width + i].
+  /// them, from the block's own columns x[column * width + i], and zeros at column block_columns().
   void accumulate(const BlockRow& tile, std::size_t block, std::size_t begin, std::size_t end, const float* codebook,
                   const float* x, float* y) const;
 
@@ -44,7 +46,7 @@ class BlockLayout {
   std::size_t row_groups_;
   std::vector<std::uint16_t> entries_;
   std::vector<std::uint64_t> starts_;   ///< of every block's every row group in `entries_`, and the end
-  std::vector<std::uint16_t> counts_;   ///< rows_ a block
+  std::vector<std::uint16_t> pairs_;    ///< rows_ a block
   std::vector<std::uint8_t> order_;     ///< likewise
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 #include "kernels/cost.h"
 
@@ -10,7 +11,8 @@ namespace {
 
 // Columns of a block: with a tile of 128 outputs 32 KB, which stay in the first cache while all output channels pass over them.
 constexpr std::size_t BLOCK_COLUMNS = 64;
-constexpr std::size_t WIDEST_TILE = 256;  // of any variant
+// Channels that are prefetched ahead.
+constexpr std::size_t AHEAD = 2;
 // Where an image gives fewer tiles than this, its output channels are cut as well.
 constexpr std::size_t FEW_TILES = 8;
 
@@ -52,7 +54,7 @@ Conv::Conv(const ConvShape& shape, const ConvWeight& weight) : shape_(shape), pl
   }
   const BlockLayout& layout = weight.group(0);
   const std::uint64_t block_rows = std::uint64_t{layout.blocks()} * layout.rows();
-  tile_ = cheapest_tile(weight.variant(), planes_.outputs(), layout.nonzeros(), block_rows, layout.columns()).tile;
+  tile_ = cheapest_tile(weight.variant(), planes_.outputs(), layout.entries(), block_rows, layout.columns()).tile;
   tiles_ = (planes_.outputs() + tile_->width - 1) / tile_->width;
   ranges_ = tiles_ == 0 ? 1 : std::max<std::size_t>(1, std::min(FEW_TILES / tiles_, layout.row_groups()));
 }
@@ -61,10 +63,10 @@ void Conv::run(const ConvWeight& weight, const float* x, const float* bias, cons
                Scratch& scratch, float* y) const {
   if (planes_.outputs() == 0) return;
   const std::size_t channels = shape_.group * shape_.group_inputs;
-  const std::size_t plane_floats = planes_.is_input() ? 0 : channels * planes_.channel_floats();
+  const std::size_t plane_floats = planes_.reads_input() ? 0 : channels * planes_.channel_floats();
   const auto laid_out = scratch.lend(plane_floats * sizeof(float));
   for (std::size_t n = 0; n < shape_.batch; ++n, x += channels * input_floats_) {
-    if (!planes_.is_input()) {
+    if (!planes_.reads_input()) {
       const std::size_t parts = parts_of(static_cast<double>(plane_floats), channels);
       parallel.run(parts, [&](std::size_t part) {
         for (std::size_t c = channels * part / parts; c < channels * (part + 1) / parts; ++c) {
@@ -73,23 +75,58 @@ void Conv::run(const ConvWeight& weight, const float* x, const float* bias, cons
       });
     }
     const std::size_t image_floats = shape_.group * shape_.group_outputs * planes_.outputs();
-    const Image image = {weight, planes_.is_input() ? x : laid_out.floats(), bias, activation, scratch, y + n * image_floats};
+    const Image image = {weight, planes_.reads_input() ? x : laid_out.floats(), bias, activation, scratch, y + n * image_floats};
     parallel.run(shape_.group * tiles_ * ranges_, [&](std::size_t part) {
       tile(image, part / ranges_ / tiles_, part / ranges_ % tiles_, part % ranges_);
     });
   }
 }
 
-// A block's columns for a tile's outputs, tile_->width side by side.
-void Conv::columns(const Image& image, const BlockLayout& layout, std::size_t group, std::size_t block, const Stretch* stretches,
-                   std::size_t count, float* to) const {
-  const std::size_t first = block * layout.block_columns();
-  const std::size_t last = std::min(first + layout.block_columns(), layout.columns());
-  const float* from = image.planes + group * shape_.group_inputs * planes_.channel_floats();
-  for (std::size_t column = first; column < last; ++column, to += tile_->width) {
-    image.weight.variant().copy(stretches, count, from + planes_.offsets()[column], to);
+// What a tile's outputs meet through every element of the kernel.
+class Conv::TileColumns {
+ public:
+  TileColumns(const ConvPlanes& planes, const Variant& variant, std::size_t output, std::size_t width)
+      : planes_(planes), variant_(variant), width_(width), vectors_((width + variant.lanes - 1) / variant.lanes) {
+    for (std::size_t element = 0; element < planes.elements(); ++element) {
+      starts_.push_back(segments_.size());
+      planes.segments(element, output, vectors_, variant.lanes, segments_, counts_);
+      if (!planes.begins_row(element)) continue;
+      for (std::size_t s = starts_.back(); s < segments_.size(); ++s) ahead_.push_back(segments_[s].from);
+    }
   }
-}
+
+  /// Lays out a block's columns of the group whose first channel is at `from`, `width` outputs side by side, and a column of zeros.
+  void lay_out(const BlockLayout& layout, std::size_t block, const float* from, float* to) const {
+    const std::size_t first = block * layout.block_columns();
+    const std::size_t last = std::min(first + layout.block_columns(), layout.columns());
+    std::size_t element = first % planes_.elements();
+    const float* channel = from + first / planes_.elements() * planes_.channel_floats();
+    float* next = to;
+    for (std::size_t column = first; column < last; ++column, next += width_) {
+      if (element == 0) {
+        // A channel's rows are short, and the next channel's far away: no prefetcher finds them.
+        const float* const later = channel + AHEAD * planes_.channel_floats();
+        for (const std::ptrdiff_t at : ahead_) __builtin_prefetch(later + at);
+      }
+      variant_.copy({segments_.data() + starts_[element], counts_.data() + element * vectors_, vectors_}, channel, next);
+      if (++element == planes_.elements()) {
+        element = 0;
+        channel += planes_.channel_floats();
+      }
+    }
+    std::fill_n(to + layout.block_columns() * width_, width_, 0.0f);
+  }
+
+ private:
+  const ConvPlanes& planes_;
+  const Variant& variant_;
+  std::size_t width_;
+  std::size_t vectors_;
+  std::vector<Segment> segments_;
+  std::vector<std::uint8_t> counts_;
+  std::vector<std::size_t> starts_;    // of every element's segments
+  std::vector<std::ptrdiff_t> ahead_;  // where the rows lie that the elements meet
+};
 
 void Conv::tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const {
   const BlockLayout& layout = image.weight.group(group);
@@ -99,24 +136,27 @@ void Conv::tile(const Image& image, std::size_t group, std::size_t index, std::s
   const std::size_t output = index * width;
   const std::size_t there = std::min(width, planes_.outputs() - output);
 
-  Stretch stretches[WIDEST_TILE];
-  const std::size_t count = planes_.stretches(output, width, stretches);
-  const std::size_t column_floats = layout.block_columns() * width + COPY_SLACK;
+  const TileColumns columns(planes_, image.weight.variant(), output, width);
+  const float* from = image.planes + group * shape_.group_inputs * planes_.channel_floats();
+  const std::size_t column_floats = layout.laid_out_columns() * width + MOST_LANES;
   const auto memory = image.scratch.lend((column_floats + (last_row - first_row) * width) * sizeof(float));
-  float* const columns_of_block = memory.floats();
-  float* const sums = columns_of_block + column_floats;
-  if (there < width) std::fill_n(columns_of_block, column_floats, 0.0f);  // lanes that are dropped, but multiplied
+  float* const block_columns = memory.floats();
+  float* const sums = block_columns + column_floats;
   std::fill_n(sums, (last_row - first_row) * width, 0.0f);
   for (std::size_t block = 0; block < layout.blocks(); ++block) {
-    columns(image, layout, group, block, stretches, count, columns_of_block);
-    layout.accumulate(*tile_, block, begin, end, image.weight.codebook(), columns_of_block, sums);
+    columns.lay_out(layout, block, from, block_columns);
+    if (block + 1 == layout.blocks()) {
+      for (std::size_t row = first_row; row < last_row; ++row) {
+        const float* to = image.y + (group * shape_.group_outputs + row) * planes_.outputs() + output;
+        for (std::size_t i = 0; i < there; i += 16) __builtin_prefetch(to + i, 1, 2);
+      }
+    }
+    layout.accumulate(*tile_, block, begin, end, image.weight.codebook(), block_columns, sums);
   }
   for (std::size_t row = first_row; row < last_row; ++row) {
     const std::size_t m = group * shape_.group_outputs + row;
-    const float shift = image.bias == nullptr ? 0.0f : image.bias[m];
-    const float* from = sums + (row - first_row) * width;
-    float* to = image.y + m * planes_.outputs() + output;
-    for (std::size_t i = 0; i < there; ++i) to[i] = image.activation(from[i] + shift);
+    const Finish finish = {1, 1, image.activation.low, image.activation.high, image.bias == nullptr ? nullptr : image.bias + m, 0};
+    image.weight.variant().finish(sums + (row - first_row) * width, there, finish, image.y + m * planes_.outputs() + output);
   }
 }
 

@@ -42,9 +42,8 @@ class Conv {
 
  private:
   struct Image;
+  class TileColumns;
   void tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const;
-  void columns(const Image& image, const BlockLayout& layout, std::size_t group, std::size_t block, const Stretch* stretches,
-               std::size_t count, float* to) const;
 
   ConvShape shape_;
   ConvPlanes planes_;

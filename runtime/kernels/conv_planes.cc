@@ -19,7 +19,18 @@ std::size_t ConvPlanes::Axis::phase_index(std::size_t kernel_element) const {
   return static_cast<std::size_t>(std::lower_bound(phases.begin(), phases.end(), phase) - phases.begin());
 }
 
+std::ptrdiff_t ConvPlanes::Axis::met(std::size_t output, std::size_t kernel_element, bool in_input) const {
+  const std::size_t shift = kernel_element * shape.dilation;
+  if (in_input) return static_cast<std::ptrdiff_t>(output + shift) - static_cast<std::ptrdiff_t>(shape.pad);
+  return static_cast<std::ptrdiff_t>(output + shift / shape.stride);
+}
+
+std::ptrdiff_t ConvPlanes::Axis::there(bool in_input) const {
+  return static_cast<std::ptrdiff_t>(in_input ? shape.input : extent);
+}
+
 ConvPlanes::ConvPlanes(const ConvShape& shape) {
+  std::size_t input_floats = 1;
   for (unsigned a = 0; a < SPATIAL; ++a) {
     Axis& axis = axis_[a];
     axis.shape = shape.axis[a];
@@ -29,26 +40,12 @@ ConvPlanes::ConvPlanes(const ConvShape& shape) {
     axis.phases.erase(std::unique(axis.phases.begin(), axis.phases.end()), axis.phases.end());
     plane_floats_ = multiply(plane_floats_, axis.extent);
     channel_floats_ = multiply(channel_floats_, multiply(axis.extent, axis.phases.size()));
+    input_floats *= axis.shape.input;
     outputs_ *= axis.shape.output;
-    is_input_ = is_input_ && axis.shape.stride == 1 && axis.shape.pad == 0 && axis.extent == axis.shape.input;
+    elements_ *= axis.shape.kernel;
+    reads_input_ = reads_input_ && axis.shape.stride == 1;
   }
-  const std::size_t row = axis_[2].extent;
-  const std::size_t slice = axis_[1].extent * row;
-
-  const auto shift = [](const Axis& axis, std::size_t k) { return k * axis.shape.dilation / axis.shape.stride; };
-  for (std::size_t channel = 0; channel < shape.group_inputs; ++channel) {
-    for (std::size_t d = 0; d < axis_[0].shape.kernel; ++d) {
-      for (std::size_t h = 0; h < axis_[1].shape.kernel; ++h) {
-        for (std::size_t w = 0; w < axis_[2].shape.kernel; ++w) {
-          const std::size_t plane =
-              (axis_[0].phase_index(d) * axis_[1].phases.size() + axis_[1].phase_index(h)) * axis_[2].phases.size() +
-              axis_[2].phase_index(w);
-          offsets_.push_back(multiply(channel, channel_floats_) + plane * plane_floats_ + shift(axis_[0], d) * slice +
-                             shift(axis_[1], h) * row + shift(axis_[2], w));
-        }
-      }
-    }
-  }
+  if (reads_input_) channel_floats_ = input_floats;
 }
 
 void ConvPlanes::fill(const float* input, float* planes) const {
@@ -97,25 +94,44 @@ void ConvPlanes::fill_box(const float* input, const std::array<std::size_t, SPAT
   }
 }
 
-std::size_t ConvPlanes::stretches(std::size_t begin, std::size_t width, Stretch* found) const {
-  const std::size_t row = axis_[2].shape.output;
-  const std::size_t end = std::min(begin + width, outputs_);
-  std::size_t count = 0;
-  for (std::size_t o = begin; o < end;) {
-    const std::size_t w = o % row;
-    const std::size_t d = o / row / axis_[1].shape.output;
-    const std::size_t h = o / row % axis_[1].shape.output;
-    const std::size_t length = std::min(end - o, row - w);
-    const std::size_t from = (d * axis_[1].extent + h) * axis_[2].extent + w;
-    // Rows without anything between them go on: a plane that is as wide as the output.
-    if (count != 0 && found[count - 1].from + found[count - 1].length == from) {
-      found[count - 1].length += length;
-    } else {
-      found[count++] = {from, o - begin, length};
-    }
-    o += length;
+void ConvPlanes::segments(std::size_t element, std::size_t begin, std::size_t vectors, std::size_t lanes,
+                          std::vector<Segment>& found, std::vector<std::uint8_t>& counts) const {
+  const std::array<std::size_t, SPATIAL> kernel = {element / axis_[2].shape.kernel / axis_[1].shape.kernel,
+                                                   element / axis_[2].shape.kernel % axis_[1].shape.kernel,
+                                                   element % axis_[2].shape.kernel};
+  std::size_t plane = 0;
+  if (!reads_input_) {
+    for (unsigned a = 0; a < SPATIAL; ++a) plane = plane * axis_[a].phases.size() + axis_[a].phase_index(kernel[a]);
+    plane *= plane_floats_;
   }
-  return count;
+  const std::ptrdiff_t row_floats = axis_[2].there(reads_input_), rows = axis_[1].there(reads_input_);
+  const std::size_t row = axis_[2].shape.output;
+  for (std::size_t v = 0; v < vectors; ++v) {
+    const std::size_t first = begin + v * lanes, last = std::min(first + lanes, outputs_);
+    const std::size_t before = found.size();
+    for (std::size_t o = first, next = o; o < last; o = next) {
+      const std::size_t w = o % row;
+      next = std::min(last, o + row - w);
+      const std::ptrdiff_t d = axis_[0].met(o / row / axis_[1].shape.output, kernel[0], reads_input_);
+      const std::ptrdiff_t h = axis_[1].met(o / row % axis_[1].shape.output, kernel[1], reads_input_);
+      if (d < 0 || d >= axis_[0].there(reads_input_) || h < 0 || h >= rows) continue;
+      // Of the outputs in this row, those that meet the input and not its padding.
+      const std::ptrdiff_t at = axis_[2].met(w, kernel[2], reads_input_);
+      const auto length = static_cast<std::ptrdiff_t>(next - o);
+      const std::ptrdiff_t from = std::clamp<std::ptrdiff_t>(-at, 0, length);
+      const std::ptrdiff_t to = std::clamp<std::ptrdiff_t>(row_floats - at, from, length);
+      if (from == to) continue;
+      const auto lane = static_cast<std::ptrdiff_t>(o - first);
+      const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(plane) + (d * rows + h) * row_floats + at - lane;
+      const auto mask = static_cast<std::uint16_t>(((1u << (to - from)) - 1) << (lane + from));
+      if (found.size() != before && found.back().from == place) {
+        found.back().mask = static_cast<std::uint16_t>(found.back().mask | mask);  // rows without anything between them
+      } else {
+        found.push_back({place, mask});
+      }
+    }
+    counts.push_back(static_cast<std::uint8_t>(found.size() - before));
+  }
 }
 
 }  // namespace sparsebook::kernels

@@ -1,4 +1,4 @@
-// How a convolution's input is laid out so that its inner loop is always a contiguous run of stride one.
+// Where a convolution finds the activations that a tile of its outputs meets, in runs of neighbours.
 #pragma once
 
 #include <array>
@@ -30,12 +30,12 @@ struct ConvShape {
   std::array<ConvAxis, SPATIAL> axis;
 };
 
-/// Kernel element k of an axis meets output o at padded input o * stride + k * dilation. The inputs of equal remainder by the
-/// stride, one *phase*, are laid side by side, so that consecutive outputs meet consecutive inputs whatever the stride is:
-/// element k meets output o at index o + floor(k * dilation / stride) of phase (k * dilation) mod stride.
+/// Kernel element k of an axis meets output o at padded input o * stride + k * dilation.
 ///
-/// A *plane* is the box of one phase combination of one channel. For every kernel element, the output at (d, h, w) meets the plane
-/// element at (d, h, w) of the plane's own pitches, plus a constant.
+/// With strides of one, neighbouring outputs meet neighbouring inputs, and the input is read as it is. Otherwise the inputs of equal
+/// remainder by the stride, one *phase*, are laid side by side, so that they do: element k then meets output o at index
+/// o + floor(k * dilation / stride) of phase (k * dilation) mod stride. A *plane* is the box of one combination of phases of one channel,
+/// with its padding.
 class ConvPlanes {
  public:
   explicit ConvPlanes(const ConvShape& shape);
@@ -43,29 +43,35 @@ class ConvPlanes {
   /// Outputs of one channel.
   [[nodiscard]] std::size_t outputs() const { return outputs_; }
 
-  /// Floats of all planes of one input channel.
+  /// Elements of the kernel.
+  [[nodiscard]] std::size_t elements() const { return elements_; }
+
+  /// Whether the element is the first of a row of the kernel.
+  [[nodiscard]] bool begins_row(std::size_t element) const { return element % axis_[2].shape.kernel == 0; }
+
+  /// Whether the input is read as it is.
+  [[nodiscard]] bool reads_input() const { return reads_input_; }
+
+  /// Floats of one channel's input, or of all of its planes.
   [[nodiscard]] std::size_t channel_floats() const { return channel_floats_; }
 
-  /// Whether one channel's planes are its input as it is: stride 1 everywhere, nothing padded or left over.
-  [[nodiscard]] bool is_input() const { return is_input_; }
-
-  /// For every column of the weight, in its order (channel of the group, kernel elements): the plane element that
-  /// output 0 meets, counted from the group's first channel.
-  [[nodiscard]] const std::vector<std::size_t>& offsets() const { return offsets_; }
-
-  /// Lays out one channel: `input` is its box, `planes` takes channel_floats() floats.
+  /// Lays out one channel where the input is not read as it is: `input` is its box, `planes` takes channel_floats() floats.
   void fill(const float* input, float* planes) const;
 
-  /// Where the outputs [begin, begin + width) of a channel's box lie in the plane, in stretches of neighbours (variant.h): `from` counts
-  /// from the plane element that output 0 meets, `to` from `begin`. Writes at most `width` stretches, and returns their number.
-  std::size_t stretches(std::size_t begin, std::size_t width, Stretch* found) const;
+  /// What the outputs [begin, begin + vectors * lanes) of a channel's box meet through a kernel element, as far as there are so many:
+  /// appends a count of segments for every vector, and the segments, which count floats of the channel.
+  void segments(std::size_t element, std::size_t begin, std::size_t vectors, std::size_t lanes, std::vector<Segment>& found,
+                std::vector<std::uint8_t>& counts) const;
 
  private:
   struct Axis {
     ConvAxis shape;
-    std::size_t extent = 1;               ///< elements of a phase
-    std::vector<std::size_t> phases;      ///< remainders that occur, ascending
+    std::size_t extent = 1;           ///< elements of a phase
+    std::vector<std::size_t> phases;  ///< remainders that occur, ascending
     [[nodiscard]] std::size_t phase_index(std::size_t kernel_element) const;
+    /// The input, or the plane's element, that an output meets; below zero, or from `there()` on, in the padding.
+    [[nodiscard]] std::ptrdiff_t met(std::size_t output, std::size_t kernel_element, bool in_input) const;
+    [[nodiscard]] std::ptrdiff_t there(bool in_input) const;
   };
 
   void fill_box(const float* input, const std::array<std::size_t, SPATIAL>& phase, float* plane) const;
@@ -74,8 +80,8 @@ class ConvPlanes {
   std::size_t plane_floats_ = 1;
   std::size_t channel_floats_ = 1;
   std::size_t outputs_ = 1;
-  bool is_input_ = true;
-  std::vector<std::size_t> offsets_;
+  std::size_t elements_ = 1;
+  bool reads_input_ = true;
 };
 
 }  // namespace sparsebook::kernels

@@ -26,7 +26,7 @@ struct TileChoice {
 [[nodiscard]] TileChoice cheapest_tile(const Variant& variant, std::size_t activations, std::uint64_t entries,
                                        std::uint64_t block_rows, std::uint64_t column_copies);
 
-/// Into how many parts work of this cost is cut: by its cost alone, so that results do not depend on threads. A part takes ten
+/// Into how many parts work of this cost is cut, by its cost alone, since nobody says how many threads there are. A part takes ten
 /// microseconds or more, which is what handing it to another thread costs.
 [[nodiscard]] std::size_t parts_of(double cost, std::size_t most);
 

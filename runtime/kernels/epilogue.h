@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "kernels/activation.h"
+#include "kernels/variant.h"
 
 namespace sparsebook::kernels {
 
@@ -17,18 +18,10 @@ struct Epilogue {
   std::size_t bias_column_stride = 0;
   Activation activation;
 
-  /// Stores the results of `count` sums of row m, columns from n on, which lie side by side.
-  void store(const float* sums, std::size_t count, std::size_t m, std::size_t n, float* y) const {
-    if (bias == nullptr) {
-      for (std::size_t i = 0; i < count; ++i) y[i] = activation(alpha * sums[i]);
-      return;
-    }
-    const float* from = bias + m * bias_row_stride + n * bias_column_stride;
-    if (bias_column_stride == 1) {
-      for (std::size_t i = 0; i < count; ++i) y[i] = activation(alpha * sums[i] + beta * from[i]);
-    } else {
-      for (std::size_t i = 0; i < count; ++i) y[i] = activation(alpha * sums[i] + beta * from[i * bias_column_stride]);
-    }
+  /// What becomes of the sums of row m, columns from n on. `bias_column_stride` is 0 or 1.
+  [[nodiscard]] Finish at(std::size_t m, std::size_t n) const {
+    const float* from = bias == nullptr ? nullptr : bias + m * bias_row_stride + n * bias_column_stride;
+    return {alpha, beta, activation.low, activation.high, from, bias_column_stride};
   }
 };
 

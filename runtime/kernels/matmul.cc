@@ -8,12 +8,40 @@
 namespace sparsebook::kernels {
 namespace {
 
-// Columns of a block: with the widest tile of a batch, 64 activations, 40 KB of the first cache's 48; measured at 9% and 4%.
-constexpr std::size_t BLOCK_COLUMNS = 160;
+// A block has columns for so many entries a row, so that what a row of a block costs by itself is spread over them, within what the
+// first caches keep of 64 activations a column: measured at densities of 4, 9 and 50%.
+constexpr double BLOCK_ENTRIES = 14;
+constexpr std::size_t LEAST_BLOCK = 128, MOST_BLOCK = 384;
 constexpr std::size_t WIDEST_TILE = 64;
+// Row groups of a part, at the least: every part reads all activations, which few rows would not repay.
+constexpr std::size_t PART_GROUPS = 16;
 // Strips whose sums are taken before they are stored.
 constexpr std::size_t STRIPS_AT_ONCE = 4;
 constexpr std::size_t MOST_SUMS = STRIPS_AT_ONCE * 8 * 32;
+
+std::size_t block_columns_for(std::size_t rows, std::size_t columns, std::uint64_t nonzeros) {
+  const double density = static_cast<double>(nonzeros) / (static_cast<double>(rows) * static_cast<double>(columns));
+  const double wanted = std::min(BLOCK_ENTRIES / density, static_cast<double>(MOST_BLOCK));  // infinite without a non-zero
+  return std::max(static_cast<std::size_t>(wanted), LEAST_BLOCK);
+}
+
+// The activations [first, first + count) that a block meets, side by side by columns, and its column of zeros; lanes beyond `count` are
+// zero too.
+void lay_out(const BlockLayout& layout, std::size_t block, std::size_t width, const Activations& x, std::size_t first,
+             std::size_t count, float* to) {
+  const std::size_t begin = block * layout.block_columns();
+  const std::size_t columns = std::min(layout.block_columns(), layout.columns() - begin);
+  const float* from = x.data + first * x.row_stride + begin * x.column_stride;
+  std::fill_n(to + layout.block_columns() * width, width, 0.0f);
+  if (count < width) std::fill_n(to, columns * width, 0.0f);
+  if (x.column_stride == 1) {
+    transpose(from, x.row_stride, count, columns, to, width);
+    return;
+  }
+  for (std::size_t k = 0; k < columns; ++k, to += width) {
+    for (std::size_t lane = 0; lane < count; ++lane) to[lane] = from[lane * x.row_stride + k * x.column_stride];
+  }
+}
 
 std::size_t part_begin(std::size_t part, std::size_t parts, std::size_t count) { return count * part / parts; }
 
@@ -24,12 +52,13 @@ Matmul::Matmul(const Variant& variant, const SparseMatrix& weight)
       rows_(weight.rows),
       columns_(weight.columns),
       centroids_(weight.centroids),
-      nonzeros_(weight.nonzeros()) {
+      nonzeros_(weight.nonzeros()),
+      block_columns_(block_columns_for(rows_, columns_, nonzeros_)) {
   std::copy_n(weight.codebook, codebook_.size(), codebook_.begin());
   if (const WindowRow* row = cheapest_window(variant, weight)) {
     window_.emplace(*row, weight);
   } else {
-    owned_blocks_ = std::make_unique<const BlockLayout>(weight, BLOCK_COLUMNS);
+    owned_blocks_ = std::make_unique<const BlockLayout>(weight, block_columns_);
     blocks_ = owned_blocks_.get();
   }
 }
@@ -41,7 +70,7 @@ const BlockLayout& Matmul::blocks() const {
     const OwnedMatrix matrix = window_->unpacked(rows_);
     owned_blocks_ = std::make_unique<const BlockLayout>(
         SparseMatrix{rows_, columns_, matrix.start.data(), matrix.column.data(), matrix.code.data(), codebook_.data(), centroids_},
-        BLOCK_COLUMNS);
+        block_columns_);
     blocks_.store(owned_blocks_.get(), std::memory_order_release);
   }
   return *owned_blocks_;
@@ -59,7 +88,7 @@ const char* Matmul::form() const {
 
 bool Matmul::prefers_windows(std::size_t activations) const {
   if (!window_) return false;
-  const std::uint64_t block_rows = (columns_ + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS * rows_;
+  const std::uint64_t block_rows = (columns_ + block_columns_ - 1) / block_columns_ * rows_;
   const double by_blocks = cheapest_tile(*variant_, activations, nonzeros_, block_rows, 0).cost;
   return window_cost(window_->row(), window_->groups(), activations) <= by_blocks;
 }
@@ -108,7 +137,7 @@ void Matmul::run_window_batch(unsigned batch, std::size_t first, std::size_t cou
         const std::size_t there = std::min(height, rows_ - n);
         for (std::size_t lane = 0; lane < count; ++lane) {
           const float* from = sums + ((strip - begin) * lanes + lane) * height;
-          epilogue.store(from, there, first + lane, n, y + (first + lane) * rows_ + n);
+          variant_->finish(from, there, epilogue.at(first + lane, n), y + (first + lane) * rows_ + n);
         }
       }
     }
@@ -127,25 +156,19 @@ void Matmul::run_blocks(const Activations& x, const Epilogue& epilogue, const Pa
   }
 }
 
-// The activations are transposed first, so that a non-zero meets them side by side; lanes beyond `count` are zero.
+// The activations are transposed first, so that a non-zero meets them side by side.
 void Matmul::run_block_tile(const BlockLayout& layout, const BlockRow& tile, const Activations& x, std::size_t first,
                             std::size_t count, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
   const std::size_t width = tile.width;
-  const auto lanes = scratch.lend(columns_ * width * sizeof(float));
+  const std::size_t block_floats = layout.laid_out_columns() * width;
+  const auto lanes = scratch.lend(layout.blocks() * block_floats * sizeof(float));
   const auto sums = scratch.lend(rows_ * width * sizeof(float));
   const double cost = tile_cost(tile, nonzeros_, std::uint64_t{layout.blocks()} * rows_);
-  const std::size_t parts = parts_of(cost, layout.row_groups());
-  const float* from = x.data + first * x.row_stride;
-  parallel.run(parts, [&](std::size_t part) {
-    const std::size_t begin = part_begin(part, parts, columns_), end = part_begin(part + 1, parts, columns_);
-    float* to = lanes.floats() + begin * width;
-    if (count < width) std::fill_n(to, (end - begin) * width, 0.0f);
-    if (x.column_stride == 1) {
-      transpose(from + begin, x.row_stride, count, end - begin, to, width);
-    } else {
-      for (std::size_t k = begin; k < end; ++k, to += width) {
-        for (std::size_t lane = 0; lane < count; ++lane) to[lane] = from[lane * x.row_stride + k * x.column_stride];
-      }
+  const std::size_t parts = parts_of(cost, std::max<std::size_t>(1, layout.row_groups() / PART_GROUPS));
+  const std::size_t layers = parts_of(cost, layout.blocks());
+  parallel.run(layers, [&](std::size_t part) {
+    for (std::size_t block = part_begin(part, layers, layout.blocks()); block < part_begin(part + 1, layers, layout.blocks()); ++block) {
+      lay_out(layout, block, width, x, first, count, lanes.floats() + block * block_floats);
     }
   });
   parallel.run(parts, [&](std::size_t part) {
@@ -154,14 +177,14 @@ void Matmul::run_block_tile(const BlockLayout& layout, const BlockRow& tile, con
     float* out = sums.floats() + begin * BLOCK_GROUP * width;
     std::fill_n(out, (stop - begin * BLOCK_GROUP) * width, 0.0f);
     for (std::size_t block = 0; block < layout.blocks(); ++block) {
-      layout.accumulate(tile, block, begin, end, codebook_.data(), lanes.floats() + block * layout.block_columns() * width, out);
+      layout.accumulate(tile, block, begin, end, codebook_.data(), lanes.floats() + block * block_floats, out);
     }
     float turned[WIDEST_TILE * BLOCK_GROUP];
     for (std::size_t n = begin * BLOCK_GROUP; n < stop; n += BLOCK_GROUP, out += BLOCK_GROUP * width) {
       const std::size_t height = std::min<std::size_t>(BLOCK_GROUP, stop - n);
       transpose(out, width, height, count, turned, BLOCK_GROUP);
       for (std::size_t lane = 0; lane < count; ++lane) {
-        epilogue.store(turned + lane * BLOCK_GROUP, height, first + lane, n, y + (first + lane) * rows_ + n);
+        variant_->finish(turned + lane * BLOCK_GROUP, height, epilogue.at(first + lane, n), y + (first + lane) * rows_ + n);
       }
     }
   });

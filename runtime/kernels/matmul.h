@@ -61,6 +61,7 @@ class Matmul {
   std::size_t columns_;
   unsigned centroids_;
   std::uint64_t nonzeros_;
+  std::size_t block_columns_;
   std::array<float, 256> codebook_{};
   std::optional<WindowLayout> window_;
   mutable std::mutex mutex_;

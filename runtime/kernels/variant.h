@@ -61,16 +61,18 @@ struct WindowRow {
   float batch_cost;                         ///< of a group and every further row of activations
 };
 
-/// Consecutive rows of one block of columns (kernels/block_layout.h), `rows` of them from one group of BLOCK_GROUP: entry i of
-/// `counts` and `order` is the i-th by ascending count, its entries each column << code bits | code.
+/// Rows of one group of BLOCK_GROUP in one block of columns (kernels/block_layout.h), by ascending number of entries. An entry is
+/// column << code bits | code; a row's entries come in pairs, of which the last one may be of column `block columns` and code 0. There the
+/// activations have a column of zeros.
 struct BlockRows {
   const std::uint16_t* entries;
-  const std::uint16_t* counts;
-  const std::uint8_t* order;  ///< the row in the group
+  const std::uint16_t* pairs;  ///< of every row
+  const std::uint8_t* order;   ///< which row of the group it is; one more than `rows`, to look ahead
   std::size_t rows;
-  const float* codebook;      ///< 256 values
+  const float* codebook;       ///< 256 values
 };
-inline constexpr unsigned BLOCK_GROUP = 64;
+inline constexpr unsigned BLOCK_GROUP = 128;
+inline constexpr unsigned PAIR = 2;
 
 /// y[row * width + i] += sum over the row's entries of value * x[column * width + i], i in [0, width).
 using BlockKernel = void (*)(const BlockRows& rows, const float* x, float* y);
@@ -86,16 +88,35 @@ struct BlockRow {
 inline constexpr unsigned NARROW_CODE = 5;
 inline constexpr unsigned WIDE_CODE = 8;
 
-/// A stretch of activations that lie side by side: to[to .. to + length) is from[from .. from + length).
-struct Stretch {
-  std::size_t from;
-  std::size_t to;
-  std::size_t length;
+/// Neighbouring activations that go to neighbouring lanes of one vector: lane i takes from[from + i] where bit i of `mask` is set.
+struct Segment {
+  std::ptrdiff_t from;
+  std::uint16_t mask;
 };
 
-/// Copies `count` stretches, ascending and without holes in `to`. May write up to COPY_SLACK floats behind the last one.
-using CopyKernel = void (*)(const Stretch* stretches, std::size_t count, const float* from, float* to);
-inline constexpr std::size_t COPY_SLACK = 16;
+/// Vectors that are put together from segments, side by side; lanes that no segment has are zero.
+struct Segments {
+  const Segment* segments;
+  const std::uint8_t* counts;  ///< of every vector's segments
+  std::size_t vectors;
+};
+
+/// Reads what the masks name and nothing else. Writes whole vectors of the variant's `lanes`.
+using CopyKernel = void (*)(const Segments& segments, const float* from, float* to);
+inline constexpr std::size_t MOST_LANES = 16;
+
+/// What becomes of a sum: min(max(alpha * sum + beta * bias, low), high), NaN passing. `bias` has a value a sum, or one for all.
+struct Finish {
+  float alpha;
+  float beta;
+  float low;
+  float high;
+  const float* bias;       ///< null for none
+  std::size_t bias_stride; ///< 1 or 0
+};
+
+/// Stores `count` results; reads and writes nothing behind them.
+using FinishKernel = void (*)(const float* sums, std::size_t count, const Finish& finish, float* y);
 
 /// An instruction set's kernels.
 struct Variant {
@@ -105,7 +126,9 @@ struct Variant {
   std::size_t window_count;
   const BlockRow* blocks;    ///< by ascending width; the first has width 1
   std::size_t block_count;
+  std::size_t lanes;         ///< of a vector
   CopyKernel copy;
+  FinishKernel finish;
 };
 
 }  // namespace sparsebook::kernels

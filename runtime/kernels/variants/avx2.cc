@@ -18,14 +18,19 @@ struct Eight {
   static void store(float* to, Vector value) { _mm256_storeu_ps(to, value); }
   static Vector broadcast(const float* value) { return _mm256_broadcast_ss(value); }
   static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
+  static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static Vector at_least(Vector low, Vector x) { return _mm256_max_ps(low, x); }
+  static Vector at_most(Vector high, Vector x) { return _mm256_min_ps(high, x); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
-  static void copy_tail(const float* from, float* to, unsigned length) {
-    for (unsigned i = 0; i < length; ++i) to[i] = from[i];
+  static Vector load_lanes(Vector into, std::uint16_t mask, const float* from) {
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i lanes = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(mask), bit), bit);
+    return _mm256_or_ps(into, _mm256_maskload_ps(from, lanes));  // no two segments have a lane in common
   }
 };
 
 // Sixteen registers: up to twelve sums, a value and the loads.
-constexpr BlockRow BLOCKS[] = {block_row<One, 1, 8>(2, 10),     block_row<Eight, 1, 8>(2, 12),   block_row<Eight, 2, 4>(2.5f, 14),
+constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(2, 10),     block_row<Eight, 1, 2>(2, 12),   block_row<Eight, 2, 2>(2.5f, 14),
                                block_row<Eight, 4, 2>(3.5f, 18), block_row<Eight, 6, 2>(5, 22), block_row<Eight, 8, 1>(6, 26),
                                block_row<Eight, 12, 1>(8, 34)};
 
@@ -197,6 +202,6 @@ bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_suppor
 
 extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
-                      copy_stretches<Eight>};
+                      Eight::LANES, copy_segments<Eight>, finish_sums<Eight>};
 
 }  // namespace sparsebook::kernels

@@ -14,6 +14,6 @@ bool supported() {
 }  // namespace
 
 extern const Variant AVX512;
-const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, copy_stretches<Sixteen>};
+const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>};
 
 }  // namespace sparsebook::kernels

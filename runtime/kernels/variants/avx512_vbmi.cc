@@ -185,8 +185,8 @@ constexpr WindowRow byte_row(float cost) {
           cost};
 }
 
-constexpr WindowRow WINDOWS[] = {WORDS_16_4, WORDS_32_5, WORDS_64_4, byte_row<FewNibbles>(22), byte_row<ManyNibbles>(28),
-                                 byte_row<AllBytes>(44)};
+constexpr WindowRow WINDOWS[] = {WORDS_16_4, WORDS_32_5, WORDS_64_4, byte_row<FewNibbles>(17), byte_row<ManyNibbles>(19.5f),
+                                 byte_row<AllBytes>(32)};
 
 bool supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -197,6 +197,6 @@ bool supported() {
 
 extern const Variant AVX512_VBMI;
 const Variant AVX512_VBMI = {"avx512-vbmi", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT,
-                             copy_stretches<Sixteen>};
+                             Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>};
 
 }  // namespace sparsebook::kernels

@@ -17,15 +17,21 @@ struct Quad {
   static void store(float* to, Vector value) { vst1q_f32(to, value); }
   static Vector broadcast(const float* value) { return vld1q_dup_f32(value); }
   static Vector add(Vector a, Vector b) { return vaddq_f32(a, b); }
+  static Vector multiply(Vector a, Vector b) { return vmulq_f32(a, b); }
+  static Vector at_least(Vector low, Vector x) { return vmaxq_f32(low, x); }
+  static Vector at_most(Vector high, Vector x) { return vminq_f32(high, x); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
-  static void copy_tail(const float* from, float* to, unsigned length) {
-    for (unsigned i = 0; i < length; ++i) to[i] = from[i];
+  static Vector load_lanes(Vector into, std::uint16_t mask, const float* from) {
+    for (unsigned i = 0; i < LANES; ++i) {
+      if ((mask >> i & 1) != 0) into[i] = from[i];
+    }
+    return into;
   }
 };
 
 // Thirty-two registers.
-constexpr BlockRow BLOCKS[] = {block_row<One, 1, 8>(2, 10),  block_row<Quad, 1, 8>(2, 12),  block_row<Quad, 2, 4>(2.5f, 14),
-                               block_row<Quad, 4, 4>(3, 16), block_row<Quad, 8, 2>(5, 20), block_row<Quad, 12, 1>(7, 24),
+constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(2, 10),  block_row<Quad, 1, 2>(2, 12),  block_row<Quad, 2, 2>(2.5f, 14),
+                               block_row<Quad, 4, 2>(3, 16), block_row<Quad, 8, 2>(5, 20), block_row<Quad, 12, 1>(7, 24),
                                block_row<Quad, 16, 1>(9, 28)};
 
 bool always() { return true; }
@@ -33,6 +39,6 @@ bool always() { return true; }
 }  // namespace
 
 extern const Variant NEON;
-const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, copy_stretches<Quad>};
+const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, Quad::LANES, copy_segments<Quad>, finish_sums<Quad>};
 
 }  // namespace sparsebook::kernels

@@ -20,16 +20,31 @@ struct Four {
     for (unsigned i = 0; i < LANES; ++i) a.lane[i] += b.lane[i];
     return a;
   }
+  static Vector multiply(Vector a, const Vector& b) {
+    for (unsigned i = 0; i < LANES; ++i) a.lane[i] *= b.lane[i];
+    return a;
+  }
+  static Vector at_least(const Vector& low, Vector x) {
+    for (unsigned i = 0; i < LANES; ++i) x.lane[i] = x.lane[i] < low.lane[i] ? low.lane[i] : x.lane[i];
+    return x;
+  }
+  static Vector at_most(const Vector& high, Vector x) {
+    for (unsigned i = 0; i < LANES; ++i) x.lane[i] = x.lane[i] > high.lane[i] ? high.lane[i] : x.lane[i];
+    return x;
+  }
   static Vector multiply_add(const Vector& a, const Vector& b, Vector c) {
     for (unsigned i = 0; i < LANES; ++i) c.lane[i] += a.lane[i] * b.lane[i];
     return c;
   }
-  static void copy_tail(const float* from, float* to, unsigned length) {
-    for (unsigned i = 0; i < length; ++i) to[i] = from[i];
+  static Vector load_lanes(Vector into, std::uint16_t mask, const float* from) {
+    for (unsigned i = 0; i < LANES; ++i) {
+      if ((mask >> i & 1) != 0) into.lane[i] = from[i];
+    }
+    return into;
   }
 };
 
-constexpr BlockRow BLOCKS[] = {block_row<One, 1, 8>(3, 12), block_row<Four, 1, 4>(3, 14), block_row<Four, 2, 4>(4, 16),
+constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(3, 12), block_row<Four, 1, 2>(3, 14), block_row<Four, 2, 2>(4, 16),
                                block_row<Four, 4, 2>(6, 18), block_row<Four, 8, 1>(10, 22)};
 
 bool always() { return true; }
@@ -37,6 +52,6 @@ bool always() { return true; }
 }  // namespace
 
 extern const Variant SCALAR;
-const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, copy_stretches<Four>};
+const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, Four::LANES, copy_segments<Four>, finish_sums<Four>};
 
 }  // namespace sparsebook::kernels
