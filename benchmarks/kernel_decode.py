@@ -67,7 +67,7 @@ def _row(
         "layer": name,
         "batch": 1,
         "threads": conditions.threads,
-        "warm": {key: timing.facts() for key, timing in found.items()},
+        "warm": {key: timing.model_dump() for key, timing in found.items()},
         "relative_error": difference(bound["sparse"].y, bound["dense"].y),
     }
 

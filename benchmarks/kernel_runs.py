@@ -74,9 +74,9 @@ def dense_rows(
         row = _facts("fc", layer, batch, conditions)
         if sweep is not None:
             found = contest(entries, conditions.seconds, clock=conditions.clock, sweep=sweep)
-            row["evicted"] = {name: timing.facts() for name, timing in found.items()}
+            row["evicted"] = {name: timing.model_dump() for name, timing in found.items()}
         found = contest(entries, conditions.seconds / 2, clock=conditions.clock)
-        row["warm"] = {name: timing.facts() for name, timing in found.items()}
+        row["warm"] = {name: timing.model_dump() for name, timing in found.items()}
         row["relative_error"] = difference(bound["sparse"].y, x @ weight.T)
         rows.append(row)
     return rows
@@ -104,7 +104,7 @@ def conv_row(layer: Conv, conditions: Conditions) -> dict[str, Any]:
     entries = {name: Entry(call.run) for name, call in bound.items()}
     found = contest(entries, conditions.seconds, clock=conditions.clock)
     row = _facts("conv", layer, 1, conditions)
-    row["warm"] = {name: timing.facts() for name, timing in found.items()}
+    row["warm"] = {name: timing.model_dump() for name, timing in found.items()}
     if layer.chains:
         chain = row["warm"].pop("chain")
         one = row["warm"]["nchwc"]

@@ -80,7 +80,7 @@ def latency_row(
         "layer": name,
         "batch": batch,
         "threads": conditions.threads,
-        "warm": {key: timing.facts() for key, timing in found.items()},
+        "warm": {key: timing.model_dump() for key, timing in found.items()},
         "relative_error": difference(bound["sparse"].y, expected.y),
     }
 

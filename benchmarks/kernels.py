@@ -55,7 +55,7 @@ def main() -> None:
     variants = []
     if not (arguments.quick or arguments.isa or arguments.threads > 1):
         variants = [_variant(*variant, arguments) for variant in VARIANTS]
-    name = "-".join(("kernels", *([arguments.isa] if arguments.isa else [])))
+    parts = ("kernels", *(arguments.only or ()), *([arguments.isa] if arguments.isa else ()))
     facts: dict[str, Any] = {
         "seed": SEED,
         "isa": isa,
@@ -64,7 +64,7 @@ def main() -> None:
     }
     facts["table"] = [asdict(line) for line in table]
     swept = {"swept_bytes": sweep.bytes, "seconds": arguments.seconds}
-    print("written:", write(name, rows, **facts, **swept))
+    print("written:", write("-".join(parts), rows, **facts, **swept))
 
 
 def measured(
