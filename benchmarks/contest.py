@@ -1,4 +1,7 @@
-"""Several ways to compute the same, timed in turns, so that what disturbs one disturbs all."""
+"""Several ways to compute the same, timed in turns, so that what disturbs one disturbs all.
+
+It imports no other part of Sparsebook: the environments of peers run it as well.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,33 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsebook_service.bench.machine import caches
-from sparsebook_service.bench.result import Seconds
-
 Run = Callable[[], object]
 Clock = Callable[[], float]
 
-_LEAST_SWEEP, _MOST_SWEEP = 64 << 20, 1 << 30
 
-
-@dataclass(frozen=True)
-class Sweep:
-    """Reads a buffer larger than the last cache, so that nothing of what was there before is left in it."""
-
-    bytes: int
-
-    @classmethod
-    def of_machine(cls, megabytes: int | None = None) -> "Sweep":
-        """A tenth more than the machine's last cache, within 64 MiB and 1 GiB; or what is asked for."""
-        if megabytes is not None:
-            return cls(megabytes << 20)
-        largest = max(caches().values(), default=0)
-        return cls(min(max(_LEAST_SWEEP, largest * 11 // 10), _MOST_SWEEP))
-
-    def ready(self) -> Run:
-        """The sweep itself, over a buffer of its own."""
-        buffer = np.ones(self.bytes // 8, np.int64)
-        return buffer.sum
+def sweeping(size: int) -> Run:
+    """Reads a buffer of so many bytes: larger than the last cache, it leaves there nothing of what was there before."""
+    return np.ones(size // 8, np.int64).sum
 
 
 @dataclass(frozen=True)
@@ -51,7 +34,7 @@ def contest(
     sweep: Run | None = None,
     least: int = 9,
     most: int = 400,
-) -> dict[str, Seconds]:
+) -> dict[str, list[float]]:
     """Time all entries in turns.
 
     Args:
@@ -61,6 +44,9 @@ def contest(
         sweep: evicts the caches before every call.
         least: rounds, however long they take.
         most: rounds, however little time they take.
+
+    Returns:
+        Seconds of every call.
     """
     for entry in entries.values():
         entry.run()
@@ -76,4 +62,4 @@ def contest(
             at = clock()
             entry.run()
             taken[name].append(clock() - at)
-    return {name: Seconds.of(found) for name, found in taken.items()}
+    return taken

@@ -1,7 +1,7 @@
 """One layer, compressed against ONNX Runtime's own kernels for it, in one process and in turns."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ import onnxruntime as ort
 from onnx import ModelProto, numpy_helper
 
 import sparsebook_runtime
-from benchmarks.contest import Clock, Entry, Run, Sweep, contest
+from benchmarks.contest import Clock, Entry, Run, contest, sweeping
 from benchmarks.kernel_artifacts import artifact, int8, layer_settings, plain
 from benchmarks.kernel_layers import F32, Conv, Dense
+from sparsebook_service.bench.machine import caches
+from sparsebook_service.bench.result import Seconds
 
 Feed = dict[str, npt.NDArray[Any]]
 
@@ -21,6 +23,7 @@ SEED = 0
 ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 NCHW = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 CHAIN = 4
+_LEAST_SWEEP, _MOST_SWEEP = 64 << 20, 1 << 30
 _SMALL = Dense("small", 32, 32, 0.25, 4)
 
 
@@ -31,12 +34,12 @@ class Conditions:
     Attributes:
         seconds: of wall clock for one layer at one batch, warm or evicted.
         threads: of every session.
-        sweep: evicts the caches between calls.
+        sweep: bytes to read between calls, so that weights are evicted; 0 leaves them where they are.
     """
 
     seconds: float
     threads: int = 1
-    sweep: Sweep | None = None
+    sweep: int = 0
 
     @property
     def clock(self) -> Clock:
@@ -64,7 +67,7 @@ def dense_rows(
         sessions["int8"] = session(int8(path, layer, matmul).read_bytes(), conditions.threads)
     del matmul
     small = _small_calls(conditions.threads)
-    sweep = conditions.sweep.ready() if conditions.sweep is not None else None
+    sweep = sweeping(conditions.sweep) if conditions.sweep else None
     rows = []
     for batch in batches:
         x = layer.inputs(batch, SEED)
@@ -74,9 +77,9 @@ def dense_rows(
         row = _facts("fc", layer, batch, conditions)
         if sweep is not None:
             found = contest(entries, conditions.seconds, clock=conditions.clock, sweep=sweep)
-            row["evicted"] = {name: timing.model_dump() for name, timing in found.items()}
+            row["evicted"] = summarised(found)
         found = contest(entries, conditions.seconds / 2, clock=conditions.clock)
-        row["warm"] = {name: timing.model_dump() for name, timing in found.items()}
+        row["warm"] = summarised(found)
         row["relative_error"] = difference(bound["sparse"].y, x @ weight.T)
         rows.append(row)
     return rows
@@ -104,7 +107,7 @@ def conv_row(layer: Conv, conditions: Conditions) -> dict[str, Any]:
     entries = {name: Entry(call.run) for name, call in bound.items()}
     found = contest(entries, conditions.seconds, clock=conditions.clock)
     row = _facts("conv", layer, 1, conditions)
-    row["warm"] = {name: timing.model_dump() for name, timing in found.items()}
+    row["warm"] = summarised(found)
     if layer.chains:
         chain = row["warm"].pop("chain")
         one = row["warm"]["nchwc"]
@@ -112,6 +115,18 @@ def conv_row(layer: Conv, conditions: Conditions) -> dict[str, Any]:
         row["warm"]["chained"] = {**link, "calls": chain["calls"]}
     row["relative_error"] = difference(bound["sparse"].y, bound["nchw"].y)
     return row
+
+
+def summarised(found: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Medians and quartiles of a contest, for JSON."""
+    return {name: Seconds.of(seconds).model_dump() for name, seconds in found.items()}
+
+
+def sweep_bytes(megabytes: int | None) -> int:
+    """A tenth more than the machine's largest cache, within 64 MiB and 1 GiB; or what is asked for."""
+    if megabytes is not None:
+        return megabytes << 20
+    return min(max(_LEAST_SWEEP, max(caches().values(), default=0) * 11 // 10), _MOST_SWEEP)
 
 
 def session(

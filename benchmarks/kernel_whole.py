@@ -12,7 +12,7 @@ from benchmarks.architectures import PAPER
 from benchmarks.contest import Entry, contest
 from benchmarks.inputs import MODELS
 from benchmarks.kernel_artifacts import artifact_of, plain
-from benchmarks.kernel_runs import SEED, Bound, Conditions, Feed, difference, session
+from benchmarks.kernel_runs import SEED, Bound, Conditions, Feed, difference, session, summarised
 from benchmarks.lenets import LENETS
 from benchmarks.paper_runs import RUNS
 from benchmarks.run_model import run
@@ -80,7 +80,7 @@ def latency_row(
         "layer": name,
         "batch": batch,
         "threads": conditions.threads,
-        "warm": {key: timing.model_dump() for key, timing in found.items()},
+        "warm": summarised(found),
         "relative_error": difference(bound["sparse"].y, expected.y),
     }
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import kernel_decode, kernel_layers, kernel_runs, kernel_whole
-from benchmarks.contest import Sweep
 from benchmarks.kernel_bars import lines
-from benchmarks.kernel_runs import SEED, Conditions
+from benchmarks.kernel_runs import SEED, Conditions, sweep_bytes
 from benchmarks.results import show, write
 
 SECTIONS = ("fc", "batch", "conv", "whole", "decode")
@@ -36,7 +35,7 @@ def main() -> None:
     arguments = _arguments()
     if arguments.isa:
         os.environ[ISA_VARIABLE] = arguments.isa  # the library reads it once, when it is loaded
-    sweep = Sweep.of_machine(arguments.sweep)
+    sweep = sweep_bytes(arguments.sweep)
     conditions = Conditions(arguments.seconds, arguments.threads, sweep)
     rows = []
     for row in measured(arguments.only or SECTIONS, conditions, quick=arguments.quick):
@@ -63,7 +62,7 @@ def main() -> None:
         "variants": variants,
     }
     facts["table"] = [asdict(line) for line in table]
-    swept = {"swept_bytes": sweep.bytes, "seconds": arguments.seconds}
+    swept = {"swept_bytes": sweep, "seconds": arguments.seconds}
     print("written:", write("-".join(parts), rows, **facts, **swept))
 
 
