@@ -24,7 +24,8 @@ ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 NCHW = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 CHAIN = 4
 _LEAST_SWEEP, _MOST_SWEEP = 64 << 20, 1 << 30
-_SMALL = Dense("small", 32, 32, 0.25, 4)
+SMALL = Dense("small", 32, 32, 0.25, 4)
+"""A run of it brings the code of an evicted call back, and hardly any weights."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def difference(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
 
 def isa() -> str | None:
     """What the operator library says its kernels are made of; None where it does not."""
-    path = artifact(_SMALL.name, lambda: _SMALL.build(SEED), layer_settings(0.25, 4))
+    path = artifact(SMALL.name, lambda: SMALL.build(SEED), layer_settings(0.25, 4))
     running = session(path.read_bytes(), 1)
     live = sparsebook_runtime.live_weights()
     del running
@@ -179,16 +180,16 @@ def isa() -> str | None:
 
 def _small_calls(threads: int) -> dict[str, Run]:
     """A run of a layer of a few weights by each contestant's code: what an evicted call would otherwise have to fetch."""
-    path = artifact(_SMALL.name, lambda: _SMALL.build(SEED), layer_settings(0.25, 4))
+    path = artifact(SMALL.name, lambda: SMALL.build(SEED), layer_settings(0.25, 4))
     weight = _weight(plain(path))
-    matmul = _SMALL.graph("MatMul", weight)
+    matmul = SMALL.graph("MatMul", weight)
     models: dict[str, ModelProto | bytes] = {
-        "gemm": _SMALL.graph("Gemm", weight),
+        "gemm": SMALL.graph("Gemm", weight),
         "matmul": matmul,
-        "int8": int8(path, _SMALL, matmul).read_bytes(),
+        "int8": int8(path, SMALL, matmul).read_bytes(),
         "sparse": path.read_bytes(),
     }
-    x = _SMALL.inputs(1, SEED)
+    x = SMALL.inputs(1, SEED)
     return {name: Bound.of(session(model, threads), {"x": x}).run for name, model in models.items()}
 
 
