@@ -148,16 +148,14 @@ def _whole(row: Row) -> Iterator[Line]:
 
 def _decode(row: Row) -> Iterator[Line]:
     seen, best = ratio(row["warm"], ("dense",))
-    yield _timed(
-        row["layer"], "behind Decode or Gather, batch 1", row["warm"], seen, best, NEVER_SLOWER
-    )
+    yield _timed(row["layer"], "behind Decode, batch 1", row["warm"], seen, best, NEVER_SLOWER)
 
 
 def _loading(row: Row) -> Iterator[Line]:
     dense, sparse, name = row["dense"], row["sparse"], row["layer"]
     facts: list[tuple[str, str, Bar | None]] = [
         ("load_seconds", "session creation", LOADING.get(name)),
-        ("load_cpu_seconds", "session creation, CPU time", None),
+        ("load_cpu_seconds", "session creation, CPU", None),
     ]
     for fact, what, bar in facts:
         theirs, ours = dense[fact], sparse[fact]
@@ -173,7 +171,7 @@ def _timed(
     sparse = timings["sparse"]
     quartiles = f"{_ms(sparse['low'])}-{_ms(sparse['high'])}"
     theirs = f"{_ms(timings[best]['median'])} ms {best}"
-    return Line(what, how, theirs, f"{_ms(sparse['median'])} ms ({quartiles})", seen, bar)
+    return Line(what, how, theirs, f"{_ms(sparse['median'])} ({quartiles})", seen, bar)
 
 
 def _ms(seconds: float) -> str:

@@ -56,7 +56,8 @@ def _calls(order: dict[str, Any], layer: dict[str, Any]) -> tuple[str, F32, dict
 def _warming(x: F32, small: Call) -> Callable[[], None]:
     def warm() -> None:
         x.sum()
-        small()
+        for _ in range(3):
+            small()
 
     return warm
 
@@ -71,7 +72,7 @@ def _onnxruntime(path: str, x: F32, library: str | None) -> Call:
     binding = session.io_binding()
     binding.bind_cpu_input(session.get_inputs()[0].name, x)
     name = session.get_outputs()[0].name
-    y: F32 = np.empty_like(session.run([name], {session.get_inputs()[0].name: x})[0])
+    y: F32 = np.array(session.run([name], {session.get_inputs()[0].name: x})[0])
     binding.bind_output(name, "cpu", 0, y.dtype, y.shape, y.ctypes.data)
 
     def run() -> F32:
