@@ -6,11 +6,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from benchmarks import kernel_artifacts, kernel_decode, kernel_runs
+from benchmarks import kernel_artifacts, kernel_decode, kernel_runs, kernel_whole
 from benchmarks.contest import Entry, contest, sweeping
 from benchmarks.kernel_bars import NEVER_SLOWER, Bar, Line, lines
 from benchmarks.kernel_layers import CONV, DENSE, QUICK_CONV, QUICK_DENSE, Conv, Dense
 from benchmarks.kernel_runs import Conditions, conv_row, dense_rows
+from benchmarks.lenets import LENETS
 from sparsebook_service.bench.result import Seconds
 
 CONDITIONS = Conditions(seconds=0.01, sweep=1 << 20)
@@ -76,6 +77,22 @@ def test_models_behind_decode_give_what_plain_floats_give() -> None:
     theirs.run()
     assert kernel_runs.difference(ours.y, theirs.y) < 1e-5
     assert kernel_artifacts.artifact("lstm", lambda: lstm, settings) == path
+
+
+def test_nets_that_were_trained_are_measured_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_whole, "RUNS", tmp_path)
+    monkeypatch.setattr(kernel_whole, "REAL", {"absent": tmp_path / "absent.onnx"})
+    assert list(kernel_whole.trained_pairs()) == []
+    made = kernel_artifacts.artifact_of(LENETS["lenet-300-100"].trained, {"preset": "paper"})
+    (tmp_path / "lenet-300-100-key").mkdir()
+    made.rename(tmp_path / "lenet-300-100-key/model.onnx")
+    ((name, original, artifact),) = kernel_whole.trained_pairs()
+    row = kernel_whole.latency_row(name, original, artifact, 8, CONDITIONS)
+    assert row["relative_error"] < 1e-5
+    (line,) = lines([row])
+    assert (line.what, line.how) == ("lenet-300-100, trained", "whole, batch 8")
 
 
 def test_the_layers_are_those_of_the_paper_and_of_resnet() -> None:
