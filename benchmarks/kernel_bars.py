@@ -85,6 +85,13 @@ def lines(rows: Sequence[Row]) -> Iterator[Line]:
     yield from _conv_means([row for row in rows if row["section"] == "conv"])
 
 
+def summary(table: Sequence[Line]) -> str:
+    """How many bars are met."""
+    verdicts = [line.verdict for line in table if line.bar is not None]
+    met = sum(verdict != "MISSED" for verdict in verdicts)
+    return f"of {len(verdicts)} bars {met} are met, {verdicts.count('aim')} of them at what was aimed for"
+
+
 def ratio(timings: dict[str, Any], rivals: Sequence[str]) -> tuple[float, str]:
     """How many times as long the best of the rivals takes, and which one it is.
 

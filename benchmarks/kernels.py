@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import kernel_decode, kernel_layers, kernel_runs, kernel_whole
-from benchmarks.kernel_bars import lines
+from benchmarks.kernel_bars import lines, summary
 from benchmarks.kernel_runs import SEED, Conditions, sweep_bytes
 from benchmarks.results import show, write
 
@@ -66,6 +66,7 @@ def main() -> None:
     variants = []
     if not (arguments.quick or arguments.isa or arguments.threads > 1):
         variants = [_variant(*variant, arguments) for variant in VARIANTS]
+    print(summary(table))
     print(
         f"a call that computes next to nothing takes {1e6 * calls['sparse']:.1f} µs, of theirs {1e6 * calls['gemm']:.1f}"
     )
