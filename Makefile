@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil kernels test lint types native-test format lock install clean
+.PHONY: help demo paper distil kernels peers test lint types native-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
@@ -34,6 +34,9 @@ distil: .venv .venv-trainer .models .data ## a transformer and a recurrent pair 
 
 kernels: .venv .models ## the operators against ONNX Runtime's kernels, layer by layer and whole, with what is asked of them
 	$(BIN)/python -m benchmarks.kernels
+
+peers: .venv .venv-peer-deepsparse .venv-peer-openvino ## DeepSparse and OpenVINO on the same layers, each in an environment of its own
+	$(BIN)/python -m benchmarks.peers
 
 test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
@@ -65,6 +68,8 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/trainer-cuda.in -o requirements/trainer-cuda.lock
 	$(COMPILE) requirements/ort-1.23.in -o requirements/ort-1.23.lock
 	$(COMPILE) requirements/ort-1.24.in -o requirements/ort-1.24.lock
+	$(COMPILE) requirements/peer-deepsparse.in -o requirements/peer-deepsparse.lock
+	$(COMPILE) requirements/peer-openvino.in -o requirements/peer-openvino.lock
 	$(COMPILE) requirements/bench.in -o requirements/bench.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 
@@ -76,17 +81,19 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models .data build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .models .data build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models .data
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .models .data
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
 .venv-ort-1.23: .venv-ort-1.23/.stamp
 .venv-ort-1.24: .venv-ort-1.24/.stamp
+.venv-peer-deepsparse: .venv-peer-deepsparse/.stamp
+.venv-peer-openvino: .venv-peer-openvino/.stamp
 .models: .models/.stamp
 .data: .data/.stamp
 
@@ -124,6 +131,12 @@ TRAINER ?= trainer
 .venv-ort-%/.stamp: requirements/ort-%.lock .tools/.stamp
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv-ort-$*
 	$(SYNC) .venv-ort-$*/bin/python $<
+	touch $@
+
+# Other engines, for the benchmark that puts them beside ours.
+.venv-peer-%/.stamp: requirements/peer-%.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-peer-$*
+	$(SYNC) .venv-peer-$*/bin/python $<
 	touch $@
 
 # Models that packages ship. They are files to read, not code to import, so their packages' dependencies stay away.

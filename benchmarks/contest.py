@@ -1,72 +1,21 @@
-"""Several ways to compute the same, timed in turns, so that what disturbs one disturbs all."""
+"""Several ways to compute the same, timed in turns, so that what disturbs one disturbs all.
 
-import statistics
+It imports no other part of Sparsebook: the environments of peers run it as well.
+"""
+
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 Run = Callable[[], object]
 Clock = Callable[[], float]
 
-_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-_LEAST_SWEEP, _MOST_SWEEP = 64 << 20, 1 << 30
 
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one call: the median, the quartiles, and how many calls they are of."""
-
-    median: float
-    low: float
-    high: float
-    calls: int
-
-    @classmethod
-    def of(cls, seconds: list[float]) -> "Timing":
-        """Of single calls.
-
-        >>> Timing.of([3.0, 1.0, 2.0])
-        Timing(median=2.0, low=1.5, high=2.5, calls=3)
-        """
-        if len(seconds) == 1:
-            return cls(seconds[0], seconds[0], seconds[0], 1)
-        low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
-        return cls(median, low, high, len(seconds))
-
-    def facts(self) -> dict[str, float]:
-        """For JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Reads a buffer larger than the last cache, so that nothing of what was there before is left in it."""
-
-    bytes: int
-
-    @classmethod
-    def of_machine(cls, megabytes: int | None = None) -> "Sweep":
-        """A tenth more than the machine's last cache, within 64 MiB and 1 GiB; or what is asked for."""
-        if megabytes is not None:
-            return cls(megabytes << 20)
-        return cls(min(max(_LEAST_SWEEP, last_cache() * 11 // 10), _MOST_SWEEP))
-
-    def ready(self) -> Run:
-        """The sweep itself, over a buffer of its own."""
-        buffer = np.ones(self.bytes // 8, np.int64)
-        return buffer.sum
-
-
-def last_cache() -> int:
-    """Bytes of the largest cache that the first core reads through; 0 where the system does not say."""
-    sizes = [0]
-    for path in _CACHES.glob("index*/size"):
-        text = path.read_text().strip()
-        sizes.append(int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1], 0))
-    return max(sizes)
+def sweeping(size: int) -> Run:
+    """Reads a buffer of so many bytes: larger than the last cache, it leaves there nothing of what was there before."""
+    return np.ones(size // 8, np.int64).sum
 
 
 @dataclass(frozen=True)
@@ -85,7 +34,7 @@ def contest(
     sweep: Run | None = None,
     least: int = 9,
     most: int = 400,
-) -> dict[str, Timing]:
+) -> dict[str, list[float]]:
     """Time all entries in turns.
 
     Args:
@@ -95,6 +44,9 @@ def contest(
         sweep: evicts the caches before every call.
         least: rounds, however long they take.
         most: rounds, however little time they take.
+
+    Returns:
+        Seconds of every call.
     """
     for entry in entries.values():
         entry.run()
@@ -110,4 +62,4 @@ def contest(
             at = clock()
             entry.run()
             taken[name].append(clock() - at)
-    return {name: Timing.of(found) for name, found in taken.items()}
+    return taken

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Row = dict[str, Any]
@@ -45,6 +45,7 @@ class Line:
         theirs: ONNX Runtime's figure.
         ours: the artifact's.
         seen: how many times theirs is ours.
+        warm: the same where nothing was evicted but by the others' turns; None where that is what was seen.
         bar: None where nothing is asked.
     """
 
@@ -54,6 +55,7 @@ class Line:
     ours: str
     seen: float
     bar: Bar | None = NEVER_SLOWER
+    warm: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -71,15 +73,9 @@ class Line:
     def cells(self) -> tuple[str, ...]:
         """For the table."""
         asked = ("", "") if self.bar is None else (f"{self.bar.must:.3g}x", f"{self.bar.aim:.3g}x")
-        return (
-            self.what,
-            self.how,
-            self.theirs,
-            self.ours,
-            f"{self.seen:.2f}x",
-            *asked,
-            self.verdict,
-        )
+        warm = "" if self.warm is None else f"{self.warm:.2f}x"
+        first = (self.what, self.how, self.theirs, self.ours, f"{self.seen:.2f}x", warm)
+        return (*first, *asked, self.verdict)
 
 
 def lines(rows: Sequence[Row]) -> Iterator[Line]:
@@ -87,6 +83,13 @@ def lines(rows: Sequence[Row]) -> Iterator[Line]:
     for row in rows:
         yield from _LINES[row["section"]](row)
     yield from _conv_means([row for row in rows if row["section"] == "conv"])
+
+
+def summary(table: Sequence[Line]) -> str:
+    """How many bars are met."""
+    verdicts = [line.verdict for line in table if line.bar is not None]
+    met = sum(verdict != "MISSED" for verdict in verdicts)
+    return f"of {len(verdicts)} bars {met} are met, {verdicts.count('aim')} of them at what was aimed for"
 
 
 def ratio(timings: dict[str, Any], rivals: Sequence[str]) -> tuple[float, str]:
@@ -117,26 +120,22 @@ _LAYOUTS = ("nchw", "nchwc", "chained")
 
 
 def _dense(row: Row) -> Iterator[Line]:
-    evicted = "evicted" in row
-    timings = row["evicted" if evicted else "warm"]
-    how = f"{row['shape']}, {row['density']:.0%}, batch {row['batch']}"
-    seen, best = ratio(timings, ("gemm", "matmul"))
-    warm, _ = ratio(row["warm"], ("gemm", "matmul"))
-    aside = f", evicted (in turns {warm:.1f}x)" if evicted else ""
-    bar = DENSE.get((row["density"], row["batch"]), NEVER_SLOWER)
-    yield _timed(row["layer"], how + aside, timings, seen, best, bar)
+    timings: dict[str, Any] = row["evicted" if "evicted" in row else "warm"]
+    how = f"{row['shape']} {row['density']:.0%}, batch {row['batch']}"
+    bars: dict[str, Bar | None] = {"fp32": DENSE.get((row["density"], row["batch"]), NEVER_SLOWER)}
     if "int8" in timings:
-        seen, best = ratio(timings, ("int8",))
-        bar_int8 = INT8.get(row["density"])
-        yield _timed(row["layer"], f"{how}, against dynamic int8", timings, seen, best, bar_int8)
+        bars["int8"] = INT8.get(row["density"])
+    for kind, bar in bars.items():
+        rivals = ("int8",) if kind == "int8" else ("gemm", "matmul")
+        seen, best = ratio(timings, rivals)
+        line = _timed(row["layer"], f"{how}, {kind}", timings, seen, best, bar)
+        yield replace(line, warm=ratio(row["warm"], rivals)[0] if "evicted" in row else None)
 
 
 def _conv(row: Row) -> Iterator[Line]:
     seen, best = ratio(row["warm"], _LAYOUTS)
     bar = CONV_EACH if 0.20 <= row["density"] <= 0.38 else NEVER_SLOWER
-    yield _timed(
-        row["layer"], f"{row['shape']}, {row['density']:.0%}", row["warm"], seen, best, bar
-    )
+    yield _timed(row["layer"], f"{row['shape']} {row['density']:.0%}", row["warm"], seen, best, bar)
 
 
 def _conv_means(rows: Sequence[Row]) -> Iterator[Line]:
@@ -156,16 +155,14 @@ def _whole(row: Row) -> Iterator[Line]:
 
 def _decode(row: Row) -> Iterator[Line]:
     seen, best = ratio(row["warm"], ("dense",))
-    yield _timed(
-        row["layer"], "behind Decode or Gather, batch 1", row["warm"], seen, best, NEVER_SLOWER
-    )
+    yield _timed(row["layer"], "behind Decode, batch 1", row["warm"], seen, best, NEVER_SLOWER)
 
 
 def _loading(row: Row) -> Iterator[Line]:
     dense, sparse, name = row["dense"], row["sparse"], row["layer"]
     facts: list[tuple[str, str, Bar | None]] = [
         ("load_seconds", "session creation", LOADING.get(name)),
-        ("load_cpu_seconds", "session creation, CPU time", None),
+        ("load_cpu_seconds", "session creation, CPU", None),
     ]
     for fact, what, bar in facts:
         theirs, ours = dense[fact], sparse[fact]
@@ -181,7 +178,7 @@ def _timed(
     sparse = timings["sparse"]
     quartiles = f"{_ms(sparse['low'])}-{_ms(sparse['high'])}"
     theirs = f"{_ms(timings[best]['median'])} ms {best}"
-    return Line(what, how, theirs, f"{_ms(sparse['median'])} ms ({quartiles})", seen, bar)
+    return Line(what, how, theirs, f"{_ms(sparse['median'])} ({quartiles})", seen, bar)
 
 
 def _ms(seconds: float) -> str:

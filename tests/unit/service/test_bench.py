@@ -29,6 +29,12 @@ F32 = np.dtype(np.float32)
 FLOATS = WeightForm(form="floats", isa="", weights=2, bytes=98304)
 
 
+def test_seconds_have_quartiles_even_of_one_call() -> None:
+    assert Seconds.of([2.0]) == Seconds(median=2.0, low=2.0, high=2.0, calls=1)
+    found = Seconds.of([4.0, 1.0, 2.0, 3.0, 5.0])
+    assert found == Seconds(median=3.0, low=2.0, high=4.0, calls=5)
+
+
 def zone(root: Path, name: str, count: str = "5", limit: str = "99") -> Path:
     folder = root / f"zone-{name}"
     folder.mkdir()
