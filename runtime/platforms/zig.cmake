@@ -4,7 +4,9 @@
 #   CMAKE_SYSTEM_NAME, CMAKE_SYSTEM_PROCESSOR
 find_program(SPARSEBOOK_ZIG zig REQUIRED)
 
-set(CMAKE_CXX_COMPILER ${SPARSEBOOK_ZIG} c++ -target ${SPARSEBOOK_TARGET})
+# Zig compiles its C++ library once for each set of these options, minutes each time. So CMake's own trials and everything that is
+# linked have the same ones. The library's debugging information is ten times the size of ours: -s leaves it out.
+set(CMAKE_CXX_COMPILER ${SPARSEBOOK_ZIG} c++ -target ${SPARSEBOOK_TARGET} -O3 -s)
 
 # CMake calls these by one name without arguments, so each gets one.
 foreach(tool ar ranlib)
@@ -15,9 +17,6 @@ foreach(tool ar ranlib)
     file(CHMOD ${CMAKE_${variable}} PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
   endif()
 endforeach()
-
-# Zig's C++ library comes with its debugging information, ten times the size of ours.
-set(CMAKE_SHARED_LINKER_FLAGS_INIT -s)
 
 # What is installed on this machine is not for that one.
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY NEVER)
