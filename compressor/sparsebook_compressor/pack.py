@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -171,12 +171,16 @@ def external_files(model: ModelProto) -> list[str]:
     return sorted(names)
 
 
-def add_library(folder: Path, library: Path | None, platform: str | None) -> None:
-    """Copy the operator library, where there is one, to its platform's place in the bundle."""
-    if library is not None:
-        target = folder / "lib" / (platform or "unknown")
+def add_libraries(
+    folder: Path, library: Path | None, platform: str | None, others: Mapping[str, Path] | None
+) -> None:
+    """Copy the operator library and those of other platforms to their places in the bundle; none where there is no library."""
+    if library is None:
+        return
+    for name, path in {**(others or {}), platform or "unknown": library}.items():
+        target = folder / "lib" / name
         target.mkdir(parents=True)
-        shutil.copyfile(library, target / library.name)
+        shutil.copyfile(path, target / path.name)
 
 
 def write_papers(folder: Path, report: Account) -> None:

@@ -4,7 +4,7 @@ Without training, a weight goes all the way before the next one is read, so that
 one weight's codes. With training the weights wait for each other in files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -46,6 +46,7 @@ def compress(
     trainer: Trainer | None = None,
     operator_library: Path | None = None,
     platform: str | None = None,
+    other_libraries: Mapping[str, Path] | None = None,
     progress: Listener | None = None,
     verify: bool = True,
 ) -> Report:
@@ -63,6 +64,7 @@ def compress(
         operator_library: goes into the bundle and runs the artifact in verify, where the output is `operator`;
             without it such an artifact is not verified, and the report says so.
         platform: the library's platform, such as linux-x86_64.
+        other_libraries: platform -> the same library for it; they go into the bundle where it does.
         progress: is told about every stage and weight.
         verify: whether the artifact is run against the original.
 
@@ -85,7 +87,9 @@ def compress(
         Clock(progress, training=bool(trainer and files)),
     )
     with pack.fresh_folder(out) as folder, pack.folder_beside(out) as scratch:
-        report, fault = job.run(folder, scratch, operator_library, platform, verify)
+        report, fault = job.run(
+            folder, scratch, operator_library, platform, other_libraries, verify
+        )
     if fault is not None:
         raise fault
     return report
@@ -162,7 +166,13 @@ class _Job:
     clock: Clock
 
     def run(
-        self, folder: Path, scratch: Path, library: Path | None, platform: str | None, verify: bool
+        self,
+        folder: Path,
+        scratch: Path,
+        library: Path | None,
+        platform: str | None,
+        others: Mapping[str, Path] | None,
+        verify: bool,
     ) -> tuple[Report, SparsebookError | None]:
         """Make the bundle in `folder`; the report, and what is to be said of the bundle all the same."""
         clock, config, model = self.clock, self.config, self.model
@@ -195,7 +205,7 @@ class _Job:
             surgeon.finish()
             pack.write_model(parsed, folder, model)
             del view, surgeon, parsed
-            pack.add_library(folder, runs, platform)
+            pack.add_libraries(folder, runs, platform, others)
         artifact = folder / pack.MODEL_NAME
         with clock.stage("verify"):
             reason = _unverifiable(verify, config, runs)

@@ -45,6 +45,12 @@ class OperatorLibrary(BaseModel):
     name: str = Field(examples=["libsparsebook.so"])
     bytes: int
     sha256: str
+    tested: bool = Field(
+        description="Whether its tests run on the platform, or under emulation of it"
+    )
+    remark: str = Field(
+        description="How it is tested, or why not", examples=["tested on the platform itself"]
+    )
     href: str = Field(examples=["/runtime/linux-x86_64"])
 
 

@@ -24,6 +24,12 @@ def _trainer_python() -> Path:
     return Path(sys.prefix).parent / ".venv-trainer" / "bin" / "python"
 
 
+def _existing_folder(path: Path | None) -> Path | None:
+    if path is not None and not path.is_dir():
+        raise ValueError("there is no such folder; `make platforms` makes build/platforms")
+    return None if path is None else path.absolute()
+
+
 class Settings(BaseSettings):
     """All that an operator decides. Sizes are in bytes."""
 
@@ -90,6 +96,14 @@ class Settings(BaseSettings):
         Literal["auto", "cpu", "cuda"],
         Field(description="what is trained on; auto takes CUDA where there is a GPU"),
     ] = "auto"
+    runtimes: Annotated[
+        Path | None,
+        AfterValidator(_existing_folder),
+        Field(
+            description="folder with operator libraries for more platforms than this machine's, as `make platforms` fills it; "
+            "they are handed out and go into bundles"
+        ),
+    ] = None
     log_format: Annotated[
         Literal["auto", "console", "json"],
         Field(description="auto: console on a terminal, json elsewhere"),

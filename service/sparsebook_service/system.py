@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from sparsebook_runtime import library_path, platform_tag
 from sparsebook_service import downloads
 from sparsebook_service.contract import refusals
 from sparsebook_service.errors import NotFound, NotReady
+from sparsebook_service.libraries import HERE_ALONE, PLATFORMS, Libraries
 from sparsebook_service.problems import BY_SLUG, CATALOGUE, ProblemType
 from sparsebook_service.schemas import Health, OperatorLibraries, OperatorLibrary, Ready
 from sparsebook_service.services import ServicesDep
@@ -65,26 +65,30 @@ def metrics(services: ServicesDep) -> Response:
     )
 
 
-@lru_cache(maxsize=1)
-def _libraries() -> dict[str, tuple[Path, OperatorLibrary]]:
-    """The operator libraries that are installed here, by platform: the host's own."""
-    path, platform = library_path(), platform_tag()
+@lru_cache(maxsize=16)
+def _digest(path: Path, _modified: int) -> str:
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    library = OperatorLibrary(
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _described(platform: str, path: Path) -> OperatorLibrary:
+    known, facts = PLATFORMS.get(platform, HERE_ALONE), path.stat()
+    return OperatorLibrary(
         platform=platform,
         name=path.name,
-        bytes=path.stat().st_size,
-        sha256=digest,
+        bytes=facts.st_size,
+        sha256=_digest(path, facts.st_mtime_ns),
+        tested=known.tested,
+        remark=known.remark,
         href=f"/runtime/{platform}",
     )
-    return {platform: (path, library)}
 
 
 @router.get("/runtime", tags=["runtime"], summary="List the operator libraries")
-def list_libraries() -> OperatorLibraries:
+def list_libraries(services: ServicesDep) -> OperatorLibraries:
     """The operator libraries that can be downloaded, by platform."""
-    return OperatorLibraries(libraries=[library for _, library in _libraries().values()])
+    found = Libraries.find(services.settings.runtimes).by_platform()
+    return OperatorLibraries(libraries=[_described(*library) for library in found.items()])
 
 
 @router.get(
@@ -104,15 +108,10 @@ def list_libraries() -> OperatorLibraries:
         **refusals("not-found", "range-not-satisfiable"),
     },
 )
-def get_library(platform: str, request: Request) -> Response:
+def get_library(platform: str, request: Request, services: ServicesDep) -> Response:
     """The library that runs artifacts on a platform."""
-    found = _libraries().get(platform)
-    if found is None:
-        known = ", ".join(_libraries())
-        raise NotFound(
-            f"no operator library for {platform[:80]!r}; there are libraries for {known}"
-        )
-    path, library = found
+    path = Libraries.find(services.settings.runtimes).of(platform)
+    library = _described(platform, path)
     return downloads.serve(
         request,
         partial(_stream, path),

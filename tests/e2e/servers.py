@@ -21,7 +21,9 @@ START_SECONDS = 180
 class Server:
     """`sparsebook serve` on a free port of the loopback."""
 
-    def __init__(self, folder: Path, *, largest_file: int | None = None, **settings: int) -> None:
+    def __init__(
+        self, folder: Path, *, largest_file: int | None = None, **settings: int | Path
+    ) -> None:
         self._largest_file = largest_file
         self.data_dir = folder / "data"
         self._log = folder / "log"

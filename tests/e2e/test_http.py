@@ -194,7 +194,10 @@ def test_operator_library(http: httpx.Client) -> None:
     content = http.get(library["href"]).content
     assert hashlib.sha256(content).hexdigest() == library["sha256"]
     assert content.startswith(b"\x7fELF")
+    assert library["tested"]
     assert_problem(http.get("/runtime/amiga"), 404, "not-found")
+    refused = assert_problem(http.get("/runtime/windows-x86_64"), 404, "not-found")
+    assert "SPARSEBOOK_RUNTIMES" in refused
 
 
 # ------------------------------------------------------------------------------------------ repetition

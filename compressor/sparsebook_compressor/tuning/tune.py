@@ -1,7 +1,7 @@
 """Tunes an artifact: data in, the same codes with other centroids out."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ def tune(
     trainer: Trainer | None,
     operator_library: Path | None = None,
     platform: str | None = None,
+    other_libraries: Mapping[str, Path] | None = None,
     progress: Listener | None = None,
 ) -> TuningReport:
     """Train the codebooks of an artifact, and nothing else of it; the original model is not needed.
@@ -52,6 +53,7 @@ def tune(
         operator_library: runs an artifact with operators, and goes into the bundle; without one such an artifact is measured
             as plain floats, which takes the memory of the dense model.
         platform: the library's platform, such as linux-x86_64.
+        other_libraries: platform -> the same library for it; they go into the bundle where it does.
         progress: is told about every stage.
 
     Returns:
@@ -89,7 +91,7 @@ def tune(
             for name, held in coded.items():
                 held.put(after[name])
             pack.write_model(subject.model, folder, artifact)
-            pack.add_library(folder, subject.library, platform)
+            pack.add_libraries(folder, subject.library, platform, other_libraries)
         with clock.stage("verify"):
             protocol = _protocol(subject, tuning, folder / pack.MODEL_NAME)
         report = TuningReport(

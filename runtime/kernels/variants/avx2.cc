@@ -5,6 +5,7 @@
 // all of that (measured on Zen 3: 0.55 ns a non-zero by gathers, 0.25 by shuffles, at 9% density).
 #include <immintrin.h>
 
+#include "kernels/cpu.h"
 #include "kernels/variants/block_kernel.h"
 
 namespace sparsebook::kernels {
@@ -196,7 +197,7 @@ constexpr WindowRow window_row(float cost) {
 constexpr WindowRow WINDOWS[] = {window_row<1, Nibbles>(14), window_row<2, Nibbles>(18), window_row<1, Bytes>(18),
                                  window_row<2, Bytes>(21)};
 
-bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool supported() { return cpu_has(Feature::AVX2) && cpu_has(Feature::FMA); }
 
 }  // namespace
 

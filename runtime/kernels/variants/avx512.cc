@@ -7,8 +7,7 @@ namespace {
 constexpr WindowRow WINDOWS[] = {WORDS_16_4, WORDS_32_5, WORDS_64_4, WORDS_64_8};
 
 bool supported() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
+  return cpu_has(Feature::AVX512F) && cpu_has(Feature::AVX512BW) && cpu_has(Feature::AVX512DQ) && cpu_has(Feature::AVX512VL);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu.h"
 #include "kernels/variants/block_kernel.h"
 #include "kernels/variants/dword_window.h"
 

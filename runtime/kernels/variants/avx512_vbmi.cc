@@ -189,8 +189,8 @@ constexpr WindowRow WINDOWS[] = {WORDS_16_4, WORDS_32_5, WORDS_64_4, byte_row<Fe
                                  byte_row<AllBytes>(32)};
 
 bool supported() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("bmi2");
+  return cpu_has(Feature::AVX512F) && cpu_has(Feature::AVX512BW) && cpu_has(Feature::AVX512DQ) && cpu_has(Feature::AVX512VL) &&
+         cpu_has(Feature::AVX512_VBMI) && cpu_has(Feature::BMI2);
 }
 
 }  // namespace

@@ -12,13 +12,13 @@ from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, InputError, NothingToCompress
 from sparsebook_compressor.progress import Progress, TrainingProgress
 from sparsebook_compressor.tuning.subject import Subject
-from sparsebook_runtime import library_path, platform_tag
 from sparsebook_service import settings
 from sparsebook_service.cli import console, later
 from sparsebook_service.client import Client, ServiceProblem, Unreachable
 from sparsebook_service.finetune.local import LocalTrainer
 from sparsebook_service.finetune.program import Trainer
 from sparsebook_service.jobs.schemas import Job, Training
+from sparsebook_service.libraries import Libraries
 
 
 def read_config(
@@ -149,6 +149,7 @@ def training_line(at: TrainingProgress | Training | None) -> str | None:
 
 def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool) -> None:
     """Compress in this process; training is a child of it."""
+    libraries = Libraries.find(settings.load().runtimes)
     with listening(quiet) as listener:
         compress(
             model,
@@ -158,8 +159,9 @@ def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, q
             loss=samples.loss,
             metric=samples.metric,
             trainer=local_trainer(config, samples),
-            operator_library=library_path(),
-            platform=platform_tag(),
+            operator_library=libraries.own,
+            platform=libraries.platform,
+            other_libraries=libraries.others,
             progress=listener,
         )
 
@@ -231,6 +233,7 @@ def tuned_folder(artifact: Path) -> Path:
 
 def tune_here(artifact: Path, out: Path, config: Config, samples: Samples, *, quiet: bool) -> None:
     """Tune in this process; training is a child of it."""
+    libraries = Libraries.find(settings.load().runtimes)
     with listening(quiet) as listener:
         tune(
             artifact,
@@ -240,7 +243,8 @@ def tune_here(artifact: Path, out: Path, config: Config, samples: Samples, *, qu
             loss=samples.loss,
             metric=samples.metric,
             trainer=local_trainer(config, samples),
-            operator_library=library_path(),
-            platform=platform_tag(),
+            operator_library=libraries.own,
+            platform=libraries.platform,
+            other_libraries=libraries.others,
             progress=listener,
         )

@@ -19,7 +19,6 @@ from sparsebook_compressor import compress
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, SparsebookError
 from sparsebook_compressor.progress import Progress, TrainingProgress
-from sparsebook_runtime import library_path, platform_tag
 from sparsebook_service.finetune import problems
 from sparsebook_service.jobs import archive
 from sparsebook_service.jobs.protocol import (
@@ -37,6 +36,7 @@ from sparsebook_service.jobs.protocol import (
     Trained,
     TrainingAdvanced,
 )
+from sparsebook_service.libraries import Libraries
 
 STDIN = 0
 
@@ -149,6 +149,7 @@ def _carry_out(order: Order, report: Report, trainer: QueuedTrainer) -> Done | S
 
 def _compress(order: Order, report: Report, trainer: QueuedTrainer) -> None:
     report(Advanced(stage="admit", weight=None, fraction=0.0))
+    libraries = Libraries.find(order.runtimes)
     compress(
         _unpacked(order),
         _bundle(order),
@@ -157,8 +158,9 @@ def _compress(order: Order, report: Report, trainer: QueuedTrainer) -> None:
         loss=order.loss,
         metric=order.metric,
         trainer=trainer,
-        operator_library=library_path(),
-        platform=platform_tag(),
+        operator_library=libraries.own,
+        platform=libraries.platform,
+        other_libraries=libraries.others,
         progress=lambda step: report(_advanced(step)),
     )
 

@@ -36,6 +36,7 @@ class Order(_Message):
     loss: Path | None
     metric: Path | None
     config: dict[str, Any]
+    runtimes: Path | None
     out: Path
     limits: Limits
 

@@ -180,6 +180,7 @@ class Runner:
             loss=local(upload["loss"]["key"]) if upload["loss"] else None,
             metric=local(upload["metric"]["key"]) if upload["metric"] else None,
             config=row.config,
+            runtimes=settings.runtimes,
             out=work,
             limits=Limits(
                 address_space_bytes=settings.job_address_space_bytes,

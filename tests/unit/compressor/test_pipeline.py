@@ -151,6 +151,8 @@ def test_progress_never_falls_and_names_every_weight(
 
 def test_the_bundle_says_what_it_holds(tmp_path: Path) -> None:
     path = chain(tmp_path, w1=values(K, 3000), w2=values(3000, K))
+    other = tmp_path / "libsparsebook.dylib"
+    other.write_bytes(b"never run here")
     out = tmp_path / "out"
     raw = {"weights": {"w2": {"skip": True}}, "seed": 5}
     report = compress(
@@ -159,6 +161,7 @@ def test_the_bundle_says_what_it_holds(tmp_path: Path) -> None:
         Config.parse(raw),
         operator_library=library_path(),
         platform="linux-x86_64",
+        other_libraries={"macos-arm64": other},
     )
     assert Report.from_json((out / "report.json").read_text()) == report
     manifest = json.loads((out / "manifest.json").read_text())
@@ -167,7 +170,8 @@ def test_the_bundle_says_what_it_holds(tmp_path: Path) -> None:
         for file in out.rglob("*")
         if file.is_file() and file.name not in ("manifest.json", "report.json")
     }
-    assert set(files) == {"model.onnx", f"lib/linux-x86_64/{library_path().name}"}
+    libraries = {f"lib/linux-x86_64/{library_path().name}", f"lib/macos-arm64/{other.name}"}
+    assert set(files) == {"model.onnx", *libraries}
     assert set(manifest["files"]) == set(files)
     for name, file in files.items():
         assert manifest["files"][name] == {

@@ -133,6 +133,7 @@ def order(out: Path, model: Path, **limits: int) -> Order:
         loss=None,
         metric=None,
         config={},
+        runtimes=None,
         out=out,
         limits=Limits(
             address_space_bytes=64 << 30,

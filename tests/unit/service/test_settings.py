@@ -29,6 +29,7 @@ def test_folders_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         ("MAX_UPLOAD_BYTES", "many"),
         ("LOG_FORMAT", "xml"),
         ("JOB_ADDRESS_SPACE_BYTES", "1"),
+        ("RUNTIMES", "/no/such/folder"),
     ],
 )
 def test_bad_values_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
