@@ -39,8 +39,7 @@ def replace(
     """Put what became of a weight in its place; the bytes that it takes."""
     match output:
         case "operator":
-            density = result.facts.nonzeros / result.row.elements
-            return operator.replace(surgeon, weight, payload, density)
+            return operator.replace(surgeon, weight, payload)
         case "portable":
             return portable.replace(surgeon, weight, coded)
         case "dense":

@@ -25,13 +25,13 @@ ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::
   for (std::size_t g = 0; g < groups; ++g) {
     const SparseMatrix part = {height,      weight.columns,  weight.start + g * height, weight.column,
                                weight.code, weight.codebook, weight.centroids};
-    groups_.emplace_back(part, BLOCK_COLUMNS);
+    groups_.emplace_back(variant, part, BLOCK_COLUMNS);
   }
 }
 
 std::size_t ConvWeight::bytes() const {
   std::size_t bytes = 0;
-  for (const BlockLayout& group : groups_) bytes += group.bytes();
+  for (const WideLayout& group : groups_) bytes += group.bytes();
   return bytes;
 }
 
@@ -52,10 +52,9 @@ Conv::Conv(const ConvShape& shape, const ConvWeight& weight) : shape_(shape), pl
       __builtin_mul_overflow(floats, sizeof(float), &floats)) {
     throw std::length_error("the padded input is larger than memory");
   }
-  const BlockLayout& layout = weight.group(0);
-  const std::uint64_t block_rows = std::uint64_t{layout.blocks()} * layout.rows();
-  tile_ = cheapest_tile(weight.variant(), planes_.outputs(), layout.entries(), block_rows, layout.columns()).tile;
-  tiles_ = (planes_.outputs() + tile_->width - 1) / tile_->width;
+  const WideLayout& layout = weight.group(0);
+  tile_ = layout.cheapest_tile(planes_.outputs(), layout.columns());
+  tiles_ = (planes_.outputs() + tile_.width - 1) / tile_.width;
   ranges_ = tiles_ == 0 ? 1 : std::max<std::size_t>(1, std::min(FEW_TILES / tiles_, layout.row_groups()));
 }
 
@@ -96,7 +95,7 @@ class Conv::TileColumns {
   }
 
   /// Lays out a block's columns of the group whose first channel is at `from`, `width` outputs side by side, and a column of zeros.
-  void lay_out(const BlockLayout& layout, std::size_t block, const float* from, float* to) const {
+  void lay_out(const WideLayout& layout, std::size_t block, const float* from, float* to) const {
     const std::size_t first = block * layout.block_columns();
     const std::size_t last = std::min(first + layout.block_columns(), layout.columns());
     std::size_t element = first % planes_.elements();
@@ -114,7 +113,7 @@ class Conv::TileColumns {
         channel += planes_.channel_floats();
       }
     }
-    std::fill_n(to + layout.block_columns() * width_, width_, 0.0f);
+    std::fill_n(to + layout.block_columns() * width_, (layout.laid_out_columns() - layout.block_columns()) * width_, 0.0f);
   }
 
  private:
@@ -129,8 +128,8 @@ class Conv::TileColumns {
 };
 
 void Conv::tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const {
-  const BlockLayout& layout = image.weight.group(group);
-  const std::size_t width = tile_->width;
+  const WideLayout& layout = image.weight.group(group);
+  const std::size_t width = tile_.width;
   const std::size_t begin = layout.row_groups() * range / ranges_, end = layout.row_groups() * (range + 1) / ranges_;
   const std::size_t first_row = begin * BLOCK_GROUP, last_row = std::min(end * BLOCK_GROUP, layout.rows());
   const std::size_t output = index * width;
@@ -139,10 +138,11 @@ void Conv::tile(const Image& image, std::size_t group, std::size_t index, std::s
   const TileColumns columns(planes_, image.weight.variant(), output, width);
   const float* from = image.planes + group * shape_.group_inputs * planes_.channel_floats();
   const std::size_t column_floats = layout.laid_out_columns() * width + MOST_LANES;
-  const auto memory = image.scratch.lend((column_floats + (last_row - first_row) * width) * sizeof(float));
+  const std::size_t sum_floats = layout.sum_rows(last_row - first_row) * width;
+  const auto memory = image.scratch.lend((column_floats + sum_floats) * sizeof(float));
   float* const block_columns = memory.floats();
   float* const sums = block_columns + column_floats;
-  std::fill_n(sums, (last_row - first_row) * width, 0.0f);
+  std::fill_n(sums, sum_floats, 0.0f);
   for (std::size_t block = 0; block < layout.blocks(); ++block) {
     columns.lay_out(layout, block, from, block_columns);
     if (block + 1 == layout.blocks()) {
@@ -151,7 +151,7 @@ void Conv::tile(const Image& image, std::size_t group, std::size_t index, std::s
         for (std::size_t i = 0; i < there; i += 16) __builtin_prefetch(to + i, 1, 2);
       }
     }
-    layout.accumulate(*tile_, block, begin, end, image.weight.codebook(), block_columns, sums);
+    layout.accumulate(tile_, block, begin, end, image.weight.codebook(), block_columns, sums);
   }
   for (std::size_t row = first_row; row < last_row; ++row) {
     const std::size_t m = group * shape_.group_outputs + row;

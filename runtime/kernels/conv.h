@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "kernels/activation.h"
-#include "kernels/block_layout.h"
 #include "kernels/conv_planes.h"
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
 #include "kernels/sparse_matrix.h"
 #include "kernels/variant.h"
+#include "kernels/wide_layout.h"
 
 namespace sparsebook::kernels {
 
@@ -21,13 +21,15 @@ class ConvWeight {
   ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups);
 
   [[nodiscard]] const Variant& variant() const { return *variant_; }
-  [[nodiscard]] const BlockLayout& group(std::size_t index) const { return groups_[index]; }
+  [[nodiscard]] const WideLayout& group(std::size_t index) const { return groups_[index]; }
   [[nodiscard]] const float* codebook() const { return codebook_.data(); }
   [[nodiscard]] std::size_t bytes() const;
+  /// "block" or "codes" (wide_layout.h).
+  [[nodiscard]] const char* form() const { return groups_.front().form(); }
  private:
   const Variant* variant_;
   std::vector<float> codebook_;
-  std::vector<BlockLayout> groups_;
+  std::vector<WideLayout> groups_;
 };
 
 /// A convolution of one shape; build it once for a shape, run it on as many threads as there are.
@@ -48,7 +50,7 @@ class Conv {
   ConvShape shape_;
   ConvPlanes planes_;
   std::size_t input_floats_;   // of one channel
-  const BlockRow* tile_;       // of outputs
+  WideTile tile_;              // of outputs
   std::size_t tiles_;
   std::size_t ranges_;         // of output channels, where there are few tiles
 };

@@ -7,7 +7,6 @@ namespace {
 
 constexpr double PART = 40000;      // about ten microseconds
 constexpr std::size_t PARTS = 32;   // enough for uneven ones to even out on eight threads
-constexpr double COPY = 3;          // of sixteen floats of a column
 
 }  // namespace
 
@@ -30,24 +29,6 @@ double window_cost(const WindowRow& row, std::size_t groups, std::size_t activat
     activations -= std::min<std::size_t>(activations, times * batch);
   }
   return cost;
-}
-
-double tile_cost(const BlockRow& tile, std::uint64_t entries, std::uint64_t block_rows) {
-  return static_cast<double>(entries) * static_cast<double>(tile.cost) +
-         static_cast<double>(block_rows) * static_cast<double>(tile.row_cost);
-}
-
-TileChoice cheapest_tile(const Variant& variant, std::size_t activations, std::uint64_t entries, std::uint64_t block_rows,
-                         std::uint64_t column_copies) {
-  TileChoice best = {nullptr, 0};
-  for (std::size_t i = 0; i < variant.block_count; ++i) {
-    const BlockRow& tile = variant.blocks[i];
-    const std::size_t tiles = (activations + tile.width - 1) / tile.width;
-    const double copies = COPY * static_cast<double>(column_copies) * ((tile.width + 15) / 16);
-    const double cost = static_cast<double>(tiles) * (tile_cost(tile, entries, block_rows) + copies);
-    if (best.tile == nullptr || cost < best.cost) best = {&tile, cost};
-  }
-  return best;
 }
 
 std::size_t parts_of(double cost, std::size_t most) {

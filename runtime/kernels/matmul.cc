@@ -25,14 +25,14 @@ std::size_t block_columns_for(std::size_t rows, std::size_t columns, std::uint64
   return std::max(static_cast<std::size_t>(wanted), LEAST_BLOCK);
 }
 
-// The activations [first, first + count) that a block meets, side by side by columns, and its column of zeros; lanes beyond `count` are
-// zero too.
-void lay_out(const BlockLayout& layout, std::size_t block, std::size_t width, const Activations& x, std::size_t first,
+// The activations [first, first + count) that a block meets, side by side by columns, and zeros where the layout wants them; lanes beyond
+// `count` are zero too.
+void lay_out(const WideLayout& layout, std::size_t block, std::size_t width, const Activations& x, std::size_t first,
              std::size_t count, float* to) {
   const std::size_t begin = block * layout.block_columns();
   const std::size_t columns = std::min(layout.block_columns(), layout.columns() - begin);
   const float* from = x.data + first * x.row_stride + begin * x.column_stride;
-  std::fill_n(to + layout.block_columns() * width, width, 0.0f);
+  std::fill_n(to + layout.block_columns() * width, (layout.laid_out_columns() - layout.block_columns()) * width, 0.0f);
   if (count < width) std::fill_n(to, columns * width, 0.0f);
   if (x.column_stride == 1) {
     transpose(from, x.row_stride, count, columns, to, width);
@@ -58,46 +58,50 @@ Matmul::Matmul(const Variant& variant, const SparseMatrix& weight)
   if (const WindowRow* row = cheapest_window(variant, weight)) {
     window_.emplace(*row, weight);
   } else {
-    owned_blocks_ = std::make_unique<const BlockLayout>(weight, block_columns_);
-    blocks_ = owned_blocks_.get();
+    owned_wide_ = std::make_unique<const WideLayout>(variant, weight, block_columns_);
+    wide_ = owned_wide_.get();
   }
 }
 
-const BlockLayout& Matmul::blocks() const {
-  if (const BlockLayout* made = blocks_.load(std::memory_order_acquire)) return *made;
+const WideLayout& Matmul::wide() const {
+  if (const WideLayout* made = wide_.load(std::memory_order_acquire)) return *made;
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!owned_blocks_) {
+  if (!owned_wide_) {
     const OwnedMatrix matrix = window_->unpacked(rows_);
-    owned_blocks_ = std::make_unique<const BlockLayout>(
-        SparseMatrix{rows_, columns_, matrix.start.data(), matrix.column.data(), matrix.code.data(), codebook_.data(), centroids_},
-        block_columns_);
-    blocks_.store(owned_blocks_.get(), std::memory_order_release);
+    const SparseMatrix weight = {rows_,           columns_,         matrix.start.data(), matrix.column.data(), matrix.code.data(),
+                                 codebook_.data(), centroids_};
+    owned_wide_ = std::make_unique<const WideLayout>(*variant_, weight, block_columns_);
+    wide_.store(owned_wide_.get(), std::memory_order_release);
   }
-  return *owned_blocks_;
+  return *owned_wide_;
 }
 
 std::size_t Matmul::bytes() const {
-  const BlockLayout* made = blocks_.load(std::memory_order_acquire);
+  const WideLayout* made = wide_.load(std::memory_order_acquire);
   return (window_ ? window_->bytes() : 0) + (made != nullptr ? made->bytes() : 0);
 }
 
 const char* Matmul::form() const {
-  const bool has_blocks = blocks_.load(std::memory_order_acquire) != nullptr;
-  return !window_ ? "block" : has_blocks ? "window+block" : "window";
+  const WideLayout* made = wide_.load(std::memory_order_acquire);
+  if (made == nullptr) return "window";
+  const bool sparse = *made->form() == 'b';
+  if (!window_) return made->form();
+  return sparse ? "window+block" : "window+codes";
 }
 
 bool Matmul::prefers_windows(std::size_t activations) const {
   if (!window_) return false;
-  const std::uint64_t block_rows = (columns_ + block_columns_ - 1) / block_columns_ * rows_;
-  const double by_blocks = cheapest_tile(*variant_, activations, nonzeros_, block_rows, 0).cost;
-  return window_cost(window_->row(), window_->groups(), activations) <= by_blocks;
+  const std::size_t blocks = (columns_ + block_columns_ - 1) / block_columns_;
+  const double sparse = cheapest_block_tile(*variant_, activations, nonzeros_, std::uint64_t{blocks} * rows_, columns_).cost;
+  const double dense = cheapest_panel_tile(*variant_, activations, rows_, columns_, columns_).cost;
+  return window_cost(window_->row(), window_->groups(), activations) <= std::min(sparse, dense);
 }
 
 void Matmul::run(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
   if (x.rows == 0) return;
   // A window kernel would multiply what is not finite by the zeros of empty places.
   if (prefers_windows(x.rows) && run_windows(x, epilogue, parallel, scratch, y)) return;
-  run_blocks(x, epilogue, parallel, scratch, y);
+  run_wide(x, epilogue, parallel, scratch, y);
 }
 
 // Whether it could: all of x is finite.
@@ -144,26 +148,25 @@ void Matmul::run_window_batch(unsigned batch, std::size_t first, std::size_t cou
   });
 }
 
-void Matmul::run_blocks(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
-  const BlockLayout& layout = blocks();
-  const std::uint64_t block_rows = std::uint64_t{layout.blocks()} * rows_;
+void Matmul::run_wide(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
+  const WideLayout& layout = wide();
   for (std::size_t m = 0; m < x.rows;) {
     const std::size_t left = std::min(x.rows - m, WIDEST_TILE);
-    const BlockRow& tile = *cheapest_tile(*variant_, left, nonzeros_, block_rows, 0).tile;
-    const std::size_t count = std::min<std::size_t>(tile.width, left);
-    run_block_tile(layout, tile, x, m, count, epilogue, parallel, scratch, y);
+    const WideTile tile = layout.cheapest_tile(left, columns_);
+    const std::size_t count = std::min(tile.width, left);
+    run_tile(layout, tile, x, m, count, epilogue, parallel, scratch, y);
     m += count;
   }
 }
 
 // The activations are transposed first, so that a non-zero meets them side by side.
-void Matmul::run_block_tile(const BlockLayout& layout, const BlockRow& tile, const Activations& x, std::size_t first,
-                            std::size_t count, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
+void Matmul::run_tile(const WideLayout& layout, const WideTile& tile, const Activations& x, std::size_t first, std::size_t count,
+                      const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
   const std::size_t width = tile.width;
   const std::size_t block_floats = layout.laid_out_columns() * width;
   const auto lanes = scratch.lend(layout.blocks() * block_floats * sizeof(float));
-  const auto sums = scratch.lend(rows_ * width * sizeof(float));
-  const double cost = tile_cost(tile, nonzeros_, std::uint64_t{layout.blocks()} * rows_);
+  const auto sums = scratch.lend(layout.sum_rows(rows_) * width * sizeof(float));
+  const double cost = tile.cost;
   const std::size_t parts = parts_of(cost, std::max<std::size_t>(1, layout.row_groups() / PART_GROUPS));
   const std::size_t layers = parts_of(cost, layout.blocks());
   parallel.run(layers, [&](std::size_t part) {
@@ -175,7 +178,7 @@ void Matmul::run_block_tile(const BlockLayout& layout, const BlockRow& tile, con
     const std::size_t begin = part_begin(part, parts, layout.row_groups()), end = part_begin(part + 1, parts, layout.row_groups());
     const std::size_t stop = std::min(end * BLOCK_GROUP, rows_);
     float* out = sums.floats() + begin * BLOCK_GROUP * width;
-    std::fill_n(out, (stop - begin * BLOCK_GROUP) * width, 0.0f);
+    std::fill_n(out, layout.sum_rows(stop - begin * BLOCK_GROUP) * width, 0.0f);
     for (std::size_t block = 0; block < layout.blocks(); ++block) {
       layout.accumulate(tile, block, begin, end, codebook_.data(), lanes.floats() + block * block_floats, out);
     }

@@ -8,12 +8,12 @@
 #include <mutex>
 #include <optional>
 
-#include "kernels/block_layout.h"
 #include "kernels/epilogue.h"
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
 #include "kernels/sparse_matrix.h"
 #include "kernels/variant.h"
+#include "kernels/wide_layout.h"
 #include "kernels/window_layout.h"
 
 namespace sparsebook::kernels {
@@ -43,18 +43,18 @@ class Matmul {
   /// Bytes of the layouts that have been made.
   [[nodiscard]] std::size_t bytes() const;
 
-  /// "window", "block", or both with a plus between them.
+  /// "window", "block" or "codes" (wide_layout.h), or two of them with a plus between.
   [[nodiscard]] const char* form() const;
 
  private:
   [[nodiscard]] bool prefers_windows(std::size_t activations) const;
-  [[nodiscard]] const BlockLayout& blocks() const;
+  [[nodiscard]] const WideLayout& wide() const;
   bool run_windows(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
   void run_window_batch(unsigned batch, std::size_t first, std::size_t count, const std::uint8_t* prepared, std::size_t pitch,
                         const Epilogue& epilogue, const Parallel& parallel, float* y) const;
-  void run_blocks(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
-  void run_block_tile(const BlockLayout& layout, const BlockRow& tile, const Activations& x, std::size_t first, std::size_t count,
-                      const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
+  void run_wide(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
+  void run_tile(const WideLayout& layout, const WideTile& tile, const Activations& x, std::size_t first, std::size_t count,
+                const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
 
   const Variant* variant_;
   std::size_t rows_;
@@ -65,8 +65,8 @@ class Matmul {
   std::array<float, 256> codebook_{};
   std::optional<WindowLayout> window_;
   mutable std::mutex mutex_;
-  mutable std::unique_ptr<const BlockLayout> owned_blocks_;
-  mutable std::atomic<const BlockLayout*> blocks_{nullptr};
+  mutable std::unique_ptr<const WideLayout> owned_wide_;
+  mutable std::atomic<const WideLayout*> wide_{nullptr};
 };
 
 }  // namespace sparsebook::kernels

@@ -88,6 +88,20 @@ struct BlockRow {
 inline constexpr unsigned NARROW_CODE = 5;
 inline constexpr unsigned WIDE_CODE = 8;
 
+/// Rows of a panel of codes (kernels/code_layout.h).
+inline constexpr unsigned PANEL_ROWS = 8;
+
+/// y[row * width + i] += sum over `columns` of codebook[codes[column * PANEL_ROWS + row]] * x[column * width + i], i in [0, width), for
+/// the rows of a panel.
+using PanelKernel = void (*)(const std::uint8_t* codes, std::size_t columns, const float* codebook, const float* x, float* y);
+
+/// A tile of `width` neighbouring activations.
+struct PanelRow {
+  unsigned width;
+  float cost;  ///< of a column of a panel, zeros among its codes
+  PanelKernel kernel;
+};
+
 /// Neighbouring activations that go to neighbouring lanes of one vector: lane i takes from[from + i] where bit i of `mask` is set.
 struct Segment {
   std::ptrdiff_t from;
@@ -126,6 +140,8 @@ struct Variant {
   std::size_t window_count;
   const BlockRow* blocks;    ///< by ascending width; the first has width 1
   std::size_t block_count;
+  const PanelRow* panels;    ///< by ascending width
+  std::size_t panel_count;
   std::size_t lanes;         ///< of a vector
   CopyKernel copy;
   FinishKernel finish;

@@ -37,7 +37,7 @@ class ConvolvedWeight final : public DecodedWeight {
  public:
   ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, std::size_t groups);
   [[nodiscard]] const kernels::ConvWeight& weight() const { return weight_; }
-  [[nodiscard]] const char* form() const override { return "block"; }
+  [[nodiscard]] const char* form() const override { return weight_.form(); }
   [[nodiscard]] std::size_t bytes() const override { return weight_.bytes(); }
 
  private:

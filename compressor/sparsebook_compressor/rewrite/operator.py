@@ -10,15 +10,14 @@ from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
 
 PAYLOAD_SUFFIX = ".payload"
 _MOST_SPATIAL = 3
-# The scalar kernels of this version against ONNX Runtime's dense ones, on one core with AVX2: 1.3 to 2.0 times as fast at
-# density 0.10, 0.5 to 1.2 times at 0.35, 0.2 to 0.45 times at 0.90. Up to a half they are kept for the memory they save.
-MOST_KERNEL_DENSITY = 0.5
+# Output channels a group, below which a convolution keeps ONNX Runtime's kernel: ours works on eight rows at once.
+_LEAST_GROUP_OUTPUTS = 8
 
 
-def replace(surgeon: Surgeon, weight: Weight, payload: bytes, density: float) -> int:
-    """Put a payload (docs/format.md) of this density in the place of a weight; its bytes are returned."""
+def replace(surgeon: Surgeon, weight: Weight, payload: bytes) -> int:
+    """Put a payload (docs/format.md) in the place of a weight; its bytes are returned."""
     name = surgeon.fresh(weight.value + PAYLOAD_SUFFIX)
-    direct = [use for use in weight.uses if has_kernel(weight, use) and _pays(use, density)]
+    direct = [use for use in weight.uses if has_kernel(weight, use)]
     for use in direct:
         _point(surgeon, use, name)
     if len(direct) < len(weight.uses):
@@ -43,15 +42,13 @@ def has_kernel(weight: Weight, use: Use) -> bool:
         case "MatMul":
             return use.index == 1 and rank == 2
         case "Conv":
-            return use.index == 1 and 3 <= rank <= 2 + _MOST_SPATIAL and not use.via
+            groups = int_attribute(node, "group", 1)
+            is_deep = groups > 1 and weight.shape[0] < _LEAST_GROUP_OUTPUTS * groups
+            spatial = 3 <= rank <= 2 + _MOST_SPATIAL
+            return use.index == 1 and spatial and not use.via and not is_deep
         case "Gather":
             return use.index == 0 and not use.via and int_attribute(node, "axis") == 0
     return False
-
-
-def _pays(use: Use, density: float) -> bool:
-    """Rows of a table are always worth decoding one by one; products only where enough of the weight is zero."""
-    return use.node.op_type == "Gather" or density <= MOST_KERNEL_DENSITY
 
 
 def _swaps(use: Use) -> bool:

@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu.h"
-#include "kernels/variants/block_kernel.h"
+#include "kernels/variants/panel_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -34,6 +34,8 @@ struct Eight {
 constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(2, 10),     block_row<Eight, 1, 2>(2, 12),   block_row<Eight, 2, 2>(2.5f, 14),
                                block_row<Eight, 4, 2>(3.5f, 18), block_row<Eight, 6, 2>(5, 22), block_row<Eight, 8, 1>(6, 26),
                                block_row<Eight, 12, 1>(8, 34)};
+
+constexpr PanelRow PANELS[] = {panel_row<Eight, 1, 8>(8), panel_row<Eight, 2, 4>(11), panel_row<Eight, 3, 4>(15)};
 
 constexpr unsigned ROWS = 16;
 constexpr unsigned SLOTS = 2;
@@ -203,6 +205,7 @@ bool supported() { return cpu_has(Feature::AVX2) && cpu_has(Feature::FMA); }
 
 extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
+                      PANELS, sizeof PANELS / sizeof *PANELS,
                       Eight::LANES, copy_segments<Eight>, finish_sums<Eight>};
 
 }  // namespace sparsebook::kernels

@@ -9,6 +9,7 @@
 #include "kernels/cpu.h"
 #include "kernels/variants/block_kernel.h"
 #include "kernels/variants/dword_window.h"
+#include "kernels/variants/panel_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -185,6 +186,10 @@ constexpr BlockRow BLOCKS[] = {
     block_row<Sixteen, 3, 2>(3.1f, 10),  block_row<Sixteen, 4, 2>(3.8f, 10),  block_row<Sixteen, 5, 1>(4.7f, 12),
     block_row<Sixteen, 6, 1>(5.6f, 12),  block_row<Sixteen, 7, 1>(6.4f, 14),  block_row<Sixteen, 8, 1>(7.1f, 14)};
 constexpr std::size_t BLOCK_COUNT = sizeof BLOCKS / sizeof *BLOCKS;
+
+// Thirty-two registers: up to twenty-four sums.
+constexpr PanelRow PANELS[] = {panel_row<Sixteen, 1, 8>(8), panel_row<Sixteen, 2, 8>(10), panel_row<Sixteen, 3, 8>(13.5f)};
+constexpr std::size_t PANEL_COUNT = sizeof PANELS / sizeof *PANELS;
 
 }  // namespace
 }  // namespace sparsebook::kernels

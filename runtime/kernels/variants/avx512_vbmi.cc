@@ -196,7 +196,7 @@ bool supported() {
 }  // namespace
 
 extern const Variant AVX512_VBMI;
-const Variant AVX512_VBMI = {"avx512-vbmi", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT,
+const Variant AVX512_VBMI = {"avx512-vbmi", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, PANELS, PANEL_COUNT,
                              Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>};
 
 }  // namespace sparsebook::kernels

@@ -4,7 +4,7 @@
 // as long as four loads that go straight to them.
 #include <arm_neon.h>
 
-#include "kernels/variants/block_kernel.h"
+#include "kernels/variants/panel_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -34,11 +34,14 @@ constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(2, 10),  block_row<Quad, 1, 
                                block_row<Quad, 4, 2>(3, 16), block_row<Quad, 8, 2>(5, 20), block_row<Quad, 12, 1>(7, 24),
                                block_row<Quad, 16, 1>(9, 28)};
 
+constexpr PanelRow PANELS[] = {panel_row<Quad, 1, 8>(10), panel_row<Quad, 2, 8>(12), panel_row<Quad, 3, 8>(16)};
+
 bool always() { return true; }
 
 }  // namespace
 
 extern const Variant NEON;
-const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, Quad::LANES, copy_segments<Quad>, finish_sums<Quad>};
+const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
+                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_segments<Quad>, finish_sums<Quad>};
 
 }  // namespace sparsebook::kernels

@@ -1,5 +1,5 @@
 // Any machine: what the others are compared with.
-#include "kernels/variants/block_kernel.h"
+#include "kernels/variants/panel_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -47,11 +47,14 @@ struct Four {
 constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(3, 12), block_row<Four, 1, 2>(3, 14), block_row<Four, 2, 2>(4, 16),
                                block_row<Four, 4, 2>(6, 18), block_row<Four, 8, 1>(10, 22)};
 
+constexpr PanelRow PANELS[] = {panel_row<One, 1, 8>(12), panel_row<Four, 1, 8>(14), panel_row<Four, 2, 4>(20), panel_row<Four, 4, 2>(36)};
+
 bool always() { return true; }
 
 }  // namespace
 
 extern const Variant SCALAR;
-const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, Four::LANES, copy_segments<Four>, finish_sums<Four>};
+const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
+                        sizeof PANELS / sizeof *PANELS, Four::LANES, copy_segments<Four>, finish_sums<Four>};
 
 }  // namespace sparsebook::kernels

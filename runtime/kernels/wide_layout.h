@@ -1,0 +1,65 @@
+// A weight for many activations at once, as batches and convolutions have them: its non-zeros (block_layout.h) or, where few elements are
+// zero, all of its codes (code_layout.h), whichever costs less.
+#pragma once
+
+#include <cstddef>
+#include <variant>
+
+#include "kernels/block_layout.h"
+#include "kernels/code_layout.h"
+#include "kernels/sparse_matrix.h"
+#include "kernels/variant.h"
+
+namespace sparsebook::kernels {
+
+/// How many activations lie side by side, and what passes over them.
+struct WideTile {
+  std::size_t width = 0;
+  double cost = 0;  ///< of all tiles, in the variant's unit
+  const BlockRow* block = nullptr;
+  const PanelRow* panel = nullptr;
+};
+
+/// Columns come in blocks, of which each needs its activations laid out: laid_out_columns() times a tile's width floats, zeros behind those of
+/// its columns. Rows come in groups of BLOCK_GROUP.
+class WideLayout {
+ public:
+  /// Blocks of `block_columns` columns, or of as many as the form allows.
+  WideLayout(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns);
+
+  [[nodiscard]] std::size_t rows() const { return rows_; }
+  [[nodiscard]] std::size_t columns() const { return columns_; }
+  [[nodiscard]] std::size_t block_columns() const { return block_columns_; }
+  [[nodiscard]] std::size_t blocks() const { return (columns_ + block_columns_ - 1) / block_columns_; }
+  [[nodiscard]] std::size_t laid_out_columns() const { return block_columns_ + (is_sparse() ? 1 : 0); }
+  [[nodiscard]] std::size_t row_groups() const { return (rows_ + BLOCK_GROUP - 1) / BLOCK_GROUP; }
+  /// Rows that sums take: those of a last panel that the weight does not have, too.
+  [[nodiscard]] std::size_t sum_rows(std::size_t rows) const { return (rows + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS; }
+  [[nodiscard]] std::size_t bytes() const;
+  /// "block" or "codes".
+  [[nodiscard]] const char* form() const { return is_sparse() ? "block" : "codes"; }
+
+  /// The tile by which this many activations cost least. `laid_out`: columns that have to be laid out for every tile.
+  [[nodiscard]] WideTile cheapest_tile(std::size_t activations, std::size_t laid_out) const;
+
+  /// Adds one block's products to the sums of the row groups in [begin, end): y[row * width + i] for rows counted from the first of them.
+  void accumulate(const WideTile& tile, std::size_t block, std::size_t begin, std::size_t end, const float* codebook, const float* x,
+                  float* y) const;
+
+ private:
+  [[nodiscard]] bool is_sparse() const { return std::holds_alternative<BlockLayout>(form_); }
+
+  const Variant* variant_;
+  std::size_t rows_;
+  std::size_t columns_;
+  std::variant<BlockLayout, CodeLayout> form_;
+  std::size_t block_columns_;
+};
+
+/// What non-zeros of this number cost in the form of blocks, tiled as `tile` says, or in the other form; for the choice between them.
+[[nodiscard]] WideTile cheapest_block_tile(const Variant& variant, std::size_t activations, std::uint64_t entries,
+                                           std::uint64_t block_rows, std::size_t laid_out);
+[[nodiscard]] WideTile cheapest_panel_tile(const Variant& variant, std::size_t activations, std::size_t rows, std::size_t columns,
+                                           std::size_t laid_out);
+
+}  // namespace sparsebook::kernels
