@@ -63,24 +63,26 @@ def main() -> None:
         COLUMNS,
         [line.cells() for line in table],
     )
-    variants = []
-    if not (arguments.quick or arguments.isa or arguments.threads > 1):
-        variants = [_variant(*variant, arguments) for variant in VARIANTS]
     print(summary(table))
     print(
         f"a call that computes next to nothing takes {1e6 * calls['sparse']:.1f} µs, of theirs {1e6 * calls['gemm']:.1f}"
     )
-    parts = ("kernels", *(arguments.only or ()), *([arguments.isa] if arguments.isa else ()))
     facts: dict[str, Any] = {
         "seed": SEED,
+        "seconds": arguments.seconds,
+        "swept_bytes": sweep,
         "isa": isa,
         "threads": arguments.threads,
-        "variants": variants,
+        "call_seconds": calls,
+        "table": [asdict(line) for line in table],
     }
-    facts["call_seconds"] = calls
-    facts["table"] = [asdict(line) for line in table]
-    swept = {"swept_bytes": sweep, "seconds": arguments.seconds}
-    print("written:", write("-".join(parts), rows, **facts, **swept))
+    name = "-".join(
+        ("kernels", *(arguments.only or ()), *([arguments.isa] if arguments.isa else ()))
+    )
+    print("written:", write(name, rows, **facts), flush=True)
+    if not (arguments.quick or arguments.isa or arguments.threads > 1):
+        variants = [_variant(*variant, arguments) for variant in VARIANTS]
+        print("with the variants:", write(name, rows, **facts, variants=variants))
 
 
 def measured(
