@@ -263,12 +263,12 @@ def conv_same() -> ModelProto:
 
 @_list.add("grouped Conv", {"w": "conv"}, "Conv")
 def grouped() -> ModelProto:
-    convolution = node("Conv", ["x", "w"], ["y"], group=4)
-    x, y = value("x", ["n", 16, 7, 7]), value("y", ["n", 24, 5, 5])
+    convolution = node("Conv", ["x", "w"], ["y"], group=3)
+    x, y = value("x", ["n", 12, 7, 7]), value("y", ["n", 24, 5, 5])
     return model_of(graph_of([convolution], [x], [y], {"w": values(24, 4, 3, 3)}))
 
 
-@_list.add("depthwise Conv", {"w": "depthwise-conv"}, "Conv")
+@_list.add("depthwise Conv", {"w": "depthwise-conv"}, "Decode")
 def depthwise() -> ModelProto:
     convolution = node("Conv", ["x", "w"], ["y"], group=16, pads=[1, 1, 1, 1])
     x, y = value("x", ["n", 16, 7, 7]), value("y", ["n", 32, 7, 7])
