@@ -188,6 +188,9 @@ class FineTuning:
             # Decay is for weights of which any could be zero; a centroid stands where its cluster is.
             weight_decay=settings.weight_decay if stage == "retrain" else 0.0,
             noise=dict.fromkeys(task.dataset.floats, settings.noise) if settings.noise else {},
+            shift=dict.fromkeys(task.dataset.movable(settings.shift), settings.shift)
+            if settings.shift
+            else {},
         )
         write_order(folder / "order", order, graph.model, graph.fill, task.source)
         dataset, listener = task.dataset.shared, task.clock.training
