@@ -79,7 +79,7 @@ class Train(_Section):
     `rate` is what the size of the weights, as the model has them, adds to the loss while pruning goes on: train for bytes.
     `weight_decay` is AdamW's, for weights that are retrained and for biases; centroids have none.
     `noise` is the share of every float input's elements that is taken away from the samples, in retraining and in tuning.
-    `shift` is the most elements by which a sample is moved along the last two axes of every float input that has them, likewise.
+    `shift` is the most elements by which a sample is moved along the last two axes of every float input that has them, in retraining.
     """
 
     loss: LossKind = "auto"

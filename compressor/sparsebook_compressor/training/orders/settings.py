@@ -35,7 +35,7 @@ class Settings:
         rate: weight of the rate term while pruning still goes on.
         weight_decay: AdamW's, while weights are retrained.
         noise: share of the float inputs' elements that is taken away from samples while training.
-        shift: most elements by which samples are moved while training.
+        shift: most elements by which samples are moved while weights are retrained.
     """
 
     round_epochs: tuple[int, ...]

@@ -273,7 +273,7 @@ def test_noise_is_for_the_inputs_of_floats_and_for_them_alone(tmp_path: Path) ->
     assert "noise" not in without
 
 
-def test_what_can_be_moved_is_moved_in_retraining_and_in_tuning(tmp_path: Path) -> None:
+def test_what_can_be_moved_is_moved_in_retraining_and_not_in_tuning(tmp_path: Path) -> None:
     nodes = [node("Flatten", ["x"], ["row"]), *mlp().graph.node]
     nodes[1].input[0] = "row"
     shape = (4, FEATURES // 4)
@@ -286,8 +286,8 @@ def test_what_can_be_moved_is_moved_in_retraining_and_in_tuning(tmp_path: Path) 
     bench.tuning.retrain(["fc1", "fc2"], 1, 1, 0.0)
     share(bench.plan, bench.weights, bench.tuning.values, "operator", CLOCK)
     bench.tuning.tune(["fc1", "fc2"], epochs=1)
-    assert {phase.stage for phase in bench.tuning.journal.phases} == {"retrain", "tune"}
-    assert all(order["shift"] == {"x": 1} for order in program.orders)
+    assert program.orders[0]["shift"] == {"x": 1}
+    assert "shift" not in program.orders[-1]
     assert all("noise" not in order for order in program.orders)
 
 
