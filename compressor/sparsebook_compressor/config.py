@@ -79,6 +79,7 @@ class Train(_Section):
     `rate` is what the size of the weights, as the model has them, adds to the loss while pruning goes on: train for bytes.
     `weight_decay` is AdamW's, for weights that are retrained and for biases; centroids have none.
     `noise` is the share of every float input's elements that is taken away from the samples, in retraining and in tuning.
+    `shift` is the most elements by which a sample is moved along the last two axes of every float input that has them, in retraining.
     """
 
     loss: LossKind = "auto"
@@ -91,6 +92,7 @@ class Train(_Section):
     rate: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 0.0
     noise: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = 0.0
+    shift: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
 class Budget(_Section):

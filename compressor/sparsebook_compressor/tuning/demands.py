@@ -43,6 +43,10 @@ def check_config(config: Config, output: str) -> None:
         raise BadValue(
             "config train.weight_decay: only centroids are trained, which have none; leave it out"
         )
+    if config.train.shift > 0:
+        raise BadValue(
+            "config train.shift: samples are moved while weights are retrained, and only centroids are trained; leave it out"
+        )
     if config.train.rate > 0:
         raise BadValue("config train.rate: the size stays as it is: only centroids are trained")
     if config.train.loss == "none":

@@ -18,7 +18,7 @@ from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.data.parts import PARTS
 from sparsebook_compressor.training.data.probe import probe
 from sparsebook_compressor.training.orders.finetuning import FineTuning
-from sparsebook_compressor.training.orders.settings import require_floats, settle_tuning
+from sparsebook_compressor.training.orders.settings import require_inputs, settle_tuning
 from sparsebook_compressor.training.orders.task import Task
 from sparsebook_compressor.training.orders.trainer import Trainer
 from sparsebook_compressor.training.orders.values import Values
@@ -50,7 +50,7 @@ def prepare(
     demands.check_config(config, subject.output)
     own = OwnGraphs.read(loss, metric, subject.model)
     dataset = _dataset(subject, config, files, own)
-    require_floats(config, dataset.floats)
+    require_inputs(config, dataset.floats, dataset.movable(config.train.shift))
     model, view, coded = subject.opened()
     objective = _objective(subject, model, dataset, config, own)
     prepared = _trainable(model, view, objective, dataset)

@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from sparsebook_training import fields, npy
 from sparsebook_training import noise as noising
+from sparsebook_training import shift as shifting
 from sparsebook_training.errors import Failed, Problem
 from sparsebook_training.npy import Array, Input
 
 _PROBLEM: Problem = "bad-data"
 _MOST_SAMPLES = 1 << 48
 _NO_NOISE: Mapping[str, float] = {}
+_NO_SHIFT: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class Dataset:
         """Optimizer steps an epoch."""
         return sum(_batches(shard.samples, batch_size) for shard in self.train)
 
+    def ranks(self) -> dict[str, int]:
+        """How many axes a sample of each input has, without that of the samples."""
+        return {name: array.ndim - 1 for name, array in _open(self.train[0], self.inputs).items()}
+
     def training_runs(
         self,
         seed: int,
@@ -72,17 +78,19 @@ class Dataset:
         batch_size: int,
         feed: int,
         noise: Mapping[str, float] = _NO_NOISE,
+        shift: Mapping[str, int] = _NO_SHIFT,
     ) -> Iterator[Run]:
         """An epoch: shards in a seeded order, the samples of each in a seeded order.
 
         A shard's last, incomplete batch is left out unless it is the shard's only one.
 
         Args:
-            seed: of the order and of the noise.
+            seed: of the order, of the shifts and of the noise.
             epoch: each has another order.
             batch_size: samples a batch.
             feed: samples a run, at most.
             noise: inputs to the share of their elements that is taken away.
+            shift: inputs to the most elements by which a sample is moved.
         """
         for index in np.random.default_rng([seed, epoch]).permutation(len(self.train)):
             shard = self.train[index]
@@ -94,6 +102,11 @@ class Dataset:
                 for start in range(0, len(chosen), feed):
                     part = chosen[start : start + feed]
                     given = self._gather(arrays, part)
+                    for name, most in shift.items():
+                        # An input without a dimension for samples is a sample as it is.
+                        samples = given[name].reshape(len(part), *arrays[name].shape[1:])
+                        shifted = shifting.moved(samples, most, rng)
+                        given[name] = shifted.reshape(given[name].shape)
                     for name, share in noise.items():
                         given[name] = noising.thinned(given[name], share, rng)
                     yield Run(

@@ -101,6 +101,16 @@ class Fields:
                 self.fail(f"{key!r}: {share!r} is not above 0 and below 1")
         return value
 
+    def offsets(self, key: str, most: int) -> dict[str, int]:
+        """An object from names to integers from 1 to `most`; nothing where the key is missing."""
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict) or not all(value):
+            self.fail(f"{key!r} must be an object from names to integers")
+        for offset in value.values():
+            if type(offset) is not int or not 1 <= offset <= most:
+                self.fail(f"{key!r}: {offset!r} is no integer from 1 to {most}")
+        return value
+
     def end(self) -> None:
         """Refuse keys that were not taken."""
         if self._values:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sparsebook_training import constants, dataset, device, graph, noise, order, work
+from sparsebook_training import constants, dataset, device, graph, noise, order, shift, work
 from sparsebook_training.loop import Loop
 from sparsebook_training.progress import Channel
 from sparsebook_training.session import Session
@@ -32,6 +32,7 @@ def run(
         fed = {name: spec for name, spec in inputs.items() if name not in fixed}
         noise.check(wanted.noise, fed)
         data = dataset.read(dataset_folder, fed, wanted.feed)
+        shift.check(wanted.shift, fed, data.ranks())
         files = [order_folder / file for file in wanted.constants.values()]
         room = work.Work(work_folder, work.fingerprint(order_folder, dataset_folder, files))
         if room.result.exists():

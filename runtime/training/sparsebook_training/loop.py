@@ -123,7 +123,7 @@ class Loop:
         total, samples, rate = 0.0, 0, None
         spent, started = self._training_seconds, time.monotonic()
         for run in self._dataset.training_runs(
-            order.seed, epoch, order.batch_size, order.feed, order.noise
+            order.seed, epoch, order.batch_size, order.feed, order.noise, order.shift
         ):
             sums = self._session.accumulate(run)
             if not math.isfinite(sums.loss):

@@ -10,6 +10,7 @@ from sparsebook_training.errors import Problem
 _PROBLEM: Problem = "internal"  # another program wrote it: no user can mend it
 _MOST_EPOCHS = 1_000_000
 _MOST_BATCH = 1 << 24
+_MOST_SHIFT = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Order:
         seed: of the samples' order.
         constants: inputs of the graph that are the same in every run, to their files.
         noise: inputs of floats to the share of their elements that is taken away while training.
+        shift: inputs of floats to the most elements by which a sample is moved while training.
     """
 
     parameters: tuple[str, ...]
@@ -49,6 +51,7 @@ class Order:
     seed: int
     constants: Mapping[str, str]
     noise: Mapping[str, float]
+    shift: Mapping[str, int]
 
 
 def read(folder: Path) -> Order:
@@ -80,6 +83,7 @@ def read(folder: Path) -> Order:
         seed=found.integer("seed", 0, (1 << 63) - 1),
         constants=found.files("constants"),
         noise=found.shares("noise"),
+        shift=found.offsets("shift", _MOST_SHIFT),
     )
     if order.optimizer == "sgd" and order.weight_decay:
         found.fail("'weight_decay' is AdamW's; with sgd it must be 0")

@@ -202,6 +202,7 @@ REFUSED_CONFIGS = [
     ({"output": "portable"}, "config output: the artifact is 'operator' and stays so"),
     ({"preset": "paper"}, "config preset: 'paper' chooses densities and bits"),
     ({"train": {"weight_decay": 0.1}}, "config train.weight_decay: only centroids are trained"),
+    ({"train": {"shift": 1}}, "config train.shift: samples are moved while weights are retrained"),
     ({"train": {"rate": 0.1}}, "config train.rate: the size stays as it is"),
     ({"train": {"loss": "none"}}, "config train.loss: 'none' leaves nothing to tune for"),
     ({"train": {"loss": "distill"}}, "config train.loss: 'distill' needs the original model"),

@@ -110,16 +110,23 @@ def blobs(samples: int, seed: int) -> dict[str, np.ndarray]:
     return {"x": x.astype(np.float32), "labels": labels.astype(np.int64)}
 
 
-def regression(batch: int | str = "N", free: bool = True) -> tuple[ModelProto, list[str]]:
+def regression(
+    batch: int | str = "N", free: bool = True, shape: tuple[int, ...] = (FEATURES,)
+) -> tuple[ModelProto, list[str]]:
     """x w + b against y: mean squared error, and the sums of its relative RMS.
 
     Args:
         batch: the first dimension.
         free: whether there is one; else x and y are one sample.
+        shape: of a sample of x, all of its elements in a row at last.
     """
     graph = Graph(batch)
     weight = graph.parameter("w", normal(FEATURES, 1, seed=5))
-    product = graph.node("MatMul", ["x", weight], "product")
+    x = "x"
+    if len(shape) > 1:
+        row = graph.constant("row", np.array([-1, FEATURES] if free else [FEATURES]))
+        x = graph.node("Reshape", [x, row], "x.row")
+    product = graph.node("MatMul", [x, weight], "product")
     found = graph.node("Add", [product, graph.parameter("b", np.zeros(1))], "found")
     error = graph.node("Sub", [found, "y"], "error")
     square = graph.node("Mul", [error, error], "square")
@@ -130,7 +137,7 @@ def regression(batch: int | str = "N", free: bool = True) -> tuple[ModelProto, l
     lead = [batch] if free else []
     return graph.model(
         [
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, [*lead, FEATURES]),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [*lead, *shape]),
             helper.make_tensor_value_info("y", TensorProto.FLOAT, [*lead, 1]),
         ]
     ), graph.parameters

@@ -12,8 +12,22 @@ from tests.unit.training.worker import Job, Samples
 SETTINGS = {"epochs": 3, "batch_size": 16, "seed": 7, "keep_start": False}
 
 
-def batches(shards: list[Samples], epoch: int, size: int, noise: dict[str, float]) -> list[Samples]:
+def moved(samples: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
+    found = np.zeros_like(samples)
+    height, width = samples.shape[-2:]
+    for i, y, x in np.ndindex(len(samples), height, width):
+        from_y, from_x = y - down[i], x - right[i]
+        if 0 <= from_y < height and 0 <= from_x < width:
+            found[i, ..., y, x] = samples[i, ..., from_y, from_x]
+    return found
+
+
+def batches(
+    shards: list[Samples], epoch: int, size: int, feed: int, order: dict[str, object]
+) -> list[Samples]:
+    """An epoch's, as docs/training.md has them in section 2."""
     seed = SETTINGS["seed"]
+    shift, noise = order.get("shift", {}), order.get("noise", {})
     found = []
     for index in np.random.default_rng([seed, epoch]).permutation(len(shards)):
         samples = len(shards[index]["x"])
@@ -21,23 +35,31 @@ def batches(shards: list[Samples], epoch: int, size: int, noise: dict[str, float
         order = rng.permutation(samples)
         for start in range(0, max(1, samples // size) * size, size):
             chosen = order[start : start + size]
-            batch = {name: array[chosen] for name, array in shards[index].items()}
-            for name, share in noise.items():
-                stays = rng.random(batch[name].shape, np.float32) >= share
-                batch[name] = batch[name] * stays / (1 - share)
-            found.append(batch)
+            runs = []
+            for first in range(0, len(chosen), feed):
+                part = chosen[first : first + feed]
+                run = {name: array[part] for name, array in shards[index].items()}
+                for name, most in shift.items():
+                    offsets = rng.integers(-most, most, (2, len(part)), endpoint=True)
+                    run[name] = moved(run[name], *offsets)
+                for name, share in noise.items():
+                    stays = rng.random(run[name].shape, np.float32) >= share
+                    run[name] = run[name] * stays / (1 - share)
+                runs.append(run)
+            found.append({name: np.concatenate([run[name] for run in runs]) for name in runs[0]})
     return found
 
 
-def reference(shards: list[Samples], order: dict[str, object]) -> list[np.ndarray]:
+def reference(shards: list[Samples], order: dict[str, object], feed: int = 16) -> list[np.ndarray]:
     """The parameters after all epochs, and the losses of the epochs."""
     tensors = regression()[0].graph.initializer
     parameters = [numpy_helper.to_array(tensor).astype(np.float64) for tensor in tensors]
     first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
-    epochs = [batches(shards, epoch, 16, order.get("noise", {})) for epoch in (1, 2, 3)]
+    epochs = [batches(shards, epoch, 16, feed, order) for epoch in (1, 2, 3)]
     steps, step = sum(map(len, epochs)), 0
     for batch in (batch for epoch in epochs for batch in epoch):
         x, y = (batch[name].astype(np.float64) for name in ("x", "y"))
+        x = x.reshape(len(x), -1)
         error = x @ parameters[0] + parameters[1] - y
         gradients = [2 * x.T @ error / len(x), 2 * error.mean(0)]
         rate = float(order["learning_rate"])
@@ -82,6 +104,26 @@ def test_steps_follow_the_formulas(tmp_path: Path, changes: dict[str, object]) -
     assert result.values["steps"] == 3 * (6 + 2 + 1)
     assert result.values["kept_epoch"] == 3
     for found, expected in zip(result.parameters, reference(shards, changes), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (2, 2, 5)], ids=["grey", "colour"])
+@pytest.mark.parametrize("feed", [16, 5, 1], ids=["whole", "part", "sample"])
+def test_samples_are_moved_before_they_are_thinned(
+    tmp_path: Path, shape: tuple[int, ...], feed: int
+) -> None:
+    pictures = [line(100, 1), line(10, 3)]
+    for shard in pictures:
+        shard["x"] = shard["x"].reshape(-1, *shape)
+    changes: dict[str, object] = {"shift": {"x": 1}, "noise": {"x": 0.25}, "optimizer": "sgd"}
+    changes |= {"schedule": "constant", "learning_rate": 0.05}
+    job = Job(tmp_path)
+    # One sample a run: the graph takes it as it is, without a dimension for samples.
+    model = regression(free=feed > 1, shape=shape)
+    job.write_order(*model, **SETTINGS, **changes, feed=feed, metric="one-minus-rms")
+    job.write_dataset(pictures, [])
+    result = job.train()
+    for found, expected in zip(result.parameters, reference(pictures, changes, feed), strict=True):
         np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
 
 

@@ -17,7 +17,7 @@ from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.data.parts import PARTS
 from sparsebook_compressor.training.data.probe import probe
 from sparsebook_compressor.training.orders.finetuning import FineTuning
-from sparsebook_compressor.training.orders.settings import require_floats, settle
+from sparsebook_compressor.training.orders.settings import require_inputs, settle
 from sparsebook_compressor.training.orders.task import Task
 from sparsebook_compressor.training.orders.trainer import Trainer
 from sparsebook_compressor.training.orders.values import Values
@@ -65,7 +65,7 @@ def begin(
         BadValue: the config wants what this model does not have.
         NotTrainable: no weight gets a gradient, or no output can be learned from.
     """
-    require_floats(config, dataset.floats)
+    require_inputs(config, dataset.floats, dataset.movable(config.train.shift))
     objective = decide(
         original.parsed,
         dataset,

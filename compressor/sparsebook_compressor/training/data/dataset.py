@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
 FORMAT = 1
+# Those along which pictures are moved.
+_AXES = 2
 
 __all__ = ["FORMAT", "LABELS", "Dataset", "teacher_name"]
 
@@ -107,6 +109,14 @@ class Dataset:
         """Names of the inputs that take floats."""
         return tuple(
             spec.name for spec in self.specs if spec.dtype is not None and spec.dtype.kind == "f"
+        )
+
+    def movable(self, most: int) -> tuple[str, ...]:
+        """Names of the inputs that take floats and whose samples have two last axes, each longer than `most`."""
+        return tuple(
+            name
+            for name in self.floats
+            if len(shape := self.array_facts(name)[1]) >= _AXES and min(shape[-_AXES:]) > most
         )
 
     @property

@@ -188,6 +188,7 @@ class FineTuning:
             # Decay is for weights of which any could be zero; a centroid stands where its cluster is.
             weight_decay=settings.weight_decay if stage == "retrain" else 0.0,
             noise=dict.fromkeys(task.dataset.floats, settings.noise) if settings.noise else {},
+            shift=self._shift() if stage == "retrain" else {},
         )
         write_order(folder / "order", order, graph.model, graph.fill, task.source)
         dataset, listener = task.dataset.shared, task.clock.training
@@ -203,6 +204,11 @@ class FineTuning:
         shutil.rmtree(folder / "order")
         self.journal.versions = done.versions
         return done
+
+    def _shift(self) -> dict[str, int]:
+        # Not of centroids: there is little in them to overfit, and the eval part has samples as they are.
+        shift = self.task.settings.shift
+        return dict.fromkeys(self.task.dataset.movable(shift), shift) if shift else {}
 
     def _density(self) -> float:
         nonzeros = sum(self.values.nonzeros(name) for name in self.task.planned)

@@ -35,6 +35,7 @@ class Order:
         keep_start: whether the state before training may be the one that is kept.
         constants: names of the graph's inputs that are the same in every run.
         noise: names of inputs of floats to the share of their elements that is taken away while training.
+        shift: names of inputs of floats to the most elements by which a sample is moved while training.
     """
 
     parameters: tuple[str, ...]
@@ -52,6 +53,7 @@ class Order:
     weight_decay: float = 0.0
     constants: tuple[str, ...] = ()
     noise: Mapping[str, float] = field(default_factory=dict)
+    shift: Mapping[str, int] = field(default_factory=dict)
 
     def files(self) -> dict[str, str]:
         """The constants' files in the order's folder."""
@@ -60,7 +62,7 @@ class Order:
     def to_json(self) -> str:
         """The text of order.json."""
         raw = {"format": ORDER_FORMAT, **dataclasses.asdict(self), "constants": self.files()}
-        for key in ("constants", "noise"):
+        for key in ("constants", "noise", "shift"):
             if not raw[key]:
                 del raw[key]
         return json.dumps(raw, indent=1, sort_keys=True) + "\n"

@@ -34,7 +34,8 @@ class Settings:
         tune_epochs: of the centroids.
         rate: weight of the rate term while pruning still goes on.
         weight_decay: AdamW's, while weights are retrained.
-        noise: share of the float inputs' elements that is taken away while weights are retrained.
+        noise: share of the float inputs' elements that is taken away from samples while training.
+        shift: most elements by which samples are moved while weights are retrained.
     """
 
     round_epochs: tuple[int, ...]
@@ -48,6 +49,7 @@ class Settings:
     rate: float
     weight_decay: float
     noise: float
+    shift: int
     seed: int
 
     def order(self, parameters: tuple[str, ...], metric: MetricForm, epochs: int) -> Order:
@@ -100,17 +102,23 @@ def settle_tuning(config: Config, samples: int, *, free_batch: bool) -> Settings
     return _settings(config, batch, feed, (), epochs)
 
 
-def require_floats(config: Config, inputs: Collection[str]) -> None:
-    """Refuse noise where there is nothing to take elements from.
+def require_inputs(config: Config, floats: Collection[str], movable: Collection[str]) -> None:
+    """Refuse noise where there is nothing to take elements from, and shifts where there is nothing to move.
 
     Args:
         config: the caller's.
-        inputs: names of the model's inputs of floats.
+        floats: names of the model's inputs of floats.
+        movable: of those of them that can be moved by as much as the config wants.
 
     Raises:
-        BadValue: there are none, and `train.noise` is wanted.
+        BadValue: there are none, and `train.noise` or `train.shift` is wanted.
     """
-    if config.train.noise and not inputs:
+    if config.train.shift and not movable:
+        raise BadValue(
+            "config train.shift: no input of the model takes floats in samples of two or more axes, the last two of them longer "
+            f"than {config.train.shift}, along which they could be moved; leave it out, or make it smaller"
+        )
+    if config.train.noise and not floats:
         raise BadValue(
             "config train.noise: no input of the model takes floats, of which some could be taken away; leave it out"
         )
@@ -141,6 +149,7 @@ def _settings(
         rate=train.rate,
         weight_decay=train.weight_decay,
         noise=train.noise,
+        shift=train.shift,
         seed=config.seed,
     )
 

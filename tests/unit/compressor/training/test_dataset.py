@@ -42,6 +42,13 @@ def test_parts_that_are_given_are_kept_as_they_are(tmp_path: Path) -> None:
     assert dataset.batchable
 
 
+def test_inputs_of_floats_can_be_moved_by_less_than_their_last_two_axes(tmp_path: Path) -> None:
+    dataset = Dataset.prepare([write(tmp_path / "d.npz", good())], SPECS, tmp_path / "out", 0)
+    assert dataset.floats == ("image",)
+    assert dataset.movable(2) == ("image",)
+    assert dataset.movable(3) == ()  # samples are 3 x 4
+
+
 def test_what_is_not_given_is_split_off_and_sample_i_of_every_array_stays_together(
     tmp_path: Path,
 ) -> None:

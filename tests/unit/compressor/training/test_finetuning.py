@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from sparsebook_compressor.clock import Clock
-from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.errors import BadData, BadValue
 from sparsebook_compressor.training.course.rounds import prune, prune_and_retrain, share
 from sparsebook_compressor.training.orders.graphs import write_inference
 from tests.unit.compressor.models import graph_of, model_of, node, value
@@ -271,6 +271,29 @@ def test_noise_is_for_the_inputs_of_floats_and_for_them_alone(tmp_path: Path) ->
     assert with_noise["noise"] == dict.fromkeys(bench.tuning.task.dataset.floats, 0.25)
     assert len(with_noise["noise"]) == 1
     assert "noise" not in without
+
+
+def test_what_can_be_moved_is_moved_in_retraining_and_not_in_tuning(tmp_path: Path) -> None:
+    nodes = [node("Flatten", ["x"], ["row"]), *mlp().graph.node]
+    nodes[1].input[0] = "row"
+    shape = (4, FEATURES // 4)
+    given = [value("x", ["n", *shape])]
+    model = model_of(graph_of(nodes, given, [value("y", ["n", CLASSES])], fitted()))
+    arrays = blobs()
+    arrays["x"] = arrays["x"].reshape(-1, *shape)
+    program = Program()
+    bench = Bench.of(tmp_path, model, arrays, program, **plain(train={"shift": 1}))
+    bench.tuning.retrain(["fc1", "fc2"], 1, 1, 0.0)
+    share(bench.plan, bench.weights, bench.tuning.values, "operator", CLOCK)
+    bench.tuning.tune(["fc1", "fc2"], epochs=1)
+    assert program.orders[0]["shift"] == {"x": 1}
+    assert "shift" not in program.orders[-1]
+    assert all("noise" not in order for order in program.orders)
+
+
+def test_a_shift_of_samples_without_two_axes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match=r"config train\.shift: no input of the model"):
+        Bench.of(tmp_path, mlp(), blobs(), **plain(train={"shift": 1}))
 
 
 def test_weights_decay_and_centroids_do_not(tmp_path: Path) -> None:

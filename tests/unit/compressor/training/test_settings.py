@@ -14,7 +14,7 @@ from sparsebook_compressor.plan import Plan, PlanRow
 from sparsebook_compressor.training.orders.settings import (
     Settings,
     density_of_round,
-    require_floats,
+    require_inputs,
     settle,
 )
 
@@ -49,6 +49,7 @@ def test_the_configs_wishes_go_before_the_defaults() -> None:
         "rate": 0.25,
         "weight_decay": 0.0625,
         "noise": 0.125,
+        "shift": 2,
     }
     found = settled(train=train, prune={"rounds": 2}, seed=9)
     assert found == Settings(
@@ -63,6 +64,7 @@ def test_the_configs_wishes_go_before_the_defaults() -> None:
         rate=0.25,
         weight_decay=0.0625,
         noise=0.125,
+        shift=2,
         seed=9,
     )
 
@@ -158,7 +160,15 @@ def test_rounds_lead_to_the_density_by_equal_shares(density: float, rounds: int)
 
 def test_noise_needs_an_input_of_floats() -> None:
     noisy = Config.parse({"train": {"noise": 0.1}})
-    require_floats(noisy, ("image",))
-    require_floats(Config(), ())
+    require_inputs(noisy, ("image",), ())
+    require_inputs(Config(), (), ())
     with pytest.raises(BadValue, match=r"config train\.noise: no input of the model takes floats"):
-        require_floats(noisy, ())
+        require_inputs(noisy, (), ())
+
+
+def test_a_shift_needs_an_input_that_can_be_moved() -> None:
+    moving = Config.parse({"train": {"shift": 2}})
+    require_inputs(moving, ("image",), ("image",))
+    words = r"config train\.shift: no input of the model takes floats .* longer than 2"
+    with pytest.raises(BadValue, match=words):
+        require_inputs(moving, ("row",), ())
