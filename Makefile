@@ -58,19 +58,20 @@ native-test: .venv ## the operator library's C++ unit tests
 PLATFORMS := linux-x86_64 linux-aarch64 macos-arm64 windows-x86_64
 platforms: $(PLATFORMS:%=build/platforms/%/.stamp) ## the operator library and its wheel for every platform, all built on this machine
 
-# What the platforms are tested with. Emulation needs three packages of Debian's: qemu-user, and the C and C++ libraries of aarch64.
-platforms-test: platforms .venv .languages build/aarch64/.stamp ## the libraries for Linux, tested: x86_64 here, aarch64 under qemu-user
-	@for what in "$$(command -v qemu-aarch64 qemu-aarch64-static | head -n 1)" /usr/aarch64-linux-gnu/lib/libstdc++.so.6; do \
-	    [[ -e "$$what" ]] || { echo "The tests for linux-aarch64 run under emulation, for which something is missing here:" >&2; \
-	    echo "apt-get install qemu-user libc6-arm64-cross libstdc++6-arm64-cross" >&2; exit 1; }; done
-	for platform in linux-x86_64 linux-aarch64; do \
+# What the platforms are tested with. Emulation needs packages of Debian's, which only root can install.
+platforms-test: platforms .venv .languages build/aarch64/.stamp ## the libraries tested: Linux x86_64 here, aarch64 under qemu-user, Windows under Wine
+	@for what in "$$(command -v qemu-aarch64 qemu-aarch64-static | head -n 1)" /usr/aarch64-linux-gnu/lib/libstdc++.so.6 \
+	    "$$(PATH="$$PATH:/usr/lib/wine" command -v wine64)"; do \
+	    [[ -e "$$what" ]] || { echo "The tests of other platforms run under emulation, for which something is missing here:" >&2; \
+	    echo "apt-get install --no-install-recommends qemu-user libc6-arm64-cross libstdc++6-arm64-cross wine64" >&2; exit 1; }; done
+	for platform in linux-x86_64 linux-aarch64 windows-x86_64; do \
 	    $(CROSS) cmake -S runtime -B build/cross/tests-$$platform -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPARSEBOOK_TESTS=ON \
 	        --toolchain "$(CURDIR)/runtime/platforms/$$platform.cmake" && \
 	    $(CROSS) cmake --build build/cross/tests-$$platform && \
-	    .venv-platforms/bin/ctest --test-dir build/cross/tests-$$platform --output-on-failure --no-tests=error; done
+	    $(WINE) .venv-platforms/bin/ctest --test-dir build/cross/tests-$$platform --output-on-failure --no-tests=error; done
 	rm -rf build/cross/wheel && $(BIN)/python -m zipfile -e build/wheels/*-$(TAG_linux-x86_64).whl build/cross/wheel
 	PYTHONPATH=build/cross/wheel $(BIN)/python -m pytest tests/unit/runtime tests/golden tests/malformed
-	$(CROSS) $(BIN)/python -m pytest tests/languages/test_aarch64.py
+	$(WINE) $(BIN)/python -m pytest tests/languages/test_aarch64.py tests/languages/test_windows.py
 
 languages-test: .venv .languages ## the programs of examples/ in C, C++ and Node run artifacts
 	$(BIN)/python -m pytest tests/languages/test_examples.py
@@ -201,7 +202,7 @@ HEADERS := package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.fr
 	cd .languages && "$(CURDIR)/$(BIN)/npm" pack --silent $(LANGUAGE_PACKAGES) >/dev/null && sha256sum --check --quiet "$(CURDIR)/$<"
 	cd .languages && tar -xzf com.github.*.tgz -C include --strip-components=7 "$(HEADERS)"
 	cd .languages && tar -xzf onnxruntime-node-*.tgz -C node_modules/onnxruntime-node --strip-components=1 \
-	    --exclude=darwin --exclude=win32
+	    --exclude=darwin --exclude=win32/arm64
 	cd .languages && tar -xzf onnxruntime-common-*.tgz -C node_modules/onnxruntime-common --strip-components=1
 	rm .languages/*.tgz
 	touch $@
@@ -214,6 +215,7 @@ TAG_linux-aarch64 := manylinux_2_17_aarch64
 TAG_macos-arm64 := macosx_11_0_arm64
 TAG_windows-x86_64 := win_amd64
 CROSS := PATH="$(CURDIR)/.venv-platforms/bin:$$PATH" ZIG_GLOBAL_CACHE_DIR="$(CURDIR)/build/zig" ZIG_LOCAL_CACHE_DIR="$(CURDIR)/build/zig"
+WINE := WINEPREFIX="$(CURDIR)/build/wine" WINEDEBUG=-all
 build/platforms/%/.stamp: .venv-platforms/.stamp $(RUNTIME_SOURCES) $(wildcard runtime/platforms/*)
 	rm -rf build/platforms/$* build/wheels/*-$(TAG_$*).whl
 	$(CROSS) $(UV) build --quiet --wheel --no-create-gitignore --no-sources --no-build-isolation --python .venv-platforms/bin/python \

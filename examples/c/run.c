@@ -4,7 +4,7 @@
  *   ./run model.onnx lib/linux-x86_64/libsparsebook.so < input > output
  *
  * The model has one float input, whose free dimensions are taken as 1, and its first output is float; both are raw numbers here.
- * Paths are of ORTCHAR_T, which is wchar_t on Windows.
+ * Paths are of ORTCHAR_T, which is wchar_t on Windows (there: cc -municode).
  */
 #include <onnxruntime_c_api.h>
 #include <stdio.h>
@@ -24,8 +24,7 @@ static size_t elements(const int64_t* shape, size_t rank) {
   return count;
 }
 
-int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+static int run(const ORTCHAR_T* model, const ORTCHAR_T* library) {
   ort = OrtGetApiBase()->GetApi(16); /* ONNX Runtime 1.16, the oldest that the library runs in */
   if (ort == NULL) return 2;
   OrtEnv* env;
@@ -33,8 +32,8 @@ int main(int argc, char** argv) {
   OrtSession* session;
   check(ort->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "run", &env));
   check(ort->CreateSessionOptions(&options));
-  check(ort->RegisterCustomOpsLibrary_V2(options, argv[2])); /* the one call that an artifact needs */
-  check(ort->CreateSession(env, argv[1], options, &session));
+  check(ort->RegisterCustomOpsLibrary_V2(options, library)); /* the one call that an artifact needs */
+  check(ort->CreateSession(env, model, options, &session));
 
   OrtAllocator* allocator;
   OrtTypeInfo* type;
@@ -84,4 +83,17 @@ int main(int argc, char** argv) {
   ort->ReleaseSessionOptions(options);
   ort->ReleaseEnv(env);
   return 0;
+}
+
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+
+int wmain(int argc, wchar_t** argv) {
+  _setmode(_fileno(stdin), _O_BINARY);
+  _setmode(_fileno(stdout), _O_BINARY);
+#else
+int main(int argc, char** argv) {
+#endif
+  return argc == 3 ? run(argv[1], argv[2]) : 2;
 }

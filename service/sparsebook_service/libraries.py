@@ -27,7 +27,9 @@ PLATFORMS: Mapping[str, Platform] = {
     "linux-x86_64": Platform("libsparsebook.so", True, "tested on the platform itself"),
     "linux-aarch64": Platform("libsparsebook.so", True, "tested under emulation (qemu-user)"),
     "macos-arm64": Platform("libsparsebook.dylib", False, "untested: built elsewhere, never run"),
-    "windows-x86_64": Platform("sparsebook.dll", False, "untested: built elsewhere, never run"),
+    "windows-x86_64": Platform(
+        "sparsebook.dll", False, "untested on Windows: its tests run under Wine alone"
+    ),
 }
 # Of a machine of another kind, whose library was compiled there when the package was installed.
 HERE_ALONE = Platform("", False, "untested: built where the service runs")

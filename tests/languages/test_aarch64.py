@@ -1,13 +1,12 @@
 """The library for linux-aarch64, in an ONNX Runtime for aarch64, on an emulated processor: `make platforms-test`."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.languages.conftest import ROOT
+from tests.languages.conftest import ROOT, zig
 from tests.languages.test_examples import EXAMPLES, expected, operator, ran
 
 __all__ = ["operator"]
@@ -16,7 +15,6 @@ SYSROOT = Path("/usr/aarch64-linux-gnu")
 LIBRARY = ROOT / "build/platforms/linux-aarch64/libsparsebook.so"
 # 1.24 of PyPI. That of onnxruntime-node 1.30 crashes in qemu 7.2 as soon as it is loaded, where it looks for the caches.
 RUNTIME = ROOT / "build/aarch64/onnxruntime/capi"
-ZIG = ROOT / ".venv-platforms/bin/zig"
 QEMU = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
 NEEDED = (SYSROOT, LIBRARY, RUNTIME)
 
@@ -30,9 +28,9 @@ def test_an_artifact_runs(tmp_path: Path, brought: Path, operator: Path) -> None
     (library,) = RUNTIME.glob("libonnxruntime.so.*")
     runtime.symlink_to(library)
     # The oldest glibc that this ONNX Runtime runs with.
-    build = [ZIG, "cc", "-target", "aarch64-linux-gnu.2.28", "-O2", EXAMPLES / "c/run.c", runtime]
-    more = ["-isystem", brought / "include", "-o", program]
-    subprocess.run([str(part) for part in [*build, *more]], check=True)
+    target = ["-target", "aarch64-linux-gnu.2.28", "-O3", "-s"]
+    include = ["-isystem", brought / "include"]
+    zig("cc", *target, *include, EXAMPLES / "c/run.c", runtime, "-o", program)
     emulated = [QEMU, "-L", SYSROOT, "-E", f"LD_LIBRARY_PATH={tmp_path}", program]
     y = ran(*emulated, operator, LIBRARY)
     np.testing.assert_allclose(y, expected(operator), rtol=1e-5, atol=1e-5)
