@@ -145,10 +145,8 @@ class Config(_Section):
                 raise BadValue(f"config weights.{glob}: give density or threshold, not both")
             if override.bits is not None and config.share.objective == "error":
                 _require_whole(glob, override.bits)
-        if config.share.objective == "bits" and config.budget.max_drop is not None:
-            raise BadValue(
-                "config share.objective: the search for budget.max_drop goes through widths of codes; leave out one of the two"
-            )
+        if config.budget.max_drop is not None:
+            _require_searchable(config.share)
         return config
 
     @classmethod
@@ -175,6 +173,15 @@ class Config(_Section):
         """
         always = {"preset": self.preset, "output": self.output, "seed": self.seed}
         return {**always, **self.model_dump(mode="json", exclude_unset=True)}
+
+
+def _require_searchable(share: Share) -> None:
+    reason = (
+        "the search for budget.max_drop shares by k-means in many points; leave out one of the two"
+    )
+    for key, asked in (("objective", share.objective == "bits"), ("retrain", share.retrain)):
+        if asked:
+            raise BadValue(f"config share.{key}: {reason}")
 
 
 def _require_whole(glob: str, bits: float) -> None:

@@ -133,6 +133,7 @@ def test_options_of_later_parts_are_refused_by_name(raw: dict[str, Any], where: 
             for bits in (0.5, 8.1, math.nan, "4", True)
         ),
         ({"share": {"objective": "bits"}, "budget": {"max_drop": 0.1}}, "share.objective"),
+        ({"share": {"retrain": True}, "budget": {"max_drop": 0.1}}, "share.retrain"),
         ({"share": {"objective": "size"}}, "share.objective"),
         ({"share": {"retrain": 1}}, "share.retrain"),
         ({"weights": {"a": {"init": "kmeans"}}}, "weights.a.init"),
