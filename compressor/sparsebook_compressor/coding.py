@@ -12,8 +12,9 @@ from sparsebook_compressor.payload import CodedWeight, Facts, encode
 from sparsebook_compressor.plan import PlanRow
 from sparsebook_compressor.stages.levels import Sample, sample, starting
 from sparsebook_compressor.stages.prune import Cut
+from sparsebook_compressor.stages.rate import share_for_bits
 from sparsebook_compressor.stages.representable import representable
-from sparsebook_compressor.stages.share import Init, share
+from sparsebook_compressor.stages.share import Init, Shared, share
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -86,10 +87,28 @@ def share_weight(
         seed: for the random initialisation.
     """
     values = read()
-    start = start_of(values.reshape(weight.shape), weight.channel_axis, row, cut)
-    shared = share(values, cut, row.centroids, start, row.iterations, seed)
+    shared = share_values(values, values.reshape(weight.shape), weight.channel_axis, row, cut, seed)
     coded = coded_weight(weight, shared.codes, shared.codebook)
     return SharedWeight(coded, shared.squared_error, shared.squared_norm)
+
+
+def share_values(
+    values: F32, weight: F32, channel_axis: int, row: PlanRow, cut: Cut, seed: int
+) -> Shared:
+    """Share values as the plan's row says.
+
+    Args:
+        values: float32[n], what is shared: a weight's elements, or a sample of them.
+        weight: float32 of the weight's shape.
+        channel_axis: the axis of its output channels.
+        row: the plan's decision.
+        cut: which values survive.
+        seed: for the random initialisation.
+    """
+    if row.rate is not None:
+        return share_for_bits(values, cut, row.centroids, row.rate)
+    start = start_of(weight, channel_axis, row, cut)
+    return share(values, cut, row.centroids, start, row.iterations, seed)
 
 
 def coded_weight(weight: Weight, codes: npt.NDArray[np.uint8], codebook: F32) -> CodedWeight:

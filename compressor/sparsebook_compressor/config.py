@@ -7,7 +7,7 @@ an option was honoured that was not.
 import json
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from sparsebook_compressor.errors import BadValue, UnknownOption
 from sparsebook_compressor.stages.share import Init
@@ -16,6 +16,7 @@ Preset: TypeAlias = Literal["safe", "paper"]
 Output: TypeAlias = Literal["operator", "portable", "dense"]
 Codec: TypeAlias = Literal["huffman"]
 Scope: TypeAlias = Literal["weight", "global"]
+Objective: TypeAlias = Literal["error", "bits"]
 
 LossKind: TypeAlias = Literal["auto", "labels", "distill", "none"]
 MetricKind: TypeAlias = Literal["auto", "accuracy", "agreement", "retrieval", "fidelity"]
@@ -23,7 +24,6 @@ Optimizer: TypeAlias = Literal["adamw", "sgd"]
 Schedule: TypeAlias = Literal["cosine", "constant"]
 
 LATER_KEYS = {
-    "share.objective": "sharing for bits is not built yet: sharing minimises the error",
     "budget.min_ratio": "a ratio as the target is not built yet: set budget.max_drop, or densities and bits",
     "budget.max_latency_ms": "a latency as the target is not built yet: set budget.max_drop",
 }
@@ -39,12 +39,19 @@ class _Section(BaseModel):
 
 Density = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Threshold = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Bits = Annotated[int, Field(ge=1, le=8)]
+Bits = Annotated[
+    float,
+    Field(ge=1, le=8, allow_inf_nan=False),
+    AfterValidator(lambda bits: int(bits) if bits == int(bits) else bits),
+]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class WeightOverride(_Section):
-    """What a glob over weight names sets for the weights it matches; None leaves the preset's choice."""
+    """What a glob over weight names sets for the weights it matches; None leaves the preset's choice.
+
+    Whole `bits` unless sharing is for bits.
+    """
 
     density: Density | None = None
     threshold: Threshold | None = None
@@ -67,8 +74,14 @@ class Prune(_Section):
 
 
 class Share(_Section):
-    """Sharing by one-dimensional k-means; `iterations` None runs Lloyd's algorithm to convergence."""
+    """Sharing by one-dimensional k-means; `iterations` None runs Lloyd's algorithm to convergence.
 
+    `objective` error takes a weight's `bits` as the width of a code; bits as what a Huffman code may take on average.
+    `retrain` lets elements choose another centroid while the model is trained, before the centroids are.
+    """
+
+    objective: Objective = "error"
+    retrain: bool = False
     init: Init = "linear"
     iterations: Annotated[int, Field(ge=0, le=100_000)] | None = None
 
@@ -132,6 +145,10 @@ class Config(_Section):
         for glob, override in config.weights.items():
             if override.density is not None and override.threshold is not None:
                 raise BadValue(f"config weights.{glob}: give density or threshold, not both")
+            if override.bits is not None and config.share.objective == "error":
+                _require_whole(glob, override.bits)
+        if config.budget.max_drop is not None:
+            _require_searchable(config.share)
         return config
 
     @classmethod
@@ -158,6 +175,22 @@ class Config(_Section):
         """
         always = {"preset": self.preset, "output": self.output, "seed": self.seed}
         return {**always, **self.model_dump(mode="json", exclude_unset=True)}
+
+
+def _require_searchable(share: Share) -> None:
+    reason = (
+        "the search for budget.max_drop shares by k-means in many points; leave out one of the two"
+    )
+    for key, asked in (("objective", share.objective == "bits"), ("retrain", share.retrain)):
+        if asked:
+            raise BadValue(f"config share.{key}: {reason}")
+
+
+def _require_whole(glob: str, bits: float) -> None:
+    if bits != int(bits):
+        raise BadValue(
+            f"config weights.{glob}.bits: {bits:g} is no width of a code; give a whole number, or set share.objective 'bits'"
+        )
 
 
 def _refuse_later(raw: dict[str, Any]) -> None:

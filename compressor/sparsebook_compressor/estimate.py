@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor import admit, pack
-from sparsebook_compressor.coding import start_of
+from sparsebook_compressor.coding import share_values
 from sparsebook_compressor.config import Config, Output
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight, survey
@@ -18,7 +18,6 @@ from sparsebook_compressor.plan import Plan, PlanRow, make_plan, require_work
 from sparsebook_compressor.report import FileFacts, KeptRow
 from sparsebook_compressor.rewrite.portable import expected_bytes
 from sparsebook_compressor.stages.prune import Cut, cut_by_density, survivors_of
-from sparsebook_compressor.stages.share import share
 
 F32 = npt.NDArray[np.float32]
 Risk: TypeAlias = Literal["low", "medium", "high"]
@@ -120,8 +119,8 @@ def _row(
         cut = Cut(row.threshold)
     else:
         cut = shared_cut or cut_by_density(sample, 1.0 if row.density is None else row.density)
-    start = start_of(weight.read().reshape(weight.shape), weight.channel_axis, row, cut)
-    shared = share(sample, cut, row.centroids, start, row.iterations, seed)
+    whole = weight.read().reshape(weight.shape)
+    shared = share_values(sample, whole, weight.channel_axis, row, cut, seed)
     bits = max(1, len(shared.codebook).bit_length())
     _, facts = encode(
         CodedWeight((len(sample),), weight.dtype, bits, shared.codebook, shared.codes)

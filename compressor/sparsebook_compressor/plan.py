@@ -14,6 +14,7 @@ from sparsebook_compressor.stages.levels import Start
 
 PLAN_FORMAT = 1
 _OVERRIDDEN = "the config decides"
+_MOST_CENTROIDS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class PlanRow:
         threshold: elements of a magnitude up to it are pruned; None where `density` decides.
         centroids: how many shared values there may be besides zero, 1 to 255.
         init, iterations: of k-means; None iterations run to convergence.
+        rate: Huffman bits that a survivor's code may take, in place of k-means; None for k-means.
         codec: of codes and gaps.
         why: the rule or override that decided.
     """
@@ -41,6 +43,7 @@ class PlanRow:
     iterations: int | None
     codec: Codec
     why: str
+    rate: float | None = None
 
     @property
     def bits(self) -> int:
@@ -169,7 +172,7 @@ def _decided(override: WeightOverride) -> bool:
 def _row(
     weight: Weight, setting: Setting | str, override: WeightOverride, config: Config
 ) -> PlanRow:
-    """An override that sets density or bits takes the config's k-means: the preset's was chosen for the preset's own."""
+    """An override that sets density or bits takes the config's way to share: the preset's was chosen for the preset's own."""
     share = config.share
     if isinstance(setting, str):
         setting = Setting(1.0, 255, share.init, share.iterations, "no preset rule")
@@ -178,6 +181,8 @@ def _row(
     if resized:
         setting = replace(setting, init=share.init, iterations=share.iterations)
     density = setting.density if override.density is None else override.density
+    centroids = setting.centroids if override.bits is None else (1 << int(override.bits)) - 1
+    rate = _rate(centroids, override, config)
     return PlanRow(
         name=weight.name,
         role=weight.role,
@@ -185,12 +190,22 @@ def _row(
         elements=weight.elements,
         density=None if override.threshold is not None else density,
         threshold=override.threshold,
-        centroids=(1 << override.bits) - 1 if override.bits else setting.centroids,
+        centroids=centroids if rate is None else _MOST_CENTROIDS,
         init=override.init or setting.init,
         iterations=setting.iterations,
         codec=override.codec or "huffman",
         why="overridden" if resized else f"{setting.why}, overridden" if changed else setting.why,
+        rate=rate,
     )
+
+
+def _rate(centroids: int, override: WeightOverride, config: Config) -> float | None:
+    """Bits that sharing is for. What `safe` decides is an error, whatever it costs."""
+    if config.share.objective == "error":
+        return None
+    if override.bits is not None:
+        return float(override.bits)
+    return float(centroids.bit_length()) if config.preset == "paper" else None
 
 
 def _keep(weight: Weight, reason: str) -> Kept:
@@ -200,4 +215,5 @@ def _keep(weight: Weight, reason: str) -> Kept:
 def _cells(row: PlanRow) -> tuple[str, ...]:
     cut = f"|w| > {row.threshold:g}" if row.density is None else f"{row.density:.1%}"
     shape = "x".join(map(str, row.shape))
-    return (row.name, row.role, shape, cut, str(row.bits), row.why)
+    bits = str(row.bits) if row.rate is None else f"{row.rate:g} of Huffman"
+    return (row.name, row.role, shape, cut, bits, row.why)

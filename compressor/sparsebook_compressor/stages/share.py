@@ -87,8 +87,8 @@ def share(
         iterations: Lloyd steps; None runs to convergence.
         seed: for the random initialisation.
     """
-    codebook, steps = cluster(_distribution(weight, cut), centroids, start, iterations, seed)
-    return _assign(weight, cut, codebook, steps)
+    codebook, steps = cluster(distribution_of(weight, cut), centroids, start, iterations, seed)
+    return assign(weight, cut, codebook, steps)
 
 
 def cluster(
@@ -104,7 +104,7 @@ def cluster(
         return distinct, 0
     centroids = _start(distribution, k, start, seed) if isinstance(start, str) else start
     most = MOST_ITERATIONS if iterations is None else iterations
-    edges = _edges(values, centroids)
+    edges = edges_between(values, centroids)
     step = 0
     while step < most:
         step += 1
@@ -112,12 +112,18 @@ def cluster(
         sums = np.diff(distribution.sums[edges])
         # A centroid without elements stays where it is: it may win some when its neighbours move.
         centroids = np.where(counts > 0, sums / np.maximum(counts, 1), centroids)
-        moved = _edges(values, centroids)
+        moved = edges_between(values, centroids)
         if np.array_equal(moved, edges):
             break
         edges = moved
     used = np.diff(edges) > 0
     return np.unique(centroids[used].astype(np.float32)), step
+
+
+def nearest(values: F32, centroids: F32) -> U8:
+    """The codes of the nearest centroids, uint8[n]: 1 for the first one."""
+    codes: U8 = (np.searchsorted(boundaries(centroids), values, side="left") + 1).astype(np.uint8)
+    return codes
 
 
 def boundaries(centroids: F32) -> F32:
@@ -145,12 +151,14 @@ def _start(distribution: Distribution, k: int, init: Init, seed: int) -> F64:
     return values[at].astype(np.float64)
 
 
-def _edges(values: F32, centroids: F64) -> I64:
+def edges_between(values: F32, centroids: F64) -> I64:
+    """Where the values of each centroid begin and end, int64[k + 1]; both arguments ascending."""
     inner = np.searchsorted(values, _midpoints(centroids), side="right")
     return np.concatenate([[0], inner, [len(values)]])
 
 
-def _distribution(weight: F32, cut: Cut) -> Distribution:
+def distribution_of(weight: F32, cut: Cut) -> Distribution:
+    """The survivors of a cut: sorted, or as a histogram where they are many."""
     count = sum(int(np.count_nonzero(mask)) for _, mask in survivors(weight, cut))
     pieces = (weight[start : start + CHUNK][mask] for start, mask in survivors(weight, cut))
     if count > _MOST_SORTED:
@@ -164,7 +172,8 @@ def _distribution(weight: F32, cut: Cut) -> Distribution:
     return Distribution.of_sorted(values)
 
 
-def _assign(weight: F32, cut: Cut, centroids: F32, steps: int) -> Shared:
+def assign(weight: F32, cut: Cut, centroids: F32, steps: int) -> Shared:
+    """Give every survivor of a cut the code of its nearest centroid."""
     codes = np.zeros(len(weight), np.uint8)
     middle = boundaries(centroids)
     table = np.concatenate([np.zeros(1, np.float32), centroids])

@@ -10,6 +10,8 @@ from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.graph.scopes import scopes
 
+_SHORTEST = 1e-12
+
 OUTPUTS = ("loss", "metric_sum", "metric_weight")
 """Of a training graph, in their order (docs/training.md)."""
 
@@ -98,6 +100,13 @@ class Nodes:
     def square(self, value: str) -> str:
         """Elementwise square."""
         return self.add("Mul", value, value)
+
+    def unit_rows(self, value: str) -> str:
+        """Rows of [n, values] at length 1; a row of zeros stays one."""
+        squares = self.sum_over(self.square(value), 1)
+        # Under the root, so that a row of zeros has a gradient.
+        length = self.add("Sqrt", self.add("Max", squares, self.constant(_SHORTEST**2)))
+        return self.add("Div", value, length)
 
     def count(self, value: str) -> str:
         """The number of elements, a float scalar."""

@@ -51,6 +51,7 @@ def test_every_key_is_read() -> None:
         {"weights": {"a": {"density": None, "threshold": 0}}},
         {"weights": {"a": {"bits": 1}, "b": {"bits": 8}}},
         {"seed": 2**63 - 1},
+        {"share": {"objective": "bits", "retrain": True}, "weights": {"a": {"bits": 3.7}}},
         {"share": {"iterations": 0}},
         {"share": {"iterations": None}},
         {"share": {"iterations": 100_000}},
@@ -87,7 +88,6 @@ def test_an_unknown_key_is_named_with_its_place(raw: dict[str, Any], where: str)
         ({"budget": {"max_latency_ms": 5}}, "budget.max_latency_ms"),
         ({"preset": "small"}, "preset"),
         ({"prune": {"method": "obs"}}, "prune.method"),
-        ({"share": {"objective": "bits"}}, "share.objective"),
         ({"budget": {"min_ratio": None}, "nonsense": 1}, "budget.min_ratio"),
     ],
     ids=str,
@@ -126,8 +126,16 @@ def test_options_of_later_parts_are_refused_by_name(raw: dict[str, Any], where: 
         ),
         *(
             ({"weights": {"a": {"bits": bits}}}, "weights.a.bits")
-            for bits in (0, 9, -1, 2.5, 4.0, "4", True)
+            for bits in (0, 9, -1, 2.5, math.nan, "4", True)
         ),
+        *(
+            ({"share": {"objective": "bits"}, "weights": {"a": {"bits": bits}}}, "weights.a.bits")
+            for bits in (0.5, 8.1, math.nan, "4", True)
+        ),
+        ({"share": {"objective": "bits"}, "budget": {"max_drop": 0.1}}, "share.objective"),
+        ({"share": {"retrain": True}, "budget": {"max_drop": 0.1}}, "share.retrain"),
+        ({"share": {"objective": "size"}}, "share.objective"),
+        ({"share": {"retrain": 1}}, "share.retrain"),
         ({"weights": {"a": {"init": "kmeans"}}}, "weights.a.init"),
         ({"weights": {"a": {"codec": "zip"}}}, "weights.a.codec"),
         ({"weights": {"a": {"skip": 1}}}, "weights.a.skip"),

@@ -102,6 +102,26 @@ def test_every_way_to_size_a_weight_is_taken(view: GraphView, override: dict[str
     assert row.why == "overridden"
 
 
+def test_bits_are_those_of_huffman_where_sharing_is_for_bits(view: GraphView) -> None:
+    raw = {"share": {"objective": "bits"}, "weights": {"fc1": {"bits": 3.7}}}
+    found = rows(plan_of(view, preset="paper", **raw))
+    assert {name: (row.rate, row.centroids) for name, row in found.items()} == {
+        "conv.kernel": (8.0, 255),
+        "fc1": (3.7, 255),
+        "fc2": (5.0, 255),
+        "fc[3]": (5.0, 255),
+    }
+    assert "3.7 of Huffman" in plan_of(view, preset="paper", **raw).table()
+    # `safe` allows an error, whatever it costs; what the config sizes is for bits all the same.
+    careful, plain = rows(plan_of(view, **raw)), rows(plan_of(view))
+    assert careful["fc1"].rate == 3.7
+    assert {name: row for name, row in careful.items() if name != "fc1"} == {
+        name: row for name, row in plain.items() if name != "fc1"
+    }
+    plan = plan_of(view, preset="paper", **raw)
+    assert Plan.from_json(plan.to_json()) == plan
+
+
 def test_an_override_that_sets_nothing_changes_nothing(view: GraphView) -> None:
     for preset in ("safe", "paper"):
         plain = plan_of(view, preset=preset)

@@ -26,6 +26,7 @@ LossKind: TypeAlias = Literal[
     "distil-binary",  # the original's probabilities behind a Sigmoid
     "distil-choice",  # the class that the original's ArgMax chose
     "distil-outputs",  # the original's outputs, as values
+    "distil-embedding",  # the direction of the original's embedding
     "own",
 ]
 MetricKind: TypeAlias = Literal["accuracy", "agreement", "retrieval", "fidelity", "own"]
@@ -83,11 +84,18 @@ class Objective:
         return "fidelity" if self.metric == "retrieval" and not self.batched else self.metric
 
     @property
+    def imitates(self) -> bool:
+        """Whether the loss is at its least, exactly, where the model is the original."""
+        return self.loss.startswith("distil")
+
+    @property
     def teachers(self) -> tuple[int, ...]:
         """Outputs whose values from the original the training graph reads as `teacher_<index>`."""
         wanted: set[int] = set()
         if self.loss == "distil-outputs":
             wanted.update(self.floats)
+        elif self.loss == "distil-embedding":
+            wanted.add(self.embedding)
         elif self.loss.startswith("distil") or self.loss == "labels-and-original":
             wanted.add(0)
         if self.own_loss is not None:
@@ -111,7 +119,8 @@ class Objective:
         """Names of the outputs that the loss is a function of."""
         if self.own_loss is not None:
             return tuple(self.outputs[index] for index in self.own_loss.learned)
-        wanted = self.floats if self.loss == "distil-outputs" else (0,)
+        by_loss = {"distil-outputs": self.floats, "distil-embedding": (self.embedding,)}
+        wanted = by_loss.get(self.loss, (0,))
         return tuple(self.outputs[index] for index in wanted)
 
     @property
@@ -132,7 +141,11 @@ class Objective:
     def describe(self) -> dict[str, Any]:
         """For the report: JSON data, in words where that says more."""
         facts: dict[str, Any] = {
-            "loss": _LOSS_WORDS[self.loss].format(output=self.outputs[0], own=_name(self.own_loss)),
+            "loss": _LOSS_WORDS[self.loss].format(
+                output=self.outputs[0],
+                embedding=self.outputs[self.embedding],
+                own=_name(self.own_loss),
+            ),
             "metric": self._metric_words(),
             "against": self.against,
             "classes": self.classes,
@@ -165,6 +178,7 @@ _LOSS_WORDS: dict[LossKind, str] = {
     "distil-binary": "distillation: binary cross-entropy of {output!r} with the original's probabilities",
     "distil-choice": "distillation: cross-entropy with the class that the original's {output!r} chose",
     "distil-outputs": "distillation: mean squared error of every output over the original's mean square",
+    "distil-embedding": "distillation: squared distance of {embedding!r} from the original's, both at length 1",
     "own": "the caller's own loss {own}",
 }
 _METRIC_WORDS: dict[MetricKind, str] = {
@@ -304,7 +318,10 @@ class _Decision:
         classifies = classifies or target == "class"
         if self.first.is_float and axis is not None and classifies:
             return "distil-classes"
-        return "distil-outputs"
+        embedding = self.probe.outputs[self._embedding()]
+        vector = embedding.is_float and len(embedding.shape) == 2 and self.probe.batched
+        # Neighbours are found by direction; states of tokens, or padding among them, do not matter to them.
+        return "distil-embedding" if metric == "retrieval" and vector else "distil-outputs"
 
     def _metric(
         self, metric: str, target: Target | None, axis: int | None, own: OwnGraph | None

@@ -161,9 +161,14 @@ class Course:
         tuning = self.tuning
         prune_and_retrain(self.plan, tuning)
         self._keep(RETRAINED)
+        floats = tuning.values.fork()
         share(self.plan, self.weights, tuning.values, self.config.output, tuning.task.clock)
         self._keep(SHARED)
-        tuning.tune([row.name for row in self.plan.rows if row.name in tuning.values.codebooks])
+        shared = [row.name for row in self.plan.rows if row.name in tuning.values.codebooks]
+        if self.config.share.retrain:
+            rounds = tuning.task.settings.round_epochs
+            tuning.settle(shared, floats, len(rounds) + 1, rounds[-1])
+        tuning.tune(shared)
 
     def _keep_pruned(self) -> None:
         """The model pruned at one go to the plan's densities, and not retrained: what the referees asked to see."""

@@ -35,14 +35,18 @@ _BLOCK = 1 << 18
 
 
 def prune_and_retrain(plan: Plan, tuning: FineTuning) -> None:
-    """Prune to the plan's densities in rounds, and retrain behind each (arXiv 1510.00149, section 2)."""
+    """Prune to the plan's densities in rounds, and retrain behind each (arXiv 1510.00149, section 2).
+
+    As long as nothing has been taken from any weight, a copy of the original has nothing to learn from the original.
+    """
     epochs = tuning.task.settings.round_epochs
     names = [row.name for row in plan.rows]
     for number, limit in enumerate(epochs, 1):
         with tuning.task.clock.one_of(number - 1, len(epochs), "prune", "retrain"):
-            tuning.journal.cuts += prune(
-                plan, tuning.values, tuning.task.clock, number, len(epochs)
-            )
+            cuts = prune(plan, tuning.values, tuning.task.clock, number, len(epochs))
+            tuning.journal.cuts += cuts
+            if tuning.task.objective.imitates and _is_whole(cuts, tuning.values):
+                continue
             rate = tuning.task.settings.rate if number < len(epochs) else 0.0
             tuning.retrain(names, number, limit, rate)
 
@@ -115,6 +119,11 @@ def bytes_now(weight: Weight, row: PlanRow, values: Values, output: Output) -> i
         return weight.stored_bytes
     result, payload = encode_weight(weight, row, as_coded(weight, values))
     return expected_bytes(result, payload, output)
+
+
+def _is_whole(cuts: list[CutRow], values: Values) -> bool:
+    """Whether every weight is still the user's own, but for zeros that it had."""
+    return all(cut.survivors == int(np.count_nonzero(values.original(cut.weight))) for cut in cuts)
 
 
 def _threshold(cut: Cut) -> float | None:

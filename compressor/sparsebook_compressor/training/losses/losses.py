@@ -120,6 +120,14 @@ def _distil_outputs(wires: Wires) -> str:
     return nodes.sum_of(terms)
 
 
+def _distil_embedding(wires: Wires) -> str:
+    """Mean over samples of |u - v|^2 = 2 - 2 cos, where u and v are the embedding and the original's at length 1."""
+    nodes, index = wires.nodes, wires.objective.embedding
+    found, expected = nodes.unit_rows(wires.output(index)), nodes.unit_rows(wires.teacher(index))
+    error = nodes.sum_over(nodes.square(nodes.add("Sub", found, expected)), 1)
+    return nodes.mean(error)
+
+
 def _own(wires: Wires) -> str:
     assert wires.objective.own_loss is not None
     return graft(wires, wires.objective.own_loss)
@@ -135,5 +143,6 @@ _LOSSES: dict[LossKind, Callable[[Wires], str]] = {
     "distil-binary": _distil_binary,
     "distil-choice": _distil_choice,
     "distil-outputs": _distil_outputs,
+    "distil-embedding": _distil_embedding,
     "own": _own,
 }

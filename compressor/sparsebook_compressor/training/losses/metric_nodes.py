@@ -4,8 +4,6 @@ from sparsebook_compressor.training.data.dataset import teacher_name
 from sparsebook_compressor.training.losses.graft import graft
 from sparsebook_compressor.training.losses.wires import Wires
 
-_TINY = 1e-12
-
 
 def add_metric(wires: Wires) -> tuple[str, str]:
     """Append the objective's metric; the names of sum and weight."""
@@ -61,8 +59,7 @@ def _nearest(wires: Wires, embedding: str) -> str:
     nodes = wires.nodes
     if wires.objective.embedding_rank > 2:
         embedding = nodes.mean_over(embedding, list(range(1, wires.objective.embedding_rank - 1)))
-    length = nodes.add("Sqrt", nodes.sum_over(nodes.square(embedding), 1))
-    unit = nodes.add("Div", embedding, nodes.add("Max", length, nodes.constant(_TINY)))
+    unit = nodes.unit_rows(embedding)
     similar = nodes.add("MatMul", unit, nodes.add("Transpose", unit, perm=[1, 0]))
     # Similarities lie in [-1, 1]: a sample's own one, less 4, is never the largest.
     own = nodes.add("Mul", nodes.add("EyeLike", similar), nodes.constant(4.0))

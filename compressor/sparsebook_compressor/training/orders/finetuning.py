@@ -12,7 +12,13 @@ import numpy as np
 
 from sparsebook_compressor.errors import NotTrainable, SparsebookError
 from sparsebook_compressor.protocol import Attempt, EpochRow, Phase, Refusal
-from sparsebook_compressor.training.orders.graphs import TrainingGraph, pruned_graph, shared_graph
+from sparsebook_compressor.stages.share import nearest
+from sparsebook_compressor.training.orders.graphs import (
+    TrainingGraph,
+    pruned_graph,
+    rounded_graph,
+    shared_graph,
+)
 from sparsebook_compressor.training.orders.journal import Journal
 from sparsebook_compressor.training.orders.order import Result, read_result, write_order
 from sparsebook_compressor.training.orders.parameters import Parameter, restore
@@ -66,6 +72,32 @@ class FineTuning:
                     self.values.write(name, restore(before, result.read(parameter.name)))
                 self._keep_vectors(result)
                 self.journal.retrained.update(entered)
+
+    def settle(self, shared: Sequence[str], floats: Values, number: int, epochs: int) -> None:
+        """Train weights while the graph sees their centroids, and give each element the centroid that is nearest then.
+
+        Args:
+            shared: weights that have been shared; their codebooks stay as they are.
+            floats: the same weights before.
+            number: of the round, for the report.
+            epochs: at most.
+
+        Raises:
+            SparsebookError: the worker refuses the graph or fails, and nothing has been trained yet.
+        """
+        names = self._trained(shared)
+        with self._ordered("retrain", number, names) as ordered:
+            if not ordered:
+                return
+            graph = partial(rounded_graph, self.task, floats, self.values, names)
+            with self._training("retrain", number, epochs, graph) as (result, entered):
+                for name, parameter in entered.items():
+                    before = np.array(floats.read(name))
+                    trained = restore(before, result.read(parameter.name))
+                    codebook = self.values.codebooks[name]
+                    codes = np.where(before != 0, nearest(trained, codebook), np.uint8(0))
+                    self.values.share(name, codes, codebook)
+                self._keep_vectors(result)
 
     def tune(self, shared: Sequence[str], number: int = 1, epochs: int | None = None) -> None:
         """Train the centroids of shared weights and all vectors; codes stay as they are.

@@ -16,6 +16,7 @@ from sparsebook_compressor.training.losses.attach import adapt_inputs, attach
 from sparsebook_compressor.training.orders.order import write_graph
 from sparsebook_compressor.training.orders.parameters import Fill, Parameter, prune
 from sparsebook_compressor.training.orders.rate import add_rate, kilobytes
+from sparsebook_compressor.training.orders.rounding import rounded
 from sparsebook_compressor.training.orders.task import Task
 from sparsebook_compressor.training.orders.values import Values
 
@@ -58,6 +59,28 @@ def pruned_graph(
         size = sum(kilobytes(values.original(name), rms[name]) for name in entered)
         scales = {parameter.value: rms[name] for name, parameter in entered.items()}
         add_rate(model, scales, rate / max(size, 1e-9))
+    return _graph(task, values, model, entered)
+
+
+def rounded_graph(
+    task: Task, floats: Values, values: Values, names: Mapping[str, str]
+) -> TrainingGraph:
+    """The graph in which weights are trained while it sees their centroids.
+
+    Args:
+        task: what is trained.
+        floats: the weights as they were before they were shared.
+        values: the shared weights.
+        names: of the weights that are trained -> their initializers.
+    """
+    model = attach(task.trainable.model, task.objective, task.dataset)
+    codebooks = values.codebooks
+    entered = {}
+    for name, initializer in names.items():
+        read = partial(floats.read, name)
+        parameter = prune(model, initializer, read)
+        alive = read()
+        entered[name] = rounded(model, parameter, codebooks[name], alive[alive != 0])
     return _graph(task, values, model, entered)
 
 

@@ -50,6 +50,10 @@ def softmax(scores: F64, axis: int = -1) -> F64:
     return np.exp(log_softmax(scores, axis))
 
 
+def unit(vectors: F64) -> F64:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
 def sigmoid(scores: F64) -> F64:
     return 1 / (1 + np.exp(-scores))
 
@@ -340,8 +344,8 @@ LOSSES: dict[str, LossCase] = {
     "distilled, an embedding": LossCase(
         plain(),
         {"x": X},
-        lambda s, t, a: float(np.square(s - t[0]).mean() / a["scale 0"]),
-        "distil-outputs",
+        lambda s, t, a: float(np.square(unit(s) - unit(t[0])).sum(1).mean()),
+        "distil-embedding",
         "retrieval",
         {"metric": "retrieval"},
     ),

@@ -306,3 +306,47 @@ def test_weights_decay_and_centroids_do_not(tmp_path: Path) -> None:
     bench.tuning.tune(["fc1", "fc2"], epochs=1)
     assert {order["weight_decay"] for order in program.orders[:1]} == {0.25}
     assert program.orders[-1]["weight_decay"] == 0.0
+
+
+def test_elements_choose_their_centroid_anew_where_the_graph_sees_centroids(tmp_path: Path) -> None:
+    raw = {
+        "weights": {"fc1": {"density": 1.0, "bits": 2}, "fc2": {"density": 0.3, "bits": 2}},
+        "prune": {"rounds": 1},
+        "train": {"learning_rate": 0.003},
+    }
+    bench = Bench.of(tmp_path, mlp(), blobs(), **raw)
+    prune(bench.plan, bench.tuning.values, CLOCK)
+    floats = bench.tuning.values.fork()
+    share(bench.plan, bench.weights, bench.tuning.values, "operator", CLOCK)
+    before = {name: bench.tuning.values.codes(name).copy() for name in ("fc1", "fc2")}
+    codebooks = bench.tuning.values.codebooks
+    bench.tuning.settle(["fc1", "fc2"], floats, 2, 12)
+    (phase,) = bench.tuning.journal.phases
+    assert (phase.stage, phase.number) == ("retrain", 2)
+    assert phase.kept_epoch > 0
+    assert phase.epochs[phase.kept_epoch].eval_loss < 0.9 * phase.epochs[0].eval_loss
+    for name, codes in before.items():
+        found = bench.tuning.values.codes(name)
+        np.testing.assert_array_equal(found != 0, codes != 0)
+        assert (found != codes).any()
+        assert found.max() <= len(codebooks[name])
+        np.testing.assert_array_equal(bench.tuning.values.codebooks[name], codebooks[name])
+    # What was trained is what is there now: tuning starts where this ended.
+    bench.tuning.tune(["fc1", "fc2"])
+    start = bench.tuning.journal.phases[1].epochs[0].eval_loss
+    assert start == pytest.approx(phase.epochs[phase.kept_epoch].eval_loss, rel=1e-3)
+
+
+def test_a_copy_of_the_original_has_nothing_to_learn_from_it(tmp_path: Path) -> None:
+    """Retraining begins with the first round that takes something from a weight."""
+    data = {"x": blobs()["x"]}
+    for density, orders in ((1.0, 0), (0.9, 2)):
+        raw = {"weights": {"*": {"density": density, "bits": 4}}, "train": {"epochs": 2}}
+        program = Program()
+        bench = Bench.of(tmp_path / str(density), mlp(), data, program, **raw, prune={"rounds": 2})
+        prune_and_retrain(bench.plan, bench.tuning)
+        assert len(program.orders) == orders
+    labelled = Program()
+    bench = Bench.of(tmp_path / "labels", mlp(), blobs(), labelled, **plain(train={"epochs": 2}))
+    prune_and_retrain(bench.plan, bench.tuning)
+    assert len(labelled.orders) == 2
