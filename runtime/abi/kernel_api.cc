@@ -183,6 +183,18 @@ std::string KernelInfo::input_name(std::size_t index) const {
   return name;
 }
 
+void KernelInfo::log(const std::string& message) const {
+#if defined(_WIN32)
+  const wchar_t* const file = L"sparsebook";
+#else
+  const char* const file = "sparsebook";
+#endif
+  constexpr int INFORMATION = 1;
+  const OrtLogger* logger = nullptr;
+  require<Slot::KernelInfo_GetLogger>(api_, "logger", info_, &logger);
+  require<Slot::Logger_LogMessage>(api_, "log", logger, INFORMATION, message.c_str(), file, 0, "load");
+}
+
 std::optional<Tensor> KernelInfo::constant_input(std::size_t index) const {
   int is_constant = 0;
   const OrtValue* value = nullptr;

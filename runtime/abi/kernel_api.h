@@ -48,6 +48,8 @@ class KernelInfo {
   [[nodiscard]] std::optional<std::string> attribute_string(const char* name) const;
   [[nodiscard]] std::optional<std::vector<std::int64_t>> attribute_ints(const char* name) const;
   [[nodiscard]] std::string input_name(std::size_t index) const;
+  /// Says something to the session's log, at the level of information.
+  void log(const std::string& message) const;
   /// The input, if it is a constant of the graph that the node is in.
   [[nodiscard]] std::optional<Tensor> constant_input(std::size_t index) const;
 

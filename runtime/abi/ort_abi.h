@@ -22,6 +22,7 @@ inline constexpr std::uint32_t PROVIDER_VERSION = 24;
 // Opaque types, named as in ONNX Runtime.
 struct OrtStatus;
 struct OrtKernelInfo;
+struct OrtLogger;
 struct OrtKernelContext;
 struct OrtValue;
 struct OrtTensorTypeAndShapeInfo;
@@ -61,6 +62,8 @@ enum class Slot : unsigned {
   KernelInfoGetAttributeArray_int64 = 163,
   KernelInfo_GetInputName = 232,
   HasSessionConfigEntry = 237,
+  KernelInfo_GetLogger = 245,
+  Logger_LogMessage = 247,
   KernelInfoGetConstantInput_tensor = 249,
   KernelContext_ParallelFor = 274,  // THREADS_VERSION
   // PROVIDER_VERSION, or somewhat older
