@@ -12,7 +12,7 @@ void decode_dense(const Payload& payload, float* values) {
   SegmentReader reader(payload);
   while (const Segment* segment = reader.next()) {
     if (payload.layout == LAYOUT_DENSE) {
-      float* out = values + segment->before + 1;
+      float* out = values + (segment->before + 1);  // before the first element it is -1
       for (unsigned i = 0; i < segment->symbols; ++i) out[i] = codebook[segment->codes[i]];
       continue;
     }
