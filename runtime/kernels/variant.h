@@ -132,6 +132,15 @@ struct Finish {
 /// Stores `count` results; reads and writes nothing behind them.
 using FinishKernel = void (*)(const float* sums, std::size_t count, const Finish& finish, float* y);
 
+/// y[i] = f(a[i] + b[i]), i in [0, count); b may be null, which adds nothing, and y may be a or b.
+using GateKernel = void (*)(const float* a, const float* b, std::size_t count, float* y);
+
+/// What recurrent layers do to sums, with the same bits in every variant.
+struct GateKernels {
+  GateKernel sigmoid;
+  GateKernel tanh;
+};
+
 /// An instruction set's kernels.
 struct Variant {
   const char* name;
@@ -145,6 +154,7 @@ struct Variant {
   std::size_t lanes;         ///< of a vector
   CopyKernel copy;
   FinishKernel finish;
+  GateKernels gates;
 };
 
 }  // namespace sparsebook::kernels

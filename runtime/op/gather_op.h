@@ -24,6 +24,7 @@ class Gather {
   static constexpr const char* NAME = "Gather";
   // ONNX Runtime takes any tensor for an undefined type: one operator for int32 and int64.
   static constexpr Input INPUTS[] = {{abi::UINT8}, {abi::UNDEFINED}};
+  static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit Gather(const abi::KernelInfo& info);
   void compute(const abi::KernelContext& context) const;

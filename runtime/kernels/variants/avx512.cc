@@ -13,6 +13,6 @@ bool supported() {
 }  // namespace
 
 extern const Variant AVX512;
-const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, PANELS, PANEL_COUNT, Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>};
+const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, PANELS, PANEL_COUNT, Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>, gate_kernels<16>()};
 
 }  // namespace sparsebook::kernels
