@@ -2,21 +2,21 @@
 #pragma once
 
 #include "abi/kernel_api.h"
-#include "decode/row_index.h"
+#include "kernels/row_table.h"
 #include "op/custom_op.h"
 #include "op/weight.h"
 
 namespace sparsebook::op {
 
-class IndexedWeight final : public DecodedWeight {
+class TableWeight final : public DecodedWeight {
  public:
-  explicit IndexedWeight(const decode::Payload& payload);
-  [[nodiscard]] const decode::RowIndex& index() const { return index_; }
+  explicit TableWeight(const decode::Payload& payload);
+  [[nodiscard]] const kernels::RowTable& table() const { return table_; }
   [[nodiscard]] const char* form() const override { return "rows"; }
-  [[nodiscard]] std::size_t bytes() const override { return static_cast<std::size_t>(index_.rows()) * sizeof(decode::RowStart); }
+  [[nodiscard]] std::size_t bytes() const override { return table_.bytes(); }
 
  private:
-  decode::RowIndex index_;
+  kernels::RowTable table_;
 };
 
 class Gather {
@@ -30,7 +30,7 @@ class Gather {
   void compute(const abi::KernelContext& context) const;
 
  private:
-  Weight<IndexedWeight> weight_;
+  Weight<TableWeight> weight_;
 };
 
 }  // namespace sparsebook::op
