@@ -155,7 +155,9 @@ def _whole(row: Row) -> Iterator[Line]:
 
 def _decode(row: Row) -> Iterator[Line]:
     seen, best = ratio(row["warm"], ("dense",))
-    yield _timed(row["layer"], "behind Decode, batch 1", row["warm"], seen, best, NEVER_SLOWER)
+    yield _timed(
+        row["layer"], "recurrent or Gather, batch 1", row["warm"], seen, best, NEVER_SLOWER
+    )
 
 
 def _loading(row: Row) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""Models whose weights reach ONNX Runtime's own kernels through `Decode`, or are looked up row by row: an LSTM, an embedding."""
+"""Models whose weights no product takes: those of an LSTM, from step to step, and an embedding's, looked up row by row."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

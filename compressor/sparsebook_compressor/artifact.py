@@ -22,7 +22,15 @@ from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
 from sparsebook_compressor.rewrite.surgery import DOMAIN
 
-_PAYLOAD_INPUT = {"Decode": 0, "Gather": 0, "Gemm": 1, "MatMul": 1, "Conv": 1}
+_PAYLOAD_INPUTS = {
+    "Decode": (0,),
+    "Gather": (0,),
+    "Gemm": (1,),
+    "MatMul": (1,),
+    "Conv": (1,),
+    "LSTM": (1, 2),
+    "GRU": (1, 2),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +168,7 @@ def payloads(model: ModelProto, source: Path) -> list[Stored]:
     }
     uses: dict[tuple[int, str], list[Use]] = {}
     for scope in found:
-        for node in scope.body.node:
-            index = _PAYLOAD_INPUT.get(node.op_type) if node.domain == DOMAIN else None
-            if index is None or index >= len(node.input):
-                continue
+        for node, index in _payload_inputs(scope):
             name = node.input[index]
             home = scope.resolve(name)
             if home is None or (id(home), name) not in holders:
@@ -175,6 +180,15 @@ def payloads(model: ModelProto, source: Path) -> list[Stored]:
         Stored(key[1], *holders[key], _bytes(holders[key][1], source), tuple(users))
         for key, users in uses.items()
     ]
+
+
+def _payload_inputs(scope: Scope) -> Iterator[tuple[NodeProto, int]]:
+    for node in scope.body.node:
+        if node.domain != DOMAIN:
+            continue
+        for index in _PAYLOAD_INPUTS.get(node.op_type, ()):
+            if index < len(node.input):
+                yield node, index
 
 
 def _byte_tensors(scope: Scope) -> Iterator[tuple[str, TensorProto, NodeProto | None]]:

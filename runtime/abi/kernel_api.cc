@@ -223,6 +223,7 @@ float* KernelContext::output(std::size_t index, const Shape& shape) const {
   OrtValue* value = nullptr;
   void* data = nullptr;
   require<Slot::KernelContext_GetOutput>(api_, "output", context_, index, shape.data(), shape.size(), &value);
+  if (value == nullptr) return nullptr;
   require<Slot::GetTensorMutableData>(api_, "output data", value, &data);
   return static_cast<float*>(data);
 }

@@ -71,7 +71,7 @@ class KernelContext {
   /// The input; nothing if it is optional and not given.
   [[nodiscard]] std::optional<Tensor> optional_input(std::size_t index) const;
   [[nodiscard]] Tensor input(std::size_t index) const;
-  /// Has ONNX Runtime lay out float output `index`.
+  /// Has ONNX Runtime lay out float output `index`; null where it is optional and the node does not want it.
   [[nodiscard]] float* output(std::size_t index, const Shape& shape) const;
 
   /// Calls body(i) once for every i in [0, total), in any order and on any thread of the session's intra-op pool, the caller's

@@ -114,10 +114,7 @@ void read_shape(const std::uint8_t* dimensions, unsigned rank, Payload& payload)
 
 // Says how a stream is coded. A Huffman stream in which one symbol alone occurs is constant and needs no table.
 void read_coding(Sections& sections, unsigned codec, unsigned alphabet, const char* name, Stream& stream) {
-  if (codec != CODEC_HUFFMAN) {
-    if (!stream.constant) stream.bits.fill(static_cast<std::uint8_t>(stream.width));
-    return;
-  }
+  if (codec != CODEC_HUFFMAN) return;
   const CodeLengths lengths = read_code_lengths(sections.here(), sections.left(), alphabet, name);
   sections.take(lengths.bytes, name);
   stream.constant = lengths.occurring == 1;
@@ -125,7 +122,6 @@ void read_coding(Sections& sections, unsigned codec, unsigned alphabet, const ch
     stream.symbol = lengths.only;
   } else {
     stream.table.emplace(lengths);
-    stream.bits = lengths.length;
   }
 }
 

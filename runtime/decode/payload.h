@@ -17,7 +17,6 @@ struct Stream {
   unsigned width = 0;                   ///< bits of a symbol under the fixed codec
   bool constant = false;                ///< it takes no bytes: every symbol is `symbol`
   std::uint8_t symbol = 0;              ///< of a constant stream
-  std::array<std::uint8_t, 256> bits{}; ///< bits that every symbol takes: its code word's, the width, or 0 if constant
   std::optional<HuffmanTable> table;    ///< of the Huffman codec with at least two symbols
   const std::uint8_t* bytes = nullptr;  ///< the first segment
   std::vector<std::uint64_t> ends;      ///< under Huffman: where every segment ends, in bytes from `bytes`

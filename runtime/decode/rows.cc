@@ -1,42 +1,11 @@
 #include "decode/rows.h"
 
-#include <algorithm>
 #include <stdexcept>
 
-#include "decode/segment_reader.h"
+#include "decode/symbols.h"
 
 namespace sparsebook::decode {
 namespace {
-
-// Calls visit(outer, inner, code) for every symbol, fillers (code 0) included, in the order of the stream.
-template <class Visit>
-void for_each_symbol(const Payload& payload, std::uint64_t inner, Visit&& visit) {
-  SegmentReader reader(payload);
-  std::uint64_t row = 0;
-  std::uint64_t row_begin = 0;
-  while (const Segment* segment = reader.next()) {
-    const auto [index, symbols, gaps, codes, before] = *segment;
-    std::uint64_t position = before;
-    for (unsigned i = 0; i < symbols; ++i) {
-      position += std::uint64_t{gaps[i]} + 1;
-      if (position - row_begin >= inner) {
-        row = position / inner;
-        row_begin = row * inner;
-      }
-      visit(row, position - row_begin, codes[i]);
-    }
-  }
-}
-
-// Checks all streams, too: nothing is laid out before they have passed.
-std::uint64_t count_nonzeros(const Payload& payload) {
-  std::uint64_t count = 0;
-  SegmentReader reader(payload);
-  while (const Segment* segment = reader.next()) {
-    count += segment->symbols - static_cast<std::uint64_t>(std::count(segment->codes, segment->codes + segment->symbols, 0));
-  }
-  return count;
-}
 
 // The stream has the rows' own order: every non-zero goes behind the one before.
 void fill_as_stored(const Payload& payload, Rows& result) {

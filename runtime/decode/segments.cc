@@ -58,6 +58,12 @@ void decode_fixed(const std::uint8_t* bytes, unsigned width, unsigned symbols, s
   }
 }
 
+// Where segment `index` begins, in bytes from the stream's first. The stream is not constant.
+std::uint64_t segment_begin(const Stream& stream, std::uint64_t index) {
+  if (!stream.table) return index * (SEGMENT_SYMBOLS / 8) * stream.width;
+  return index == 0 ? 0 : stream.ends[static_cast<std::size_t>(index - 1)];
+}
+
 struct SegmentSpan {
   const std::uint8_t* begin;
   unsigned size;  // bytes
@@ -77,11 +83,6 @@ bool ends_in_last_byte(const SegmentSpan& span, std::size_t bits) {
 }
 
 }  // namespace
-
-std::uint64_t segment_begin(const Stream& stream, std::uint64_t index) {
-  if (!stream.table) return index * (SEGMENT_SYMBOLS / 8) * stream.width;
-  return index == 0 ? 0 : stream.ends[static_cast<std::size_t>(index - 1)];
-}
 
 void decode_segments(const Payload& payload, const Stream& stream, std::uint64_t first, unsigned count, SegmentGroup& group) {
   if (stream.constant) {

@@ -16,9 +16,6 @@ struct SegmentGroup {
   bool well_formed[LANES];  ///< the segment ends in its last byte and its unused bits are zero
 };
 
-/// Where segment `index` begins, in bytes from the stream's first. The stream is not constant.
-[[nodiscard]] std::uint64_t segment_begin(const Stream& stream, std::uint64_t index);
-
 /// Decodes `count` (1..LANES) segments of a stream from segment `first` on. Reads within [stream.bytes, payload.end) only,
 /// whatever the bytes are; a malformed segment still fills its symbols.
 void decode_segments(const Payload& payload, const Stream& stream, std::uint64_t first, unsigned count, SegmentGroup& group);

@@ -132,6 +132,32 @@ struct Finish {
 /// Stores `count` results; reads and writes nothing behind them.
 using FinishKernel = void (*)(const float* sums, std::size_t count, const Finish& finish, float* y);
 
+/// A row of a table: element i is the value of the next code where bit i % 8 of mask[i / 8] is set, else zero. No other bit is set.
+struct PackedRow {
+  const std::uint8_t* mask;
+  const std::uint8_t* codes;
+  std::size_t width;
+  const float* codebook;  ///< 256 values, that of code 0 being zero
+};
+
+/// Writes the row's `width` floats. May read up to EXPAND_SLACK bytes behind the codes.
+using ExpandKernel = void (*)(const PackedRow& row, float* y);
+inline constexpr std::size_t EXPAND_SLACK = 16;
+
+struct ExpandKernels {
+  ExpandKernel narrow;  ///< of codes with NARROW_CODE bits
+  ExpandKernel wide;    ///< of codes with WIDE_CODE bits
+};
+
+/// y[i] = f(a[i] + b[i]), i in [0, count); b may be null, which adds nothing, and y may be a or b.
+using GateKernel = void (*)(const float* a, const float* b, std::size_t count, float* y);
+
+/// What recurrent layers do to sums, with the same bits in every variant.
+struct GateKernels {
+  GateKernel sigmoid;
+  GateKernel tanh;
+};
+
 /// An instruction set's kernels.
 struct Variant {
   const char* name;
@@ -145,6 +171,8 @@ struct Variant {
   std::size_t lanes;         ///< of a vector
   CopyKernel copy;
   FinishKernel finish;
+  GateKernels gates;
+  ExpandKernels expand;
 };
 
 }  // namespace sparsebook::kernels

@@ -48,6 +48,7 @@ class Conv {
  public:
   static constexpr const char* NAME = "Conv";
   static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}, {abi::FLOAT, abi::OPTIONAL}};
+  static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit Conv(const abi::KernelInfo& info);
   void compute(const abi::KernelContext& context) const;

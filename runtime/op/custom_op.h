@@ -2,11 +2,12 @@
 //
 // An operator is a class `Kernel` with
 //   static constexpr const char* NAME;
-//   static constexpr Input INPUTS[];                  the one of type UINT8 is the payload
+//   static constexpr Input INPUTS[];                  those of type UINT8 are payloads
+//   static constexpr abi::Characteristic OUTPUTS[];   all are floats
 //   explicit Kernel(const abi::KernelInfo&);
 //   void compute(const abi::KernelContext&) const;    from several threads at once
-// and one float output. Both may throw; the message is completed with the payload's name and becomes an OrtStatus, since no
-// exception may cross a C ABI.
+// Both functions may throw; the message is completed with a payload's name and becomes an OrtStatus, since no exception may cross a C
+// ABI. The name is that of the payload that is at fault (WeightError), or of the first.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,7 @@
 
 #include "abi/kernel_api.h"
 #include "abi/ort_abi.h"
-#include "decode/error.h"
+#include "op/weight_error.h"
 
 namespace sparsebook::op {
 
@@ -28,12 +29,13 @@ struct Input {
   abi::Characteristic characteristic = abi::REQUIRED;
 };
 
-/// Runs `body`; whatever it throws becomes a status whose message starts with "sparsebook: weight '<name>': ".
+/// Runs `body`; whatever it throws becomes a status whose message starts with "sparsebook: weight '<name>': ", the name that of the
+/// weight that is at fault, or of `weight` where it is none in particular.
 template <class Body>
 abi::OrtStatus* guard(const abi::OrtApi* api, const std::string& weight, Body&& body) noexcept {
-  const auto status = [&](abi::ErrorCode code, const char* message) {
+  const auto status = [&](abi::ErrorCode code, const std::string& name, const char* message) {
     try {
-      return abi::make_status(api, code, ("sparsebook: weight '" + weight + "': " + message).c_str());
+      return abi::make_status(api, code, ("sparsebook: weight '" + name + "': " + message).c_str());
     } catch (const std::bad_alloc&) {
       return abi::make_status(api, code, message);
     }
@@ -41,21 +43,21 @@ abi::OrtStatus* guard(const abi::OrtApi* api, const std::string& weight, Body&& 
   try {
     body();
     return nullptr;
+  } catch (const WeightError& error) {
+    return status(abi::ORT_INVALID_ARGUMENT, error.weight(), error.what());
   } catch (const abi::OperatorError& error) {
-    return status(abi::ORT_INVALID_ARGUMENT, error.what());
-  } catch (const decode::PayloadError& error) {
-    return status(abi::ORT_INVALID_ARGUMENT, error.what());
+    return status(abi::ORT_INVALID_ARGUMENT, weight, error.what());
   } catch (const std::bad_alloc&) {
-    return status(abi::ORT_FAIL, "out of memory");
+    return status(abi::ORT_FAIL, weight, "out of memory");
   } catch (const std::exception& error) {
-    return status(abi::ORT_FAIL, error.what());
+    return status(abi::ORT_FAIL, weight, error.what());
   } catch (...) {
-    return status(abi::ORT_FAIL, "unknown error");
+    return status(abi::ORT_FAIL, weight, "unknown error");
   }
 }
 
 template <class Kernel>
-constexpr std::size_t payload_input() {
+constexpr std::size_t first_payload() {
   for (std::size_t index = 0; index < std::size(Kernel::INPUTS); ++index) {
     if (Kernel::INPUTS[index].type == abi::UINT8) return index;
   }
@@ -72,7 +74,7 @@ struct CustomOp {
 /// `provider` must outlive the operator.
 template <class Kernel>
 CustomOp make_custom_op(const char* provider, std::uint32_t version) {
-  static_assert(payload_input<Kernel>() < std::size(Kernel::INPUTS), "one input is the payload");
+  static_assert(first_payload<Kernel>() < std::size(Kernel::INPUTS), "an input is a payload");
   static_assert(offsetof(CustomOp, callbacks) == 0, "a pointer to the callbacks is one to the operator");
   struct Instance {
     const abi::OrtApi* api;
@@ -88,7 +90,7 @@ CustomOp make_custom_op(const char* provider, std::uint32_t version) {
     std::string weight = "?";
     return guard(api, weight, [&] {
       const abi::KernelInfo info(api, node);
-      weight = info.input_name(payload_input<Kernel>());
+      weight = info.input_name(first_payload<Kernel>());
       auto instance = std::make_unique<Instance>(Instance{api, op->version, weight, std::make_unique<const Kernel>(info)});
       *kernel = instance.release();
     });
@@ -105,9 +107,9 @@ CustomOp make_custom_op(const char* provider, std::uint32_t version) {
   made.GetInputType = [](Op, std::size_t index) -> int { return Kernel::INPUTS[index].type; };
   made.GetInputCharacteristic = [](Op, std::size_t index) -> int { return Kernel::INPUTS[index].characteristic; };
   made.GetInputMemoryType = [](Op, std::size_t) { return 0; };  // OrtMemTypeDefault
-  made.GetOutputTypeCount = [](Op) -> std::size_t { return 1; };
+  made.GetOutputTypeCount = [](Op) -> std::size_t { return std::size(Kernel::OUTPUTS); };
   made.GetOutputType = [](Op, std::size_t) -> int { return abi::FLOAT; };
-  made.GetOutputCharacteristic = [](Op, std::size_t) -> int { return abi::REQUIRED; };
+  made.GetOutputCharacteristic = [](Op, std::size_t index) -> int { return Kernel::OUTPUTS[index]; };
   made.GetVariadicInputMinArity = made.GetVariadicInputHomogeneity = [](Op) { return 1; };
   made.GetVariadicOutputMinArity = made.GetVariadicOutputHomogeneity = [](Op) { return 1; };
   return {made, provider};

@@ -24,6 +24,7 @@ class Decode {
  public:
   static constexpr const char* NAME = "Decode";
   static constexpr Input INPUTS[] = {{abi::UINT8}};
+  static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit Decode(const abi::KernelInfo& info);
   void compute(const abi::KernelContext& context) const;

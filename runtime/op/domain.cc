@@ -9,6 +9,7 @@
 #include "op/decode_op.h"
 #include "op/gather_op.h"
 #include "op/linear_op.h"
+#include "op/recurrent_op.h"
 
 namespace sparsebook::op {
 namespace {
@@ -24,6 +25,8 @@ void add_operators(const char* provider, std::uint32_t version, std::vector<Cust
   operators.push_back(make_custom_op<MatMul>(provider, version));
   operators.push_back(make_custom_op<Conv>(provider, version));
   operators.push_back(make_custom_op<Gather>(provider, version));
+  operators.push_back(make_custom_op<Lstm>(provider, version));
+  operators.push_back(make_custom_op<Gru>(provider, version));
 }
 
 abi::OrtStatus* make_domain(const abi::Versioned& runtime, Domain& domain) {

@@ -2,21 +2,21 @@
 #pragma once
 
 #include "abi/kernel_api.h"
-#include "decode/row_index.h"
+#include "kernels/row_table.h"
 #include "op/custom_op.h"
 #include "op/weight.h"
 
 namespace sparsebook::op {
 
-class IndexedWeight final : public DecodedWeight {
+class TableWeight final : public DecodedWeight {
  public:
-  explicit IndexedWeight(const decode::Payload& payload);
-  [[nodiscard]] const decode::RowIndex& index() const { return index_; }
+  explicit TableWeight(const decode::Payload& payload);
+  [[nodiscard]] const kernels::RowTable& table() const { return table_; }
   [[nodiscard]] const char* form() const override { return "rows"; }
-  [[nodiscard]] std::size_t bytes() const override { return static_cast<std::size_t>(index_.rows()) * sizeof(decode::RowStart); }
+  [[nodiscard]] std::size_t bytes() const override { return table_.bytes(); }
 
  private:
-  decode::RowIndex index_;
+  kernels::RowTable table_;
 };
 
 class Gather {
@@ -24,12 +24,13 @@ class Gather {
   static constexpr const char* NAME = "Gather";
   // ONNX Runtime takes any tensor for an undefined type: one operator for int32 and int64.
   static constexpr Input INPUTS[] = {{abi::UINT8}, {abi::UNDEFINED}};
+  static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit Gather(const abi::KernelInfo& info);
   void compute(const abi::KernelContext& context) const;
 
  private:
-  Weight<IndexedWeight> weight_;
+  Weight<TableWeight> weight_;
 };
 
 }  // namespace sparsebook::op

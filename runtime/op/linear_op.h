@@ -28,6 +28,7 @@ class Gemm {
  public:
   static constexpr const char* NAME = "Gemm";
   static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}, {abi::FLOAT, abi::OPTIONAL}};
+  static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit Gemm(const abi::KernelInfo& info);
   void compute(const abi::KernelContext& context) const;
@@ -45,6 +46,7 @@ class MatMul {
  public:
   static constexpr const char* NAME = "MatMul";
   static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}};
+  static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit MatMul(const abi::KernelInfo& info);
   void compute(const abi::KernelContext& context) const;

@@ -9,9 +9,11 @@
 #include <utility>
 
 #include "abi/kernel_api.h"
+#include "decode/error.h"
 #include "decode/payload.h"
 #include "op/fingerprint.h"
 #include "op/live_weights.h"
+#include "op/weight_error.h"
 
 namespace sparsebook::op {
 
@@ -21,7 +23,7 @@ namespace sparsebook::op {
 }
 
 /// `Form` is a DecodedWeight that `make` gives for a payload; `make` throws PayloadError for a bad one. `check` throws OperatorError for
-/// a shape that does not fit the node, and is called before anything is decoded. `kind` says what is made, and all that it depends on
+/// a shape that does not fit the node, and is called before anything is decoded. Both leave here as a WeightError. `kind` says what is made, and all that it depends on
 /// besides the payload. A constant payload is decoded when the session is created. One that reaches a subgraph from outside is
 /// decoded at its first use and kept until the node is given another.
 template <class Form>
@@ -33,7 +35,7 @@ class Weight {
   Weight(const abi::KernelInfo& info, std::size_t input, std::string kind, Check check, Make make)
       : input_(input), name_(info.input_name(input)), kind_(std::move(kind)), check_(std::move(check)), make_(std::move(make)) {
     if (const auto payload = info.constant_input(input_)) {
-      constant_ = form_of(*payload, fingerprint(payload->bytes(), payload->elements()));
+      constant_ = named_form_of(*payload, fingerprint(payload->bytes(), payload->elements()));
     }
   }
 
@@ -45,13 +47,23 @@ class Weight {
     // Decoding under the lock: threads that want the same payload wait for it instead of decoding it as well.
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!latest_ || found != latest_fingerprint_) {
-      latest_ = form_of(payload, found);
+      latest_ = named_form_of(payload, found);
       latest_fingerprint_ = found;
     }
     return latest_;
   }
 
  private:
+  std::shared_ptr<const Form> named_form_of(const abi::Tensor& payload, const Fingerprint& found) const {
+    try {
+      return form_of(payload, found);
+    } catch (const decode::PayloadError& error) {
+      throw WeightError(name_, error.what());
+    } catch (const abi::OperatorError& error) {
+      throw WeightError(name_, error.what());
+    }
+  }
+
   std::shared_ptr<const Form> form_of(const abi::Tensor& payload, const Fingerprint& found) const {
     const auto make = [&] {
       const decode::Payload parsed = decode::parse(payload.bytes(), payload.elements());

@@ -33,6 +33,50 @@ def mlp(*sizes: int, seed: int = 0) -> ModelProto:
     return helper.make_model(graph, opset_imports=OPSET, ir_version=8)
 
 
+def recurrent(into: int = 20, hidden: int = 24, seed: int = 0) -> ModelProto:
+    """A bidirectional LSTM and two GRUs with optional outputs, given and not; input `x` [1, steps, into], output `y` [1, …]."""
+    generator = np.random.default_rng(seed)
+
+    def values(*shape: int) -> np.ndarray:
+        return (generator.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
+
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        helper.make_node(
+            "LSTM",
+            ["t", "w0", "r0", "b0"],
+            ["a", "", "c"],
+            hidden_size=hidden,
+            direction="bidirectional",
+        ),
+        helper.make_node("GRU", ["t", "w1", "r1"], ["", "g"], hidden_size=hidden),
+        helper.make_node(
+            "GRU", ["t", "w1", "r1"], ["h"], hidden_size=hidden, linear_before_reset=1
+        ),
+        helper.make_node("Gather", ["table", "ids"], ["e"]),
+        *(helper.make_node("Reshape", [each, "row"], [f"{each}.row"]) for each in "acghe"),
+        helper.make_node("Concat", [f"{each}.row" for each in "acghe"], ["y"], axis=1),
+    ]
+    weights = {
+        "w0": values(2, 4 * hidden, into),
+        "r0": values(2, 4 * hidden, hidden),
+        "b0": values(2, 8 * hidden),
+        "w1": values(1, 3 * hidden, into),
+        "r1": values(1, 3 * hidden, hidden),
+        "table": values(50, 70),
+        "ids": np.array([[3, -1], [49, 0]]),
+        "row": np.array([1, -1]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "recurrent",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, "steps", into])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, "n"])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=OPSET, ir_version=8)
+
+
 def small(seed: int = 0) -> bytes:
     """A model of 99 KB whose weights are all worth compressing."""
     return mlp(64, 256, 32, seed=seed).SerializeToString()

@@ -13,6 +13,7 @@ import sparsebook_runtime
 from benchmarks.inputs import MAGIKA, PPOCR_RECOGNITION, files, magika_features, text_lines
 from sparsebook_compressor import Config, compress
 from sparsebook_runtime import library_path
+from tests.e2e import models
 
 ENVIRONMENTS = {
     "newest": Path(sys.executable),
@@ -83,7 +84,11 @@ def run_in(environment: str, *arguments: str) -> str:
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path, Path]]:
     """Operator artifact, dense artifact and inputs of each model."""
     folder = tmp_path_factory.mktemp("bundles")
+    layers = folder / "recurrent.onnx"
+    layers.write_bytes(models.recurrent().SerializeToString())
+    steps = np.random.default_rng(1).standard_normal((3, 15, 20)).astype(np.float32)
     cases = {
+        "recurrent": (layers, steps),
         "magika": (MAGIKA, magika_features(files(8))),
         "ppocr": (PPOCR_RECOGNITION, text_lines(4)[0]),
     }
@@ -99,7 +104,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, P
     return made
 
 
-@pytest.mark.parametrize("model", ["magika", "ppocr"])
+@pytest.mark.parametrize("model", ["magika", "ppocr", "recurrent"])
 @pytest.mark.parametrize(
     ("environment", "door"),
     [(environment, door) for door, known in DOORS.items() for environment in known],

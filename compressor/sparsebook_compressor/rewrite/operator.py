@@ -6,6 +6,7 @@ from sparsebook_compressor.graph.attributes import int_attribute, ints_attribute
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.uses import Use
 from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.rewrite import recurrent
 from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
 
 PAYLOAD_SUFFIX = ".payload"
@@ -18,20 +19,36 @@ def replace(surgeon: Surgeon, weight: Weight, payload: bytes) -> int:
     """Put a payload (docs/format.md) in the place of a weight; its bytes are returned."""
     name = surgeon.fresh(weight.value + PAYLOAD_SUFFIX)
     direct = [use for use in weight.uses if has_kernel(weight, use)]
-    for use in direct:
-        _point(surgeon, use, name)
-    if len(direct) < len(weight.uses):
-        _decode(surgeon, weight, name)
+    paired = [use for use in direct if recurrent.partner(use) is not None]
+    for use in paired:
+        surgeon.offers[id(use.node), use.index] = name
+
+    def decide() -> None:
+        """Point out the payload to those who take it, and decode it for the others."""
+        taken = [use for use in direct if use not in paired or _has_both(surgeon, use)]
+        for use in taken:
+            _point(surgeon, use, name)
+        if len(taken) < len(weight.uses):
+            _decode(surgeon, weight, name)
+
+    if paired:
+        surgeon.decide_last(decide)
+    else:
+        decide()
     surgeon.replace_tensor(weight, name, payload)
     return len(payload)
+
+
+def _has_both(surgeon: Surgeon, use: Use) -> bool:
+    """Whether the node is offered payloads for both of its weights."""
+    return (id(use.node), recurrent.partner(use)) in surgeon.offers
 
 
 def has_kernel(weight: Weight, use: Use) -> bool:
     """Whether the operator library computes this use straight from the payload (docs/operator.md)."""
     node, rank = use.node, len(weight.shape)
-    if weight.dtype != TensorProto.FLOAT or domain_of(node) != "":
-        return False
-    if weight.scope.function is not None or use.crosses_call:  # see _decode
+    in_function = weight.scope.function is not None or use.crosses_call  # see _decode
+    if weight.dtype != TensorProto.FLOAT or domain_of(node) != "" or in_function:
         return False
     if use.via and not (use.transposed and rank == 2 and _swaps(use)):
         return False
@@ -48,6 +65,9 @@ def has_kernel(weight: Weight, use: Use) -> bool:
             return use.index == 1 and spatial and not use.via and not is_deep
         case "Gather":
             return use.index == 0 and not use.via and int_attribute(node, "axis") == 0
+        case "LSTM" | "GRU":
+            plain = recurrent.is_plain(node) and not use.via
+            return plain and use.index in recurrent.WEIGHTS and rank == recurrent.RANK
     return False
 
 
@@ -61,6 +81,8 @@ def _point(surgeon: Surgeon, use: Use, payload: str) -> None:
     node = use.node
     node.domain = DOMAIN
     node.input[use.index] = payload
+    if node.op_type in recurrent.OPS:
+        del node.input[recurrent.PEEPHOLES :]
     if use.transposed:
         flipped = int(int_attribute(node, "transB") == 0)
         for index in reversed(range(len(node.attribute))):

@@ -1,7 +1,7 @@
 """The few cuts that every rewrite is made of: replace a weight's tensor, add constants, insert nodes, fresh names."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,6 +51,9 @@ class Surgeon:
         self.model = model
         self._names = Counter(name for scope in scopes(model) for name in scope.defined)
         self._cuts: dict[int, _Cut] = {}
+        self._undecided: list[Callable[[], None]] = []
+        self.offers: dict[tuple[int, int], str] = {}
+        """Payloads that a node may take, if it is offered all that it needs: by the node's id and the input."""
 
     def fresh(self, wish: str) -> str:
         """A value name that is not in use, near to the wish."""
@@ -144,8 +147,15 @@ class Surgeon:
         """Remove a node of this scope at the end, if nobody consumes its outputs by then."""
         self._cut(scope).candidates.append(node)
 
+    def decide_last(self, decide: Callable[[], None]) -> None:
+        """Leave to `finish` what depends on weights that are still to come."""
+        self._undecided.append(decide)
+
     def finish(self) -> None:
         """Insert and remove what waits, inner scopes first, and import the operator domain where it is used."""
+        for decide in self._undecided:
+            decide()
+        self._undecided.clear()
         for cut in sorted(self._cuts.values(), key=lambda cut: -_depth(cut.scope)):
             _apply(cut)
         for scope in scopes(self.model):

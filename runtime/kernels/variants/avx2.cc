@@ -6,6 +6,8 @@
 #include <immintrin.h>
 
 #include "kernels/cpu.h"
+#include "kernels/variants/avx2_expand.h"
+#include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 
 namespace sparsebook::kernels {
@@ -206,6 +208,7 @@ bool supported() { return cpu_has(Feature::AVX2) && cpu_has(Feature::FMA); }
 extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
                       PANELS, sizeof PANELS / sizeof *PANELS,
-                      Eight::LANES, copy_segments<Eight>, finish_sums<Eight>};
+                      Eight::LANES, copy_segments<Eight>, finish_sums<Eight>, gate_kernels<8>(),
+                      {expand_eights<Look32>, expand_eights<Look256>}};
 
 }  // namespace sparsebook::kernels

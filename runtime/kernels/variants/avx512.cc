@@ -1,5 +1,5 @@
 // x86-64 with AVX-512 F, BW, DQ and VL (Skylake-X on).
-#include "kernels/variants/avx512.h"
+#include "kernels/variants/avx512_expand.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -13,6 +13,7 @@ bool supported() {
 }  // namespace
 
 extern const Variant AVX512;
-const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, PANELS, PANEL_COUNT, Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>};
+const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, PANELS, PANEL_COUNT,
+                        Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>, gate_kernels<16>(), EXPAND};
 
 }  // namespace sparsebook::kernels

@@ -2,7 +2,7 @@
 //
 // A float is four bytes; byte p of all activations is plane p. One `vpermi2b` finds a plane's byte for 64 places at once, so that a
 // window is four times as wide as that of a permute of floats, and sparse weights leave fewer places empty.
-#include "kernels/variants/avx512.h"
+#include "kernels/variants/avx512_expand.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -197,6 +197,6 @@ bool supported() {
 
 extern const Variant AVX512_VBMI;
 const Variant AVX512_VBMI = {"avx512-vbmi", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, PANELS, PANEL_COUNT,
-                             Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>};
+                             Sixteen::LANES, copy_segments<Sixteen>, finish_sums<Sixteen>, gate_kernels<16>(), EXPAND};
 
 }  // namespace sparsebook::kernels

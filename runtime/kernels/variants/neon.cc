@@ -4,6 +4,8 @@
 // as long as four loads that go straight to them.
 #include <arm_neon.h>
 
+#include "kernels/variants/expand_kernel.h"
+#include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 
 namespace sparsebook::kernels {
@@ -42,6 +44,7 @@ bool always() { return true; }
 
 extern const Variant NEON;
 const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_segments<Quad>, finish_sums<Quad>};
+                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_segments<Quad>, finish_sums<Quad>, gate_kernels<4>(),
+                      {expand_elements, expand_elements}};
 
 }  // namespace sparsebook::kernels

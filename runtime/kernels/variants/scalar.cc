@@ -1,4 +1,6 @@
 // Any machine: what the others are compared with.
+#include "kernels/variants/expand_kernel.h"
+#include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 
 namespace sparsebook::kernels {
@@ -55,6 +57,7 @@ bool always() { return true; }
 
 extern const Variant SCALAR;
 const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                        sizeof PANELS / sizeof *PANELS, Four::LANES, copy_segments<Four>, finish_sums<Four>};
+                        sizeof PANELS / sizeof *PANELS, Four::LANES, copy_segments<Four>, finish_sums<Four>, gate_kernels<4>(),
+                        {expand_elements, expand_elements}};
 
 }  // namespace sparsebook::kernels

@@ -24,6 +24,7 @@ class Meet {
  public:
   static constexpr const char* NAME = "Meet";
   static constexpr op::Input INPUTS[] = {{abi::FLOAT}, {abi::FLOAT}, {abi::UINT8}};
+  static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit Meet(const abi::KernelInfo&) {}
 

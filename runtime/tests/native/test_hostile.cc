@@ -5,7 +5,6 @@
 
 #include "check.h"
 #include "decode/dense.h"
-#include "decode/row_index.h"
 #include "decode/rows.h"
 #include "payload_builder.h"
 
@@ -27,17 +26,6 @@ void decode_all_ways(const Bytes& bytes) {
   decode_dense(payload, values.get());
   (void)decode_rows(payload, payload.elements, 1, Orientation::AS_STORED);
   (void)decode_rows(payload, 1, payload.elements, Orientation::TRANSPOSED);
-  const std::uint64_t rows = payload.shape.empty() ? 1 : payload.shape[0];
-  const std::uint64_t width = payload.elements / rows;
-  const RowIndex index(payload, rows, width);
-  const std::unique_ptr<float[]> row(new float[width]);
-  for (std::uint64_t r = 0; r < rows; ++r) {
-    index.decode(copy.get(), r, row.get());
-    for (std::uint64_t i = 0; i < width; ++i) CHECK(row[i] == values[r * width + i]);
-  }
-  // Other bytes in the payload's place: wrong values, but nothing worse.
-  for (std::size_t i = 0; i < bytes.size(); ++i) copy[i] = static_cast<std::uint8_t>(~copy[i]);
-  for (std::uint64_t r = 0; r < rows; ++r) index.decode(copy.get(), r, row.get());
 }
 
 void damage(const Bytes& payload, std::mt19937& random) {

@@ -296,23 +296,118 @@ def conv_transpose() -> ModelProto:
     return model_of(graph_of([convolution], [x], [y], {"w": values(8, 6, 3, 3)}))
 
 
-def recurrent(op: str, gates: int, outputs: int) -> ModelProto:
+def recurrent(op: str, gates: int, outputs: int, opset: int = 17, **attributes: Any) -> ModelProto:
     hidden = 12
     names = ["all", "last", "cell"][:outputs]
-    cell = node(op, ["x", "w", "r", "b"], names, hidden_size=hidden, direction="bidirectional")
+    settings = {"hidden_size": hidden, "direction": "bidirectional", **attributes}
+    cell = node(op, ["x", "w", "r", "b"], names, **settings)
     weights = {
         "w": values(2, gates * hidden, 8),
         "r": values(2, gates * hidden, hidden),
         "b": values(2, 2 * gates * hidden),
     }
     declared = [free(name, 4 - (name != "all")) for name in names]
-    return model_of(graph_of([cell], [value("x", ["t", "batch", 8])], declared, weights))
+    graph = graph_of([cell], [value("x", ["t", "batch", 8])], declared, weights)
+    return model_of(graph, opset=opset)
 
 
-for _op, _gates, _outputs in (("LSTM", 4, 3), ("GRU", 3, 2), ("RNN", 1, 2)):
-    _list.add(_op, {"w": "recurrent", "r": "recurrent"}, "Decode", "Decode")(
+_RECURRENT = {"w": "recurrent", "r": "recurrent"}
+for _op, _gates, _outputs, _kernels in (
+    ("LSTM", 4, 3, ("LSTM",)),
+    ("GRU", 3, 2, ("GRU",)),
+    ("RNN", 1, 2, ("Decode", "Decode")),
+):
+    _list.add(_op, _RECURRENT, *_kernels)(
         lambda op=_op, gates=_gates, outputs=_outputs: recurrent(op, gates, outputs)
     )
+
+
+@_list.add("LSTM with its activations named", _RECURRENT, "LSTM")
+def lstm_activations() -> ModelProto:
+    return recurrent("LSTM", 4, 3, activations=["Sigmoid", "tanh", "Tanh"] * 2)
+
+
+@_list.add("LSTM with other activations", _RECURRENT, "Decode", "Decode")
+def lstm_other_activations() -> ModelProto:
+    return recurrent("LSTM", 4, 3, activations=["HardSigmoid", "Tanh", "Tanh"] * 2)
+
+
+@_list.add("LSTM with a clip", _RECURRENT, "Decode", "Decode")
+def lstm_clip() -> ModelProto:
+    return recurrent("LSTM", 4, 3, clip=0.5)
+
+
+@_list.add("LSTM whose forget gate is coupled", _RECURRENT, "Decode", "Decode")
+def lstm_input_forget() -> ModelProto:
+    return recurrent("LSTM", 4, 3, input_forget=1)
+
+
+@_list.add("GRU whose reset comes behind", _RECURRENT, "GRU")
+def gru_reset_behind() -> ModelProto:
+    return recurrent("GRU", 3, 2, linear_before_reset=1)
+
+
+@_list.add("GRU of an older opset", _RECURRENT, "GRU")
+def gru_old() -> ModelProto:
+    return recurrent("GRU", 3, 2, opset=7)
+
+
+@_list.add("LSTM with peepholes", _RECURRENT, "Decode", "Decode")
+def lstm_peepholes() -> ModelProto:
+    made = recurrent("LSTM", 4, 3)
+    made.graph.node[0].input.extend(["", "", "", "p"])
+    made.graph.initializer.append(tensor("p", values(2, 36)))
+    return made
+
+
+@_list.add("LSTM with its peepholes left out", _RECURRENT, "LSTM")
+def lstm_no_peepholes() -> ModelProto:
+    made = recurrent("LSTM", 4, 3)
+    made.graph.node[0].input.extend(["", "", "", ""])
+    return made
+
+
+@_list.add("LSTM of whose weights one is not constant", {"w": "recurrent"}, "Decode")
+def lstm_half() -> ModelProto:
+    made = recurrent("LSTM", 4, 3)
+    (r,) = (each for each in made.graph.initializer if each.name == "r")
+    made.graph.initializer.remove(r)
+    made.graph.input.append(value("r", [2, 48, 12]))
+    return made
+
+
+@_list.add("LSTM of one weight", {"w": "recurrent"}, "LSTM")
+def lstm_one_weight() -> ModelProto:
+    cell = node("LSTM", ["x", "w", "w"], ["y"], hidden_size=16)
+    x, y = value("x", ["t", "batch", 16]), free("y", 4)
+    return model_of(graph_of([cell], [x], [y], {"w": values(1, 64, 16)}))
+
+
+@_list.add("weight of an LSTM and of a product", _RECURRENT, "Decode", "LSTM")
+def lstm_and_product() -> ModelProto:
+    nodes = [
+        node("LSTM", ["x", "w", "r"], ["h"], hidden_size=16),
+        node("MatMul", ["r", "turned"], ["s"]),
+        node("Transpose", ["x"], ["turned"], perm=[1, 2, 0]),
+        node("ReduceMean", ["s"], ["m"], keepdims=0),
+        node("Add", ["h", "m"], ["y"]),
+    ]
+    nodes[1], nodes[2] = nodes[2], nodes[1]
+    x, y = value("x", ["t", 1, 16]), free("y", 4)
+    weights = {"w": values(1, 64, 16), "r": values(1, 64, 16)[:, ::-1].copy()}
+    return model_of(graph_of(nodes, [x], [y], weights))
+
+
+@_list.add("LSTM in an If, its weights outside", _RECURRENT, "LSTM")
+def lstm_in_if() -> ModelProto:
+    cell = node("LSTM", ["x", "w", "r"], ["", "then.y"], hidden_size=16)
+    then = graph_of([cell], [], [free("then.y", 3)])
+    other = graph_of([node("ReduceMax", ["x"], ["else.y"], axes=[0])], [], [free("else.y", 3)])
+    choose = node("If", ["yes"], ["y"], then_branch=then, else_branch=other)
+    nodes = [constant("yes", np.array(True)), choose]
+    x, y = value("x", ["t", "batch", 16]), free("y", 3)
+    weights = {"w": values(1, 64, 16), "r": values(1, 64, 16)[:, ::-1].copy()}
+    return model_of(graph_of(nodes, [x], [y], weights))
 
 
 @_list.add("embedding", {"table": "embedding"}, "Gather")

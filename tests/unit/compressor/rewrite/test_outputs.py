@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto
 
-from sparsebook_compressor import Config, compress, decompress
+from sparsebook_compressor import Config, compress, decompress, inspect
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_runtime import library_path
 from tests.unit.compressor import models
@@ -186,6 +186,42 @@ def test_the_artifact_is_smaller_and_its_files_are_alone(tmp_path: Path) -> None
     for output in OUTPUTS:
         files = {file.name for file in (tmp_path / output).iterdir()}
         assert files == {"model.onnx", "manifest.json", "report.json"}
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_a_recurrent_node_wants_both_of_its_weights(op: str, tmp_path: Path) -> None:
+    path = tmp_path / "source.onnx"
+    original = models.recurrent(op, 4 if op == "LSTM" else 3, 2)
+    path.write_bytes(original.SerializeToString())
+    feeds = feeds_of(original)
+    settings = {"w": SETTINGS["*"], "r": {"skip": True}}
+    artifact = packed(path, "operator", tmp_path, weights=settings)
+    assert kernels(onnx.load(artifact)) == ("Decode",)
+    dense = packed(path, "dense", tmp_path, weights=settings)
+    check_close(run(artifact, feeds), run(dense, feeds), 1e-4)
+    restored = tmp_path / "restored.onnx"
+    decompress(artifact, restored)
+    check_close(run(restored, feeds), run(dense, feeds), 0)
+
+
+def test_what_a_recurrent_node_says_of_itself_survives(tmp_path: Path) -> None:
+    original = models.recurrent("LSTM", 4, 3, activations=["Sigmoid", "Tanh", "Tanh"] * 2)
+    original.graph.node[0].name = "layer"
+    path = tmp_path / "source.onnx"
+    path.write_bytes(original.SerializeToString())
+    artifact = packed(path, "operator", tmp_path)
+    (found,) = onnx.load(artifact).graph.node
+    expected = onnx.NodeProto()
+    expected.CopyFrom(original.graph.node[0])
+    expected.domain = "sparsebook"
+    expected.input[1:3] = ["w.payload", "r.payload"]
+    assert found == expected
+    restored = tmp_path / "restored.onnx"
+    decompress(artifact, restored)
+    expected.domain = ""
+    expected.input[1:3] = ["w", "r"]
+    assert list(onnx.load(restored).graph.node) == [expected]
+    assert {row.role for row in inspect(artifact).rows} == {"LSTM"}
 
 
 def test_unused_nodes_go_and_used_ones_stay(tmp_path: Path) -> None:
