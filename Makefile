@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil kernels peers test lint types native-test platforms platforms-test languages-test format lock install clean
+.PHONY: help demo paper distil kernels peers test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -53,6 +53,21 @@ native-test: .venv ## the operator library's C++ unit tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPARSEBOOK_TESTS=ON
 	$(BIN)/cmake --build build/native
 	$(BIN)/ctest --test-dir build/native --output-on-failure --no-tests=error
+
+sanitize-test: .venv ## the C++ unit tests under AddressSanitizer and UndefinedBehaviorSanitizer, then under ThreadSanitizer: minutes
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/sanitize -G Ninja -DSPARSEBOOK_TESTS=ON -DSPARSEBOOK_SANITIZE=ON
+	$(BIN)/cmake --build build/sanitize
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --no-tests=error
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/thread-sanitize -G Ninja -DSPARSEBOOK_TESTS=ON -DSPARSEBOOK_THREAD_SANITIZE=ON
+	$(BIN)/cmake --build build/thread-sanitize
+	$(BIN)/ctest --test-dir build/thread-sanitize --output-on-failure --no-tests=error -R 'parallel_for|matmul|sharing'
+
+# Needs clang with libFuzzer (Debian: apt-get install clang libclang-rt-14-dev). New inputs go into the corpus of the sources.
+FUZZ_SECONDS ?= 600
+fuzz: .venv ## ten minutes of libFuzzer on the payload decoder and what follows it: make fuzz FUZZ_SECONDS=600
+	PATH="$(CURDIR)/$(BIN):$$PATH" CXX=clang++ cmake -S runtime -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPARSEBOOK_FUZZ=ON
+	$(BIN)/cmake --build build/fuzz --target fuzz_payload
+	build/fuzz/fuzz_payload -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 -artifact_prefix=build/fuzz/ runtime/tests/fuzz/corpus
 
 # The folder build/platforms is what the service takes as SPARSEBOOK_RUNTIMES.
 PLATFORMS := linux-x86_64 linux-aarch64 macos-arm64 windows-x86_64

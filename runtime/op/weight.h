@@ -10,7 +10,10 @@
 
 #include "abi/kernel_api.h"
 #include "decode/error.h"
+#include "decode/bytes.h"
+#include "decode/layout.h"
 #include "decode/payload.h"
+#include "kernels/variants.h"
 #include "op/fingerprint.h"
 #include "op/live_weights.h"
 #include "op/weight_error.h"
@@ -23,8 +26,8 @@ namespace sparsebook::op {
 }
 
 /// `Form` is a DecodedWeight that `make` gives for a payload; `make` throws PayloadError for a bad one. `check` throws OperatorError for
-/// a shape that does not fit the node, and is called before anything is decoded. Both leave here as a WeightError. `kind` says what is made, and all that it depends on
-/// besides the payload. A constant payload is decoded when the session is created. One that reaches a subgraph from outside is
+/// a shape that does not fit the node, and is called before anything is decoded. Both leave here as a WeightError. `kind` says what is
+/// made, and all that it depends on besides the payload. A constant payload is decoded when the session is created. One that reaches a subgraph from outside is
 /// decoded at its first use and kept until the node is given another.
 template <class Form>
 class Weight {
@@ -36,6 +39,8 @@ class Weight {
       : input_(input), name_(info.input_name(input)), kind_(std::move(kind)), check_(std::move(check)), make_(std::move(make)) {
     if (const auto payload = info.constant_input(input_)) {
       constant_ = named_form_of(*payload, fingerprint(payload->bytes(), payload->elements()));
+      info.log("sparsebook: weight '" + name_ + "' as " + constant_->form() + ", " + std::to_string(constant_->bytes()) +
+               " bytes, kernels " + kernels::chosen_variant().name);
     }
   }
 
@@ -43,17 +48,33 @@ class Weight {
   [[nodiscard]] std::shared_ptr<const Form> get(const abi::KernelContext& context) const {
     if (constant_) return constant_;
     const abi::Tensor payload = context.input(input_);
-    const Fingerprint found = fingerprint(payload.bytes(), payload.elements());
+    const Place place = place_of(payload);
     // Decoding under the lock: threads that want the same payload wait for it instead of decoding it as well.
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!latest_ || found != latest_fingerprint_) {
-      latest_ = named_form_of(payload, found);
-      latest_fingerprint_ = found;
+    if (!latest_ || !(place == latest_place_)) {
+      latest_ = named_form_of(payload, fingerprint(payload.bytes(), payload.elements()));
+      latest_place_ = place;
     }
     return latest_;
   }
 
  private:
+  // Where a payload lies. Two at one place of one node with one size and one CRC-32 are one, which is known without reading them.
+  struct Place {
+    const std::uint8_t* data = nullptr;
+    std::size_t size = 0;
+    std::uint32_t checksum = 0;
+    bool operator==(const Place& other) const {
+      return data == other.data && size == other.size && checksum == other.checksum;
+    }
+  };
+
+  static Place place_of(const abi::Tensor& payload) {
+    const std::size_t size = payload.elements();
+    const bool is_whole = size >= decode::CHECKSUM_BYTES;
+    return {payload.bytes(), size, is_whole ? decode::load_u32(payload.bytes() + size - decode::CHECKSUM_BYTES) : 0};
+  }
+
   std::shared_ptr<const Form> named_form_of(const abi::Tensor& payload, const Fingerprint& found) const {
     try {
       return form_of(payload, found);
@@ -82,7 +103,7 @@ class Weight {
   Make make_;
   std::shared_ptr<const Form> constant_;
   mutable std::mutex mutex_;
-  mutable Fingerprint latest_fingerprint_{};
+  mutable Place latest_place_;
   mutable std::shared_ptr<const Form> latest_;
 };
 
