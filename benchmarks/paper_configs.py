@@ -20,10 +20,10 @@ CONFIGS: dict[str, Settings] = {
     },
     "lenet-5": {
         "preset": "paper",
-        "train": {"epochs": 24, "rate": 0.05, "noise": 0.05},
+        "train": {"epochs": 10, "rate": 0.05, "shift": 1},
         "weights": {
             "conv1.weight": {"density": 0.8, "bits": 5},
-            "conv2.weight": {"density": 0.35, "bits": 4},
+            "conv2.weight": {"density": 0.37, "bits": 4},
             "fc1.weight": {"density": 0.018, "bits": 3},
             "fc2.weight": {"density": 0.25, "bits": 4},
         },
