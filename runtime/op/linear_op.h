@@ -44,7 +44,7 @@ class Gemm {
 class MatMul {
  public:
   static constexpr const char* NAME = "MatMul";
-  static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}};
+  static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}, {abi::FLOAT, abi::OPTIONAL}};
 
   explicit MatMul(const abi::KernelInfo& info);
   void compute(const abi::KernelContext& context) const;
