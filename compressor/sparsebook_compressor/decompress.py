@@ -1,18 +1,18 @@
 """An artifact back to a plain model: payloads become floats, operators the standard nodes that they stand for."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
-from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
 from sparsebook_compressor import admit, pack
 from sparsebook_compressor.artifact import Stored, Use, payloads
 from sparsebook_compressor.errors import BadValue, InvalidGraph, TooLarge
-from sparsebook_compressor.graph.scopes import Scope, scopes
+from sparsebook_compressor.graph.flow import Flow
 from sparsebook_compressor.graph.tensors import STORED
 from sparsebook_compressor.payload_header import Header
 from sparsebook_compressor.report import FileFacts
+from sparsebook_compressor.rewrite import standard
 from sparsebook_compressor.rewrite.dense import stored
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
 from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon, fill
@@ -65,7 +65,7 @@ def restore(model: ModelProto, found: list[Stored], hold: Callable[[Stored, str]
         PayloadError, InvalidGraph: a payload or an operator that this version does not know.
     """
     surgeon = Surgeon(model)
-    flow = _Flow.of(model)
+    flow = Flow.of(model)
     for payload in found:
         _restore(surgeon, payload, flow, hold)
     surgeon.finish()
@@ -121,48 +121,12 @@ def _check_shape(payload: Stored, use: Use, header: Header) -> None:
         )
 
 
-_Value = tuple[int, str]
-
-
-@dataclass(frozen=True, eq=False)
-class _Flow:
-    """Where the values of a model go, by the body that defines them and their name."""
-
-    found: list[Scope] = field(repr=False)
-    consumers: dict[_Value, list[tuple[Scope, NodeProto]]]
-    outputs: set[_Value]
-
-    @classmethod
-    def of(cls, model: ModelProto) -> "_Flow":
-        flow = cls(scopes(model), {}, set())
-        for scope in flow.found:
-            for node in scope.body.node:
-                for value in _values(scope, dict.fromkeys(node.input)):
-                    flow.consumers.setdefault(value, []).append((scope, node))
-            flow.outputs.update(_values(scope, scope.outputs))
-        return flow
-
-    def only_consumer(self, scope: Scope, name: str) -> NodeProto | None:
-        """The node of the same scope that alone consumes a value of this scope, which does not leave it."""
-        value = (id(scope.body), name)
-        consumers = self.consumers.get(value, [])
-        if len(consumers) != 1 or value in self.outputs:
-            return None
-        where, node = consumers[0]
-        return node if where.body is scope.body else None
-
-
-def _values(scope: Scope, names: Iterable[str]) -> list[_Value]:
-    homes = ((scope.resolve(name), name) for name in names if name)
-    return [(id(home.body), name) for home, name in homes if home is not None]
-
-
 def _hold_floats(payload: Stored, name: str) -> None:
     fill(payload.tensor, name, stored(payload.decode()))
 
 
 def _restore(
-    surgeon: Surgeon, payload: Stored, flow: _Flow, hold: Callable[[Stored, str], None]
+    surgeon: Surgeon, payload: Stored, flow: Flow, hold: Callable[[Stored, str], None]
 ) -> None:
     """The weight in a payload's place, under the name by which consumers know what the first Decode beside it makes.
 
@@ -188,10 +152,10 @@ def _restore(
         surgeon.drop(use.scope, use.node)
     for use in payload.uses:
         if use.node.op_type != "Decode":
-            _standard(surgeon, use, name)
+            standard.replace(surgeon, use.scope, use.node, use.index, name)
 
 
-def _known_as(flow: _Flow, use: Use, dtype: int) -> tuple[str, list[NodeProto]] | None:
+def _known_as(flow: Flow, use: Use, dtype: int) -> tuple[str, list[NodeProto]] | None:
     """The name of a weight in its own dtype behind a Decode, which gives float32, and the nodes on the way to it."""
     name = use.node.output[0]
     cast = flow.only_consumer(use.scope, name)
@@ -208,34 +172,6 @@ def _handed_on(name: str, output: str, dtype: int) -> NodeProto:
 
 def _int(node: NodeProto, name: str) -> int | None:
     return next((attribute.i for attribute in node.attribute if attribute.name == name), None)
-
-
-def _standard(surgeon: Surgeon, use: Use, name: str) -> None:
-    """The operator as the standard node of the same name; MatMul has no `transB`, so a Transpose goes before it."""
-    node = use.node
-    settings = {attribute.name: attribute for attribute in node.attribute}
-    activation = settings.get("activation", AttributeProto(s=b"none")).s
-    if activation != b"none":
-        raise InvalidGraph(
-            f"{node.op_type} {node.name!r}: activation {activation!r} is not known to this version"
-        )
-    node.domain = ""
-    node.input[use.index] = name
-    transposed = node.op_type == "MatMul" and _int(node, "transB") == 1
-    extra = {"activation", "low", "high"} | ({"transB"} if node.op_type == "MatMul" else set())
-    kept = [
-        AttributeProto.FromString(a.SerializeToString())
-        for a in node.attribute
-        if a.name not in extra
-    ]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-    if transposed:
-        turned = surgeon.fresh(f"{name}.transposed")
-        surgeon.put_before(
-            use.scope, node, helper.make_node("Transpose", [name], [turned], perm=[1, 0])
-        )
-        node.input[use.index] = turned
 
 
 def _forget_domain(holder: ModelProto | FunctionProto) -> None:

@@ -141,7 +141,7 @@ def read(data: bytes) -> Sections:
     Raises:
         PayloadError: with the rule of docs/format.md, section 5, that is broken.
     """
-    header = _read_header(data)
+    header = read_header(data)
     reader = _Reader(data, HEAD_BYTES + 4 * len(header.shape))
     item = _CODEBOOK_DTYPES[header.codebook_dtype]
     codebook = np.frombuffer(reader.take(header.centroids * item.itemsize, "the codebook"), item)
@@ -179,7 +179,7 @@ def with_codebook(data: bytes, codebook: npt.NDArray[np.float32]) -> bytes:
         data: the payload.
         codebook: float32[centroids], finite, exact in the weight's dtype.
     """
-    header = _read_header(data)
+    header = read_header(data)
     stored = codebook.astype(_CODEBOOK_DTYPES[header.codebook_dtype]).tobytes()
     start = HEAD_BYTES + 4 * len(header.shape)
     if len(codebook) != header.centroids:
@@ -188,7 +188,12 @@ def with_codebook(data: bytes, codebook: npt.NDArray[np.float32]) -> bytes:
     return body + checksum(body)
 
 
-def _read_header(data: bytes) -> Header:
+def read_header(data: bytes) -> Header:
+    """The header alone, by the rules that it can be checked by itself.
+
+    Raises:
+        PayloadError: the rule that is broken.
+    """
     if len(data) < HEAD_BYTES + _CHECKSUM.size:
         raise PayloadError("truncated", f"{len(data)} bytes; the smallest payload has 28")
     (

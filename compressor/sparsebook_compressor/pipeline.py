@@ -25,6 +25,7 @@ from sparsebook_compressor.execution import execute
 from sparsebook_compressor.graph.view import GraphView, survey
 from sparsebook_compressor.plan import Plan, make_plan, require_work
 from sparsebook_compressor.progress import Listener
+from sparsebook_compressor.replacing import finish
 from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
@@ -202,7 +203,7 @@ class _Job:
             done = course.pack(surgeon)
         require_gain(done, model.name)
         with clock.stage("pack"):
-            surgeon.finish()
+            finish(surgeon, config.output)
             pack.write_model(parsed, folder, model)
             del view, surgeon, parsed
             pack.add_libraries(folder, runs, platform, others)

@@ -8,7 +8,7 @@ from sparsebook_compressor.config import Output
 from sparsebook_compressor.graph.tensors import STORED
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight
-from sparsebook_compressor.rewrite import dense, operator, portable
+from sparsebook_compressor.rewrite import dense, fusing, operator, portable
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.stages.representable import representable
 
@@ -44,6 +44,13 @@ def replace(
             return portable.replace(surgeon, weight, coded)
         case "dense":
             return dense.replace(surgeon, weight, coded)
+
+
+def finish(surgeon: Surgeon, output: Output) -> None:
+    """Once every weight is replaced: make the cuts, and let operators take in what stands behind them."""
+    surgeon.finish()
+    if output == "operator":
+        fusing.fuse(surgeon.model)
 
 
 def replace_by_floats(surgeon: Surgeon, weight: Weight, values: F32) -> None:

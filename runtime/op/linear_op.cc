@@ -93,6 +93,15 @@ void MatMul::compute(const abi::KernelContext& context) const {
   shape.back() = static_cast<std::int64_t>(matmul.rows());
   kernels::Epilogue epilogue;
   epilogue.activation = activation_;
+  const auto bias = context.optional_input(2);
+  if (bias) {
+    if (bias->shape != abi::Shape{shape.back()}) {
+      throw abi::OperatorError("B has shape " + abi::to_string(bias->shape) + ", which must be " +
+                               abi::to_string({shape.back()}));
+    }
+    epilogue.bias = bias->floats();
+    epilogue.bias_column_stride = 1;
+  }
   matmul.run({x.floats(), x.elements() / matmul.columns(), matmul.columns(), 1}, epilogue, SessionThreads(context), *scratch_,
              context.output(0, shape));
 }

@@ -45,7 +45,7 @@ class Gemm {
 class MatMul {
  public:
   static constexpr const char* NAME = "MatMul";
-  static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}};
+  static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}, {abi::FLOAT, abi::OPTIONAL}};
   static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit MatMul(const abi::KernelInfo& info);

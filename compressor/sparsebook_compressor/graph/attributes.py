@@ -15,5 +15,11 @@ def ints_attribute(node: NodeProto, name: str) -> list[int]:
     return [] if found is None else [int(item) for item in found.ints]
 
 
+def float_attribute(node: NodeProto, name: str) -> float | None:
+    """A float attribute; None where it is absent, or is an attribute of the function around the node."""
+    found = _attribute(node, name)
+    return None if found is None else float(found.f)
+
+
 def _attribute(node: NodeProto, name: str) -> AttributeProto | None:
     return next((a for a in node.attribute if a.name == name and not a.ref_attr_name), None)

@@ -121,11 +121,15 @@ class Surgeon:
         tensor = TensorProto()
         fill(tensor, name, data)
         if weight.scope.graph is not None:
-            weight.scope.graph.initializer.append(tensor)
-            self._make_own(weight.scope.graph, name)
+            self.add_initializer(weight.scope.graph, tensor)
         else:
             self.insert(weight, [helper.make_node("Constant", [], [name], value=tensor)])
         return name
+
+    def add_initializer(self, graph: GraphProto, tensor: TensorProto) -> None:
+        """Another initializer of a graph, under a fresh name."""
+        graph.initializer.append(tensor)
+        self._make_own(graph, tensor.name)
 
     def insert(self, weight: Weight, nodes: Iterable[NodeProto]) -> None:
         """Nodes for the weight's scope: behind its Constant node, or before all others where it is an initializer."""
@@ -138,6 +142,10 @@ class Surgeon:
     def put_before(self, scope: Scope, node: NodeProto, new: NodeProto) -> None:
         """A node right before one of this scope."""
         self._cut(scope).ahead_of.setdefault(id(node), []).append(new)
+
+    def put_behind(self, scope: Scope, node: NodeProto, new: NodeProto) -> None:
+        """A node right behind one of this scope, and behind what was put there before."""
+        self._cut(scope).behind.setdefault(id(node), []).append(new)
 
     def drop(self, scope: Scope, node: NodeProto) -> None:
         """Remove a node of this scope at the end."""

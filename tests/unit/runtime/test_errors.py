@@ -120,6 +120,10 @@ def test_an_input_that_does_not_fit_fails_the_run(made, shape, x, message):
     [
         (node("Gemm", ["x", "w", "b"]), (6, 5), normal(2, 6), normal(4)),
         (node("Gemm", ["x", "w", "b"]), (6, 5), normal(2, 6), normal(1, 1, 5)),
+        (node("MatMul", ["x", "w", "b"]), (6, 5), normal(2, 6), normal(4)),
+        (node("MatMul", ["x", "w", "b"]), (6, 5), normal(2, 6), normal(1)),
+        (node("MatMul", ["x", "w", "b"]), (6, 5), normal(2, 6), normal(1, 5)),
+        (node("MatMul", ["x", "w", "b"]), (6, 5), normal(2, 6), np.array(1, np.float32)),
         (node("Conv", ["x", "w", "b"]), (4, 2, 3, 3), normal(1, 2, 9, 9), normal(3)),
         (node("Conv", ["x", "w", "b"]), (4, 2, 3, 3), normal(1, 2, 9, 9), normal(1, 4)),
     ],

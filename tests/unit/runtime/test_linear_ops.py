@@ -55,6 +55,30 @@ def test_matmul(shape, trans_b):
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
+@pytest.mark.parametrize("shape", [(70,), (0, 70), (1, 70), (9, 70), (40, 70), (2, 3, 70)])
+@pytest.mark.parametrize("trans_b", [0, 1])
+@pytest.mark.parametrize("activation", ["none", "relu"])
+def test_matmul_adds_a_bias_to_every_row(shape, trans_b, activation):
+    payload, dense = weight((45, 70) if trans_b else (70, 45))
+    x, bias = normal(*shape), normal(45, seed=2)
+    made = node("MatMul", ["x", "w", "b"], transB=trans_b, activation=activation)
+    found = run(made, {"x": x}, {"w": payload, "b": bias})
+    expected = x @ (dense.T if trans_b else dense) + bias
+    assert found.shape == expected.shape
+    low = 0 if activation == "relu" else -np.inf
+    np.testing.assert_allclose(found, np.maximum(expected, low), **TOLERANCE)
+
+
+def test_the_bias_of_matmul_may_be_computed_and_may_be_left_out():
+    payload, dense = weight((30, 20))
+    x, bias = normal(5, 30), normal(20, seed=2)
+    inputs = {"x": x, "b": bias}
+    found = run(node("MatMul", ["x", "w", "b"]), inputs, {"w": payload})
+    np.testing.assert_allclose(found, x @ dense + bias, **TOLERANCE)
+    plain = run(node("MatMul", ["x", "w", ""]), {"x": x}, {"w": payload})
+    np.testing.assert_allclose(plain, x @ dense, **TOLERANCE)
+
+
 @pytest.mark.parametrize("density", [0.0, 0.01, 0.5, 1.0])
 @pytest.mark.parametrize("k", [1, 2, 3000, 65_537])
 def test_matmul_densities(k, density):

@@ -1,0 +1,233 @@
+"""What stands behind an operator goes into it: the Add of a constant bias, then Relu or Clip (docs/operator.md).
+
+The last node of such a chain becomes the operator, so that its output keeps its name and everything it takes stands before
+it; the others go. A value is fused away only where one node of its own scope consumes it and it is nobody's output.
+"""
+
+import math
+from typing import Any
+
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
+
+from sparsebook_compressor.admit import opset
+from sparsebook_compressor.errors import PayloadError
+from sparsebook_compressor.graph.attributes import float_attribute, int_attribute
+from sparsebook_compressor.graph.constants import Constant, ConstantTable
+from sparsebook_compressor.graph.flow import Flow, Value, values
+from sparsebook_compressor.graph.roles import domain_of
+from sparsebook_compressor.graph.scopes import Scope
+from sparsebook_compressor.payload_header import read_header
+from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
+
+# Before it a Clip has its bounds as attributes.
+OPSET_CLIP_INPUTS = 11
+# Before it an Add has attributes that say how it broadcasts.
+_OPSET_ADD_BROADCASTS = 7
+# Before it activations have an attribute that is gone since, and ONNX Runtime runs none of them.
+_OPSET_ACTIVATIONS = 6
+_FUSING = ("Gemm", "MatMul", "Conv")
+_WITH_BIAS = ("MatMul", "Conv")
+_BIAS = 2
+
+
+def fuse(model: ModelProto) -> None:
+    """Fuse biases and activations into the operators of a model, in place; done again, it changes nothing."""
+    _Fusing(model).run()
+
+
+class _Fusing:
+    def __init__(self, model: ModelProto) -> None:
+        self._model = model
+        self._surgeon = Surgeon(model)
+        self._flow = Flow.of(model)
+        self._constants = ConstantTable(self._flow.found)
+        self._merged: set[int] = set()
+        self._vectors: dict[Value, str] = {}
+        self._taken: dict[Value, Constant] = {}
+
+    def run(self) -> None:
+        for scope in self._flow.found:
+            if scope.function is None:  # there products keep their standard nodes
+                for node in scope.body.node:
+                    if node.domain == DOMAIN and node.op_type in _FUSING:
+                        self._fuse(scope, node)
+        self._drop_unused()
+        self._surgeon.finish()
+
+    def _fuse(self, scope: Scope, node: NodeProto) -> None:
+        """Take in what stands behind an operator, one node after the other."""
+        while not any(attribute.name == "activation" for attribute in node.attribute):
+            behind = self._flow.only_consumer(scope, node.output[0])
+            if behind is None or domain_of(behind) != "" or len(behind.output) != 1:
+                return
+            whole = NodeProto()
+            whole.CopyFrom(node)
+            if not self._take_in(scope, behind, whole):
+                return
+            whole.output[0] = behind.output[0]
+            behind.CopyFrom(whole)
+            _forget(scope.graph, node.output[0])
+            self._surgeon.drop(scope, node)
+            self._merged.add(id(node))
+            node = behind
+
+    def _take_in(self, scope: Scope, behind: NodeProto, whole: NodeProto) -> bool:
+        """Give an operator the task of the node behind it; whether that can be done."""
+        version = opset(self._model)
+        match behind.op_type:
+            case "Relu" if version >= _OPSET_ACTIVATIONS:
+                _set(whole, activation="relu")
+                return True
+            case "Clip" if version >= _OPSET_ACTIVATIONS and behind.input[0] == whole.output[0]:
+                bounds = self._bounds(scope, behind, version)
+                if bounds is None:
+                    return False
+                _set(whole, activation="clip", **bounds)
+                return True
+            case "Add" if version >= _OPSET_ADD_BROADCASTS and whole.op_type in _WITH_BIAS:
+                bias = self._bias(scope, behind, whole)
+                if bias is None:
+                    return False
+                del whole.input[_BIAS:]
+                whole.input.append(bias)
+                return True
+        return False
+
+    def _bounds(self, scope: Scope, clip: NodeProto, version: int) -> dict[str, float] | None:
+        """The bounds that a Clip has, as the operator's attributes; None where they are not constant."""
+        if version < OPSET_CLIP_INPUTS:
+            given = {"low": float_attribute(clip, "min"), "high": float_attribute(clip, "max")}
+            found = {name: bound for name, bound in given.items() if bound is not None}
+            return None if any(math.isnan(bound) for bound in found.values()) else found
+        bounds: dict[str, float] = {}
+        constants = []
+        for name, source in zip(("low", "high"), clip.input[1:], strict=False):
+            if not source:
+                continue
+            constant = self._constants.find(scope, source)
+            if constant is None or not _is_scalar(constant.tensor):
+                return None
+            bounds[name] = float(numpy_helper.to_array(constant.tensor).item())
+            constants.append(constant)
+        if any(math.isnan(bound) for bound in bounds.values()):
+            return None
+        self._taken.update((each.value, each) for each in constants)
+        return bounds
+
+    def _bias(self, scope: Scope, add: NodeProto, operator: NodeProto) -> str | None:
+        """The vector that an Add adds to every row or channel of an operator without a bias; None where it is another Add."""
+        if any(operator.input[_BIAS:]):
+            return None
+        name = add.input[int(add.input[0] == operator.output[0])]
+        constant = self._constants.find(scope, name)
+        if constant is None or constant.tensor.data_type != TensorProto.FLOAT:
+            return None
+        shape = self._weight_shape(scope, operator)
+        if shape is None:
+            return None
+        dims = tuple(constant.tensor.dims)
+        if operator.op_type == "MatMul":
+            size = shape[0 if int_attribute(operator, "transB") else 1]
+            fits = dims == (size,) or (
+                dims == (1,) * (len(dims) - 1) + (size,)
+                and len(dims) <= self._rank(scope, operator.input[0], operator.output[0])
+            )
+        else:
+            size, spatial = shape[0], (1,) * (len(shape) - 2)
+            fits = dims in ((size, *spatial), (1, size, *spatial))
+        return self._vector(constant, size) if fits else None
+
+    def _weight_shape(self, scope: Scope, operator: NodeProto) -> tuple[int, ...] | None:
+        """By the payload's header; None where the payload was there before, and lies elsewhere or is damaged."""
+        payload = self._constants.find(scope, operator.input[1])
+        if payload is None:
+            return None
+        try:
+            return read_header(payload.tensor.raw_data).shape
+        except PayloadError:
+            return None
+
+    def _rank(self, scope: Scope, *names: str) -> int:
+        """The rank that the model declares for one of these values, which have the same; 0 where it declares none."""
+        for name in names:
+            home = scope.resolve(name)
+            if home is None or home.graph is None:
+                continue
+            for declared in (*home.graph.input, *home.graph.value_info):
+                if declared.name == name and _has_shape(declared):
+                    return len(declared.type.tensor_type.shape.dim)
+        return 0
+
+    def _vector(self, constant: Constant, size: int) -> str:
+        """The name of a constant as a vector; it is reshaped where it has no other consumer, and copied where it has."""
+        key = constant.value
+        self._taken[key] = constant
+        if list(constant.tensor.dims) == [size]:
+            return constant.name
+        graph = constant.home.graph
+        assert (
+            graph is not None
+        )  # only functions have none, and no name of theirs is seen from a graph
+        if key not in self._vectors:
+            if len(self._flow.consumers[key]) == 1 and key not in self._flow.outputs:
+                constant.tensor.dims[:] = [size]
+                _forget(graph, constant.name)
+                return constant.name
+            copy = TensorProto()
+            copy.CopyFrom(constant.tensor)
+            copy.dims[:] = [size]
+            copy.name = self._surgeon.fresh(f"{constant.name}.vector")
+            self._surgeon.add_initializer(graph, copy)
+            self._vectors[key] = copy.name
+        return self._vectors[key]
+
+    def _drop_unused(self) -> None:
+        """Constants that were taken in, and that nobody consumes any more."""
+        used = set(self._flow.outputs)
+        for scope in self._flow.found:
+            for node in scope.body.node:
+                if id(node) not in self._merged:
+                    used.update(values(scope, node.input))
+        for key, constant in self._taken.items():
+            graph = constant.home.graph
+            if key in used or graph is None:
+                continue
+            _forget(graph, constant.name)
+            if constant.node is not None:
+                self._surgeon.drop(constant.home, constant.node)
+            else:
+                names = [tensor.name for tensor in graph.initializer]
+                del graph.initializer[names.index(constant.name)]
+
+
+def _set(node: NodeProto, **attributes: Any) -> None:
+    node.attribute.extend(helper.make_attribute(*each) for each in attributes.items())
+
+
+def _is_scalar(tensor: TensorProto) -> bool:
+    held = tensor.data_location != TensorProto.EXTERNAL
+    return held and tensor.data_type == TensorProto.FLOAT and list(tensor.dims) in ([], [1])
+
+
+def _has_shape(declared: ValueInfoProto) -> bool:
+    return declared.type.HasField("tensor_type") and declared.type.tensor_type.HasField("shape")
+
+
+def _forget(graph: GraphProto | None, name: str) -> None:
+    """Remove what a graph says about a value that is gone, or is another now."""
+    if graph is None:
+        return
+    for index in reversed(range(len(graph.value_info))):
+        if graph.value_info[index].name == name:
+            del graph.value_info[index]
+    for index in reversed(range(len(graph.quantization_annotation))):
+        if graph.quantization_annotation[index].tensor_name == name:
+            del graph.quantization_annotation[index]
