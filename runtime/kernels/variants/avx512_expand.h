@@ -1,5 +1,5 @@
 // Rows of a table by AVX-512: sixteen codes, which `vpexpandd` spreads to where the mask has its bits. One `vpexpandb` of VBMI2 does the work
-// of four, but the widening, the look-up and the store of each stay: no variant of its own is made for it (docs/adr/0014).
+// of four, but the widening, the look-up and the store of each stay: no variant of its own is made for it (docs/adr/0016).
 #pragma once
 
 #include "kernels/variants/avx512.h"
