@@ -70,7 +70,7 @@ def main() -> None:
         report, seconds = distil(name, case)
         assert report.training is not None
         kept = report.training.metric_after
-        reached = report.ratio >= LEAST_RATIO and 1 - kept <= MOST_DROP
+        reached = report.ratio >= LEAST_RATIO and kept >= 1 - MOST_DROP
         results.append(
             {
                 "case": name,

@@ -12,7 +12,6 @@ import numpy as np
 
 from sparsebook_compressor.errors import NotTrainable, SparsebookError
 from sparsebook_compressor.protocol import Attempt, EpochRow, Phase, Refusal
-from sparsebook_compressor.stages.share import nearest
 from sparsebook_compressor.training.orders.graphs import (
     TrainingGraph,
     pruned_graph,
@@ -22,6 +21,7 @@ from sparsebook_compressor.training.orders.graphs import (
 from sparsebook_compressor.training.orders.journal import Journal
 from sparsebook_compressor.training.orders.order import Result, read_result, write_order
 from sparsebook_compressor.training.orders.parameters import Parameter, restore
+from sparsebook_compressor.training.orders.rounding import Bins
 from sparsebook_compressor.training.orders.task import Task
 from sparsebook_compressor.training.orders.values import Values
 
@@ -74,7 +74,7 @@ class FineTuning:
                 self.journal.retrained.update(entered)
 
     def settle(self, shared: Sequence[str], floats: Values, number: int, epochs: int) -> None:
-        """Train weights while the graph sees their centroids, and give each element the centroid that is nearest then.
+        """Train weights while the graph sees their centroids, and give each element the centroid that it saw last.
 
         Args:
             shared: weights that have been shared; their codebooks stay as they are.
@@ -95,7 +95,8 @@ class FineTuning:
                     before = np.array(floats.read(name))
                     trained = restore(before, result.read(parameter.name))
                     codebook = self.values.codebooks[name]
-                    codes = np.where(before != 0, nearest(trained, codebook), np.uint8(0))
+                    bins = Bins.of(codebook, before[before != 0])
+                    codes = np.where(before != 0, bins.codes(trained), np.uint8(0))
                     self.values.share(name, codes, codebook)
                 self._keep_vectors(result)
 

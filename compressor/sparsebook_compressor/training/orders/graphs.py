@@ -16,7 +16,7 @@ from sparsebook_compressor.training.losses.attach import adapt_inputs, attach
 from sparsebook_compressor.training.orders.order import write_graph
 from sparsebook_compressor.training.orders.parameters import Fill, Parameter, prune
 from sparsebook_compressor.training.orders.rate import add_rate, kilobytes
-from sparsebook_compressor.training.orders.rounding import rounded
+from sparsebook_compressor.training.orders.rounding import Bins, rounded
 from sparsebook_compressor.training.orders.task import Task
 from sparsebook_compressor.training.orders.values import Values
 
@@ -80,7 +80,8 @@ def rounded_graph(
         read = partial(floats.read, name)
         parameter = prune(model, initializer, read)
         alive = read()
-        entered[name] = rounded(model, parameter, codebooks[name], alive[alive != 0])
+        bins = Bins.of(codebooks[name], alive[alive != 0])
+        entered[name] = rounded(model, parameter, bins)
     return _graph(task, values, model, entered)
 
 

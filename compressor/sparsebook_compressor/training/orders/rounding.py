@@ -10,39 +10,84 @@ The range of the weight is cut into many bins, and a table says for each how far
 way through the bins is one of integers and has no gradient; what is left of c inside its bin, some 2^-17 of the range, stays.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from sparsebook_compressor.stages.share import boundaries
+from sparsebook_compressor.stages.share import nearest
 from sparsebook_compressor.training.nodes import free_prefix, redirect
 from sparsebook_compressor.training.orders.parameters import Parameter
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+U8 = npt.NDArray[np.uint8]
 
 _BINS = 1 << 16
 
 
-def rounded(model: ModelProto, parameter: Parameter, codebook: F32, values: F32) -> Parameter:
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """The range of a weight, cut into many bins of which each belongs to a centroid.
+
+    Attributes:
+        codebook: centroids, ascending, float32[centroids].
+        low, high: the ends of the range.
+        per_unit: bins in a range of 1.
+    """
+
+    codebook: F32
+    low: np.float32
+    high: np.float32
+    per_unit: np.float32
+
+    @classmethod
+    def of(cls, codebook: F32, values: F32) -> "Bins":
+        """Bins over all centroids and values; beyond them values are not told apart."""
+        low = min(float(codebook[0]), float(values.min()))
+        high = max(float(codebook[-1]), float(values.max()))
+        # All elements alike: any range will do that is one.
+        high = high if high > low else low + max(abs(low), 1.0)
+        return cls(codebook, np.float32(low), np.float32(high), np.float32(_BINS / (high - low)))
+
+    def codes(self, values: F32) -> U8:
+        """The code of every value's bin, uint8[n], by the arithmetic of the graph.
+
+        Elements that training leaves undecided gather at the border of two centroids: the nearest one, taken exactly, would
+        often be another one than the graph saw.
+        """
+        places = (np.clip(values, self.low, self.high) - self.low) * self.per_unit
+        return nearest(self._middles().astype(np.float32), self.codebook)[places.astype(np.int32)]
+
+    def table(self) -> F32:
+        """From the middle of every bin to its centroid; the last entry is for the upper end itself."""
+        middles = self._middles()
+        codes = nearest(middles.astype(np.float32), self.codebook)
+        table: F32 = (self.codebook[codes - 1] - middles).astype(np.float32)
+        return table
+
+    def _middles(self) -> F64:
+        places = np.arange(_BINS + 1, dtype=np.float64) + 0.5
+        return float(self.low) + places / float(self.per_unit)
+
+
+def rounded(model: ModelProto, parameter: Parameter, bins: Bins) -> Parameter:
     """Let the graph see a parameter's nearest centroids.
 
     Args:
         model: changed in place.
         parameter: floats, as `prune` made them.
-        codebook: centroids, ascending, float32[centroids].
-        values: what the parameter is at the start: beyond their range it is not told apart.
+        bins: over what the parameter is at the start.
     """
     graph, name = model.graph, parameter.name
     prefix = free_prefix(model, f"{name}.rounded")
-    low, high = _range(codebook, values)
-    per_unit = np.float32(_BINS / (high - low))
     constants = {
-        "low": np.float32(low),
-        "high": np.float32(high),
-        "per_unit": per_unit,
-        "table": _table(codebook, low, float(per_unit)),
+        "low": bins.low,
+        "high": bins.high,
+        "per_unit": bins.per_unit,
+        "table": bins.table(),
     }
     for what, value in constants.items():
         graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{prefix}.{what}"))
@@ -59,18 +104,3 @@ def rounded(model: ModelProto, parameter: Parameter, codebook: F32, values: F32)
         output = f"{prefix}.{out}"
         graph.node.insert(at, helper.make_node(op, inputs, [output], output, **attributes))
     return parameter
-
-
-def _range(codebook: F32, values: F32) -> tuple[float, float]:
-    low = min(float(codebook[0]), float(values.min()))
-    high = max(float(codebook[-1]), float(values.max()))
-    # All elements alike: any range will do that is one.
-    return (low, high) if high > low else (low, low + max(abs(low), 1.0))
-
-
-def _table(codebook: F32, low: float, per_unit: float) -> F32:
-    """From the middle of every bin to its centroid; the last entry is for the upper end itself."""
-    middles = low + (np.arange(_BINS + 1) + 0.5) / per_unit
-    nearest = np.searchsorted(boundaries(codebook), middles.astype(np.float32), side="left")
-    table: F32 = (codebook[nearest] - middles).astype(np.float32)
-    return table

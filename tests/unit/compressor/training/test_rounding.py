@@ -7,7 +7,7 @@ import pytest
 
 from sparsebook_compressor.stages.share import nearest
 from sparsebook_compressor.training.orders.parameters import Fill, prune, restore
-from sparsebook_compressor.training.orders.rounding import rounded
+from sparsebook_compressor.training.orders.rounding import Bins, rounded
 from tests.unit.compressor.training.test_parameters import (
     RATE,
     by_hand,
@@ -36,7 +36,7 @@ def entered(density: float) -> tuple[object, dict[str, object], Fill, dict[str, 
     for name, weight in weights.items():
         parameter = prune(model, name, lambda weight=weight: weight)
         fill.update(parameter.fill)
-        parameters[name] = rounded(model, parameter, CODEBOOKS[name], weight[weight != 0])
+        parameters[name] = rounded(model, parameter, Bins.of(CODEBOOKS[name], weight[weight != 0]))
     return model, parameters, fill, weights
 
 
@@ -63,12 +63,31 @@ def test_the_gradient_is_that_of_the_centroids(density: float, tmp_path: Path) -
         assert np.abs(moved[alive]).max() > 0.01
 
 
+def test_codes_are_those_that_the_graph_saw_however_near_the_border(tmp_path: Path) -> None:
+    """All elements lie within a bin of a border between two centroids, most on the other side than their bin's middle."""
+    model, fill, seen = training_graph(), {}, {}
+    rng = np.random.default_rng(1)
+    for name, codebook in CODEBOOKS.items():
+        borders = (codebook[1:] + codebook[:-1]) / 2
+        elements = pruned(name, 1.0).size
+        weight = rng.choice(borders, elements) + 1e-5 * rng.uniform(-1, 1, elements)
+        weight = weight.astype(np.float32)
+        parameter = prune(model, name, lambda weight=weight: weight)
+        fill.update(parameter.fill)
+        bins = Bins.of(codebook, weight)
+        rounded(model, parameter, bins)
+        seen[name] = codebook[bins.codes(weight) - 1]
+        assert (seen[name] != snapped(name, weight)).any()
+    loss, _, _ = run(model, fill, tmp_path / "order")
+    assert loss == pytest.approx(by_hand(*seen.values()), rel=1e-4)
+
+
 def test_a_weight_of_one_value_can_be_rounded(tmp_path: Path) -> None:
     model, fill = training_graph(), {}
     weights = {name: np.full_like(pruned(name, 1.0), 0.25) for name in CODEBOOKS}
     for name, weight in weights.items():
         parameter = prune(model, name, lambda weight=weight: weight)
         fill.update(parameter.fill)
-        rounded(model, parameter, np.array([0.25], np.float32), weight)
+        rounded(model, parameter, Bins.of(np.array([0.25], np.float32), weight))
     loss, _, _ = run(model, fill, tmp_path / "order")
     assert loss == pytest.approx(by_hand(*weights.values()), rel=1e-4)
