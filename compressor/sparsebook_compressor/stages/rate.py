@@ -52,7 +52,9 @@ def cluster_for_bits(distribution: Distribution, centroids: int, bits: float) ->
     if not len(values):
         return values, 0
     span = float(values[-1]) - float(values[0])
-    coarse, fine = math.log(max(span, 1e-38) * 2), math.log(max(span, 1e-38) / _MOST_STEPS)
+    farthest = max(abs(float(values[0])), abs(float(values[-1])), 1e-38)
+    # In steps of four times the largest magnitude all values lie in the one around zero.
+    coarse, fine = math.log(4 * farthest), math.log(max(span, 1e-38) / _MOST_STEPS)
     best = _means(distribution, math.exp(coarse))
     for _ in range(_HALVINGS):
         middle = (coarse + fine) / 2

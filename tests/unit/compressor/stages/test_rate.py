@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -88,6 +88,7 @@ finite = st.floats(-(2.0**99), 2.0**99, width=32)
 @given(
     arrays(np.float32, st.integers(1, 60), elements=finite), st.integers(1, 255), st.floats(0.1, 8)
 )
+@example(np.array([-3, -1], np.float32), 1, 1.0)
 def test_whatever_the_values(weight: np.ndarray, centroids: int, bits: float) -> None:
     shared = share_for_bits(weight, ALL, centroids, bits)
     # Exact zeros never survive.
