@@ -290,10 +290,6 @@ def bounds_of_a_caller() -> ModelProto:
     return model
 
 
-def bias_behind_another_function() -> ModelProto:
-    return product([node("Abs", ["h"], ["r"]), node("Add", ["r", "bias"], ["y"])], bias=values(32))
-
-
 def bias_along_the_last_axis() -> ModelProto:
     """As long as there are channels, but not along them."""
     nodes = [node("Conv", ["x", "k"], ["h"]), node("Add", ["h", "bias"], ["y"])]
@@ -312,7 +308,6 @@ APART = [
     bias_that_adds_an_axis,
     bias_for_an_unknown_rank,
     bounds_of_a_caller,
-    bias_behind_another_function,
     bias_along_the_last_axis,
 ]
 
