@@ -12,7 +12,6 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
-    ValueInfoProto,
     helper,
     numpy_helper,
 )
@@ -25,6 +24,7 @@ from sparsebook_compressor.graph.flow import Flow, Value, values
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope
 from sparsebook_compressor.payload_header import read_header
+from sparsebook_compressor.rewrite.ranks import RankTable
 from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
 
 # Before it a Clip has its bounds as attributes.
@@ -49,6 +49,7 @@ class _Fusing:
         self._surgeon = Surgeon(model)
         self._flow = Flow.of(model)
         self._constants = ConstantTable(self._flow.found)
+        self._ranks = RankTable(self._flow.found, self._constants)
         self._merged: set[int] = set()
         self._vectors: dict[Value, str] = {}
         self._taken: dict[Value, Constant] = {}
@@ -135,10 +136,11 @@ class _Fusing:
             return None
         dims = tuple(constant.tensor.dims)
         if operator.op_type == "MatMul":
+            # A bias with more axes than the product would give the sum more axes.
             size = shape[0 if int_attribute(operator, "transB") else 1]
             fits = dims == (size,) or (
                 dims == (1,) * (len(dims) - 1) + (size,)
-                and len(dims) <= self._rank(scope, operator.input[0], operator.output[0])
+                and self._ranks.is_at_least(scope, operator.input[0], len(dims))
             )
         else:
             size, spatial = shape[0], (1,) * (len(shape) - 2)
@@ -154,17 +156,6 @@ class _Fusing:
             return read_header(payload.tensor.raw_data).shape
         except PayloadError:
             return None
-
-    def _rank(self, scope: Scope, *names: str) -> int:
-        """The rank that the model declares for one of these values, which have the same; 0 where it declares none."""
-        for name in names:
-            home = scope.resolve(name)
-            if home is None or home.graph is None:
-                continue
-            for declared in (*home.graph.input, *home.graph.value_info):
-                if declared.name == name and _has_shape(declared):
-                    return len(declared.type.tensor_type.shape.dim)
-        return 0
 
     def _vector(self, constant: Constant, size: int) -> str:
         """The name of a constant as a vector; it is reshaped where it has no other consumer, and copied where it has."""
@@ -215,10 +206,6 @@ def _set(node: NodeProto, **attributes: Any) -> None:
 def _is_scalar(tensor: TensorProto) -> bool:
     held = tensor.data_location != TensorProto.EXTERNAL
     return held and tensor.data_type == TensorProto.FLOAT and list(tensor.dims) in ([], [1])
-
-
-def _has_shape(declared: ValueInfoProto) -> bool:
-    return declared.type.HasField("tensor_type") and declared.type.tensor_type.HasField("shape")
 
 
 def _forget(graph: GraphProto | None, name: str) -> None:

@@ -101,6 +101,62 @@ def test_decodes_in_branches_share_the_payload_of_the_outer_graph(tmp_path: Path
     np.testing.assert_allclose(found, rows @ weight.values(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("opset", [7, 10, 11, 17])
+@pytest.mark.parametrize("bounds", [{}, {"low": -0.5}, {"high": 0.25}, {"low": -0.5, "high": 0.25}])
+def test_what_is_fused_comes_back_behind_the_node(
+    bounds: dict[str, float], opset: int, tmp_path: Path
+) -> None:
+    """Names that it would take are in use; an absent bound is open."""
+    weight = made(SHAPE, 0.2)
+    attributes = {"transB": 1, "activation": "clip", **bounds}
+    nodes = [
+        node("Neg", ["x"], ["y.before_clip"]),
+        node("Neg", ["y.before_clip"], ["y.low"]),
+        node("MatMul", ["y.low", "p", "b"], ["y"], domain="sparsebook", name="fc", **attributes),
+    ]
+    bias = np.linspace(-1, 1, 64, dtype=np.float32)
+    constants = {"p": np.frombuffer(encode(weight)[0], np.uint8), "b": bias}
+    graph = graph_of(nodes, [value("x", ["b", 64])], [free("y", 2)], constants)
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("sparsebook", 1)]
+    path, plain = tmp_path / "artifact.onnx", tmp_path / "plain.onnx"
+    path.write_bytes(model_of(graph, opset_imports=imports).SerializeToString())
+    decompress(path, plain)
+    onnx.checker.check_model(plain, full_check=True)
+    ops = [each.op_type for each in onnx.load(plain).graph.node]
+    assert ops == ["Neg", "Neg", "Transpose", "MatMul", "Add", "Clip"]
+    (found,) = run(plain, x=X)
+    expected = X @ weight.values().T + bias
+    low, high = bounds.get("low", -np.inf), bounds.get("high", np.inf)
+    np.testing.assert_allclose(found, np.clip(expected, low, high), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_fused_comes_back_in_a_function_too(tmp_path: Path) -> None:
+    weight = made(SHAPE, 0.2)
+    body = [
+        constant("p", np.frombuffer(encode(weight)[0], np.uint8)),
+        node("Gemm", ["a", "p"], ["g"], domain="sparsebook", activation="relu"),
+        node("MatMul", ["g", "p"], ["c"], domain="sparsebook", activation="clip", high=1.0),
+    ]
+    block = helper.make_function("local", "Block", ["a"], ["c"], body, IMPORTS)
+    calls = [node("Block", ["x"], ["y"], domain="local")]
+    graph = graph_of(calls, [value("x", ["b", 64])], [free("y", 2)])
+    imports = [*IMPORTS, helper.make_opsetid("local", 1)]
+    path, plain = tmp_path / "artifact.onnx", tmp_path / "plain.onnx"
+    model = model_of(graph, functions=[block], opset_imports=imports)
+    path.write_bytes(model.SerializeToString())
+    decompress(path, plain)
+    (found,) = run(plain, x=X)
+    expected = np.minimum(np.maximum(X @ weight.values(), 0) @ weight.values(), 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_an_activation_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    nodes = [node("MatMul", ["x", "p"], ["y"], domain="sparsebook", name="fc", activation="tanh")]
+    path = artifact(tmp_path, nodes, encode(made(SHAPE))[0])
+    with pytest.raises(InvalidGraph, match="'fc': activation b'tanh' is not known"):
+        decompress(path, tmp_path / "plain.onnx")
+
+
 @pytest.mark.parametrize("shape", [(32, 128), (64,), (64, 64, 1), (4096,)])
 def test_a_decode_of_another_shape_than_its_payload_is_refused(
     shape: tuple[int, ...], tmp_path: Path
