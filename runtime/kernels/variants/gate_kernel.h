@@ -14,7 +14,7 @@ template <unsigned LANES>
 struct Gate {
   // GCC 12 forgets the attribute of a `using` that depends on LANES.
   typedef float Floats __attribute__((vector_size(4 * LANES)));
-  typedef std::int32_t Ints __attribute__((vector_size(4 * LANES)));
+  typedef std::uint32_t Ints __attribute__((vector_size(4 * LANES)));
 
   static Floats load(const float* from) {
     Floats value;
@@ -38,7 +38,7 @@ struct Gate {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    const Ints power = (reinterpret_cast<Ints>(shifted) << 23) + 0x3F800000;
+    const Ints power = (reinterpret_cast<Ints>(shifted) << 23) + 0x3F800000u;  // unsigned: n may be negative
     return (p * (r * r) + r + 1.0f) * reinterpret_cast<Floats>(power);
   }
 
@@ -46,7 +46,7 @@ struct Gate {
 
   // By the exponential, or by Cephes' polynomial where the difference from 1 would cancel.
   static Floats tanh(Floats x) {
-    const Ints sign = reinterpret_cast<Ints>(x) & static_cast<std::int32_t>(0x80000000u);
+    const Ints sign = reinterpret_cast<Ints>(x) & 0x80000000u;
     const Floats size = reinterpret_cast<Floats>(reinterpret_cast<Ints>(x) ^ sign);
     const Floats large = 1.0f - 2.0f / (exp(size + size) + 1.0f);
     const Floats z = size * size;
