@@ -130,8 +130,8 @@ def test_two_jobs_share_a_training_and_cancel_reaches_the_trainer(training_serve
 def test_whatever_dies_the_artifact_is_the_same(make_server: Any) -> None:
     server: Server = make_server(serve_worker=1)
     with server.client() as http:
-        undisturbed = artifact(finish(http, ask(http, LONG, 2000)))
-        job_id = ask(http, LONG, 2000)
+        undisturbed = artifact(finish(http, ask(http, LONG, 20_000)))
+        job_id = ask(http, LONG, 20_000)
         until_training(http, job_id, 3)
         (trainer,) = server.trainer_processes()
         trainer.kill()
