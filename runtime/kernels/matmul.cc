@@ -84,9 +84,8 @@ std::size_t Matmul::bytes() const {
 const char* Matmul::form() const {
   const WideLayout* made = wide_.load(std::memory_order_acquire);
   if (made == nullptr) return "window";
-  const bool sparse = *made->form() == 'b';
   if (!window_) return made->form();
-  return sparse ? "window+block" : "window+codes";
+  return made->is_sparse() ? "window+block" : "window+codes";
 }
 
 bool Matmul::prefers_windows(std::size_t activations) const {

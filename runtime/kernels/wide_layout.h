@@ -36,6 +36,8 @@ class WideLayout {
   /// Rows that sums take: those of a last panel that the weight does not have, too.
   [[nodiscard]] std::size_t sum_rows(std::size_t rows) const { return (rows + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS; }
   [[nodiscard]] std::size_t bytes() const;
+  /// Whether it holds non-zeros, and not all codes.
+  [[nodiscard]] bool is_sparse() const { return std::holds_alternative<BlockLayout>(form_); }
   /// "block" or "codes".
   [[nodiscard]] const char* form() const { return is_sparse() ? "block" : "codes"; }
 
@@ -47,8 +49,6 @@ class WideLayout {
                   float* y) const;
 
  private:
-  [[nodiscard]] bool is_sparse() const { return std::holds_alternative<BlockLayout>(form_); }
-
   const Variant* variant_;
   std::size_t rows_;
   std::size_t columns_;
@@ -56,7 +56,7 @@ class WideLayout {
   std::size_t block_columns_;
 };
 
-/// What non-zeros of this number cost in the form of blocks, tiled as `tile` says, or in the other form; for the choice between them.
+/// The cheapest tile of so many entries in the form of blocks, and of a weight of this shape in the form of codes; for the choice between them.
 [[nodiscard]] WideTile cheapest_block_tile(const Variant& variant, std::size_t activations, std::uint64_t entries,
                                            std::uint64_t block_rows, std::size_t laid_out);
 [[nodiscard]] WideTile cheapest_panel_tile(const Variant& variant, std::size_t activations, std::size_t rows, std::size_t columns,
