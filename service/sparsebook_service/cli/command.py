@@ -58,7 +58,7 @@ def compress_command(
         typer.Option(
             "--max-drop",
             metavar="X",
-            help="Search for the smallest file whose metric drops at most so much: 0.005 is half a point.",
+            help="Search for the smallest file whose metric on the eval part drops at most so much: 0.005 is half a point.",
         ),
     ] = None,
     loss: Loss = None,

@@ -40,6 +40,8 @@ _STEP = 0.6
 _FINER = (0.5, 0.25)
 # Of all weights at once.
 _LEAST_BITS = 3
+# Of the eval part. The search takes the best of some fifteen points on it: on a handful of samples one of them keeps any budget by chance.
+LEAST_SAMPLES = 20
 # Weights whose codes are narrowed one by one; the others have too few bytes to be worth their time.
 _MOST_NARROWED = 4
 # Shares of the config's epochs that a point of the search, and the one that was found, are trained for.
@@ -113,7 +115,7 @@ def search(
         keep: writes the model as it is after a stage, for the account.
 
     Raises:
-        BadData: the original's metric on the eval part is no finite number.
+        BadData: the eval part has fewer than LEAST_SAMPLES samples, or the original's metric on it is no finite number.
         NotTrainable: the worker refuses the graph of the first training.
     """
     epochs = Epochs.of(sum(tuning.task.settings.round_epochs))
@@ -145,6 +147,7 @@ class _Search:
 
     def run(self) -> _State:
         tuning = self.tuning
+        self._check_samples()
         before = self._metric(None)
         if before is None:
             raise BadData(
@@ -159,6 +162,14 @@ class _Search:
             best = self._narrow(best)
             best = self._lengthen(best)
         return best
+
+    def _check_samples(self) -> None:
+        samples = self.tuning.task.dataset.samples("eval")
+        if samples < LEAST_SAMPLES:
+            raise BadData(
+                f"budget.max_drop: the eval part has {samples} samples, on which no drop can be told from chance; a budget needs "
+                f"{LEAST_SAMPLES} and some hundreds to mean something: give more data, or arrays eval_... of their own"
+            )
 
     def _feel(self) -> None:
         """Take the sensitivity of what the config leaves open; what the loss does not depend on is not for the search."""

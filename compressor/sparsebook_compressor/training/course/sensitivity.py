@@ -35,16 +35,13 @@ class Sensitivity:
 
     Attributes:
         densities: from high to low; the first is 1.
-        damage: loss above the original's, at each.
+        damage: loss above the original's, at each; 0 where pruning makes the loss smaller.
+        felt: whether the loss changes at all, up or down; what it does not see may be worth a lot elsewhere.
     """
 
     densities: tuple[float, ...]
     damage: tuple[float, ...]
-
-    @property
-    def felt(self) -> bool:
-        """Whether the loss says anything of the weight; what it does not see may be worth a lot elsewhere."""
-        return self.damage[-1] > 0
+    felt: bool = True
 
 
 def sensitivities(
@@ -65,7 +62,9 @@ def sensitivities(
     for row in rows:
         losses = [probe.loss(row.name, density) for density in ladder]
         damage = np.maximum.accumulate([0.0, *(max(0.0, loss - start) for loss in losses)])
-        found[row.name] = Sensitivity((1.0, *ladder), tuple(float(value) for value in damage))
+        # The same weights give the same bits, so that any difference at all is the weight's doing.
+        felt = any(loss != start for loss in losses)
+        found[row.name] = Sensitivity((1.0, *ladder), tuple(float(value) for value in damage), felt)
     shutil.rmtree(folder)
     return found
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from sparsebook_compressor import Config, Report, compress
-from sparsebook_compressor.errors import BudgetNotMet
+from sparsebook_compressor.errors import BadData, BudgetNotMet
 from sparsebook_compressor.protocol import Point, Protocol
 from sparsebook_compressor.rewrite import portable
 from sparsebook_compressor.training.course import budget
@@ -232,3 +232,24 @@ def test_what_the_loss_does_not_see_is_left_as_planned(tmp_path: Path) -> None:
     after = {each.name: onnx.numpy_helper.to_array(each) for each in held.graph.initializer}
     assert np.abs(after["head"] - head).max() < 0.1
     assert Report.from_json(report.to_json()) == report
+
+
+def test_too_few_samples_for_a_budget(given: tuple[Path, Path], tmp_path: Path) -> None:
+    """Refused before anything is trained."""
+    few = {
+        f"{part}{name}": array[:count]
+        for part, count in (("", 100), ("eval_", 19), ("test_", 30))
+        for name, array in blobs().items()
+    }
+    program = Program()
+    with pytest.raises(BadData, match="the eval part has 19 samples"):
+        compress(
+            given[0],
+            tmp_path / "out",
+            Config.parse({"train": TRAIN, "budget": {"max_drop": 0.5}}),
+            data=save_data(tmp_path / "few.npz", few),
+            trainer=program,
+            operator_library=library_path(),
+        )
+    assert program.orders == []
+    assert not (tmp_path / "out").exists()

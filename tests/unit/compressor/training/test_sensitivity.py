@@ -11,7 +11,15 @@ from onnx import ModelProto, TensorProto
 from sparsebook_compressor.training.course import sensitivity
 from sparsebook_compressor.training.course.sensitivity import DENSITIES, Sensitivity, sensitivities
 from tests.unit.compressor.models import graph_of, model_of, node, value
-from tests.unit.compressor.training.bench import FEATURES, Bench, Program, blobs, fitted, mlp
+from tests.unit.compressor.training.bench import (
+    CLASSES,
+    FEATURES,
+    Bench,
+    Program,
+    blobs,
+    fitted,
+    mlp,
+)
 
 DISTILLED: dict[str, Any] = {"train": {"loss": "distill"}, "budget": {"metric": "fidelity"}}
 
@@ -63,6 +71,35 @@ def test_damage_never_falls_as_the_density_does(tmp_path: Path) -> None:
         assert list(result.damage) == sorted(result.damage)
         assert list(result.densities) == sorted(result.densities, reverse=True)
         assert result.felt
+
+
+def noisy() -> ModelProto:
+    """The classifier of the blobs, with a random product of the same input added to its scores; and a head that no loss sees."""
+    rng = np.random.default_rng(3)
+    held = fitted() | {
+        "noise": rng.standard_normal((FEATURES, CLASSES)).astype(np.float32),
+        "head": rng.standard_normal((FEATURES, CLASSES)).astype(np.float32),
+    }
+    nodes = [
+        node("Gemm", ["x", "fc1", "b1"], ["h"]),
+        node("Relu", ["h"], ["r"]),
+        node("Gemm", ["r", "fc2", "b2"], ["s"]),
+        node("MatMul", ["x", "noise"], ["n"]),
+        node("Add", ["s", "n"], ["y"]),
+        node("MatMul", ["x", "head"], ["z"]),
+    ]
+    ends = [value(name, ["n", CLASSES]) for name in ("y", "z")]
+    return model_of(graph_of(nodes, [value("x", ["n", FEATURES])], ends, held))
+
+
+def test_what_does_harm_is_felt_though_pruning_it_does_no_damage(tmp_path: Path) -> None:
+    bench = Bench.of(tmp_path, noisy(), blobs(), train={"loss": "labels"})
+    results = found(bench, tmp_path / "sensitivity")
+    assert results["noise"].felt
+    assert set(results["noise"].damage) == {0.0}
+    assert results["fc1"].felt
+    assert results["fc1"].damage[-1] > 0
+    assert not results["head"].felt
 
 
 def test_it_is_of_the_users_own_weights_whatever_has_been_done_to_them(tmp_path: Path) -> None:
