@@ -1,6 +1,18 @@
 #include "kernels/code_layout.h"
 
 namespace sparsebook::kernels {
+namespace {
+
+// No prefetcher finds columns: they are short, and the next channel's are far away.
+void fetch(const ColumnsAhead& ahead, std::size_t begin, std::size_t end) {
+  for (std::size_t column = begin; column < end; ++column) {
+    const float* const from = ahead.x + ahead.at[column];
+    for (std::size_t i = 0; i < ahead.width; i += 16) __builtin_prefetch(from + i);
+    __builtin_prefetch(from + ahead.width - 1);
+  }
+}
+
+}  // namespace
 
 CodeLayout::CodeLayout(const SparseMatrix& weight)
     : rows_(weight.rows), columns_(weight.columns), codes_(panels() * PANEL_ROWS * columns_) {
@@ -13,9 +25,11 @@ CodeLayout::CodeLayout(const SparseMatrix& weight)
 }
 
 void CodeLayout::accumulate(const PanelRow& tile, std::size_t first, std::size_t count, std::size_t begin, std::size_t end,
-                            const float* codebook, const float* x, float* y) const {
-  for (std::size_t panel = begin; panel < end; ++panel, y += PANEL_ROWS * tile.width) {
-    tile.kernel(codes_.data() + (panel * columns_ + first) * PANEL_ROWS, count, codebook, x, y);
+                            const float* codebook, const PanelInput& input, bool fresh, const ColumnsAhead& ahead, float* y) const {
+  const std::size_t panels = end - begin;
+  for (std::size_t p = 0; p < panels; ++p, y += PANEL_ROWS * tile.width) {
+    fetch(ahead, ahead.count * p / panels, ahead.count * (p + 1) / panels);
+    tile.kernel(codes_.data() + ((begin + p) * columns_ + first) * PANEL_ROWS, count, codebook, input, fresh, y);
   }
 }
 

@@ -13,6 +13,14 @@
 
 namespace sparsebook::kernels {
 
+/// Columns that are met next, `width` activations each, at x + at[column].
+struct ColumnsAhead {
+  const float* x = nullptr;
+  const std::ptrdiff_t* at = nullptr;
+  std::size_t count = 0;
+  std::size_t width = 0;
+};
+
 class CodeLayout {
  public:
   explicit CodeLayout(const SparseMatrix& weight);
@@ -23,9 +31,10 @@ class CodeLayout {
   [[nodiscard]] std::size_t bytes() const { return codes_.size(); }
 
   /// Adds the products of the columns [first, first + count) to the sums of the panels in [begin, end): y[row * width + i] for rows
-  /// counted from the first of them, PANEL_ROWS a panel, from x[column * width + i] for columns counted from `first`.
+  /// counted from the first of them, PANEL_ROWS a panel, from the input's columns counted from `first`.
+  /// `fresh` sums begin with them instead. Meanwhile the columns ahead are fetched.
   void accumulate(const PanelRow& tile, std::size_t first, std::size_t count, std::size_t begin, std::size_t end,
-                  const float* codebook, const float* x, float* y) const;
+                  const float* codebook, const PanelInput& input, bool fresh, const ColumnsAhead& ahead, float* y) const;
 
  private:
   std::size_t rows_;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <vector>
+#include <utility>
 
 #include "kernels/cost.h"
 
@@ -11,16 +11,49 @@ namespace {
 
 // Columns of a block: with a tile of 128 outputs 32 KB, which stay in the first cache while all output channels pass over them.
 constexpr std::size_t BLOCK_COLUMNS = 64;
-// Channels that are prefetched ahead.
-constexpr std::size_t AHEAD = 2;
+// Groups with no more output channels than this are convolved tap by tap: a panel takes as long as four rows of taps do.
+constexpr std::size_t FEW_OUTPUTS = 3;
+// Positions that taps pass over at once: their sums stay in the first cache.
+constexpr std::size_t TAP_TILE = 1024;
 // Where an image gives fewer tiles than this, its output channels are cut as well.
 constexpr std::size_t FEW_TILES = 8;
+// Floats that a last tile may read behind the planes.
+constexpr std::size_t WIDEST_TILE = 128;
+
+// Cycles as measured on Sapphire Rapids.
+constexpr double FILL = 0.5;              // a float of a plane
+constexpr double FILL_STRIDED = 1.5;      // the same, where it is picked from a stride
+constexpr double ACROSS_LINES = 1.15;     // times a panel's cost, whose loads are not aligned
+constexpr double TAP = 0.08;              // a tap and an output
+
+double fill_cost(const ConvShape& shape, const ConvPlanes& planes) {
+  if (planes.reads_input()) return 0;
+  const double floats = static_cast<double>(shape.group * shape.group_inputs) * static_cast<double>(planes.channel_floats());
+  return floats * (shape.axis[SPATIAL - 1].stride == 1 ? FILL : FILL_STRIDED);
+}
+
+// Whether panels of codes meet activations where they lie, padding around them, or copied side by side. Copies have no gaps between rows;
+// whatever lies still needs none, which pays where few rows share a copy.
+Padding cheaper_padding(const ConvShape& shape, const ConvWeight& weight) {
+  if (weight.taps() != nullptr) return Padding::LAID_OUT;
+  const WideLayout& layout = weight.group(0);
+  if (layout.is_sparse()) return Padding::MASKED;
+  const ConvPlanes masked(shape, Padding::MASKED), laid_out(shape, Padding::LAID_OUT);
+  const auto groups = static_cast<double>(shape.group);
+  const double copied = groups * layout.cheapest_tiling(masked.outputs(), layout.columns()).cost + fill_cost(shape, masked);
+  const double met = groups * ACROSS_LINES * layout.cheapest_tiling(laid_out.positions(), 0).cost + fill_cost(shape, laid_out);
+  return met < copied ? Padding::LAID_OUT : Padding::MASKED;
+}
 
 }  // namespace
 
 ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups)
-    : variant_(&variant), codebook_(weight.codebook, weight.codebook + 256) {
+    : variant_(&variant), columns_(weight.columns), codebook_(weight.codebook, weight.codebook + 256) {
   const std::size_t height = weight.rows / groups;
+  if (height <= FEW_OUTPUTS) {
+    taps_.emplace(weight);
+    return;
+  }
   groups_.reserve(groups);
   for (std::size_t g = 0; g < groups; ++g) {
     const SparseMatrix part = {height,      weight.columns,  weight.start + g * height, weight.column,
@@ -30,133 +63,195 @@ ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::
 }
 
 std::size_t ConvWeight::bytes() const {
-  std::size_t bytes = 0;
+  std::size_t bytes = taps_ ? taps_->bytes() : 0;
   for (const WideLayout& group : groups_) bytes += group.bytes();
   return bytes;
 }
 
-// What the tiles of one image have in common.
+// What the tiles of one image have in common. `planes` begins with the first channel that is in it.
 struct Conv::Image {
   const ConvWeight& weight;
+  const float* x;
   const float* planes;
-  const float* bias;
-  const Activation& activation;
+  const ConvArguments& arguments;
+  const float* addend;
   Scratch& scratch;
   float* y;
 };
 
-Conv::Conv(const ConvShape& shape, const ConvWeight& weight) : shape_(shape), planes_(shape), input_floats_(1) {
+Conv::Conv(const ConvShape& shape, const ConvWeight& weight) : Conv(shape, weight, cheaper_padding(shape, weight)) {}
+
+Conv::Conv(const ConvShape& shape, const ConvWeight& weight, Padding padding)
+    : shape_(shape), planes_(shape, padding), input_floats_(1), channels_(shape.group * shape.group_inputs) {
   for (const ConvAxis& axis : shape.axis) input_floats_ *= axis.input;
   std::size_t floats = 0;
-  if (__builtin_mul_overflow(shape.group * shape.group_inputs, planes_.channel_floats(), &floats) ||
+  if (__builtin_mul_overflow(channels_, planes_.channel_floats(), &floats) ||
       __builtin_mul_overflow(floats, sizeof(float), &floats)) {
     throw std::length_error("the padded input is larger than memory");
   }
-  const WideLayout& layout = weight.group(0);
-  tile_ = layout.cheapest_tile(planes_.outputs(), layout.columns());
-  tiles_ = (planes_.outputs() + tile_.width - 1) / tile_.width;
-  ranges_ = tiles_ == 0 ? 1 : std::max<std::size_t>(1, std::min(FEW_TILES / tiles_, layout.row_groups()));
+  if (planes_.outputs() == 0) return;
+  if (padding == Padding::LAID_OUT) {
+    for (std::size_t column = 0; column < weight.columns(); ++column) {
+      const std::size_t channel = column / planes_.elements() * planes_.channel_floats();
+      at_.push_back(static_cast<std::ptrdiff_t>(channel) + planes_.offset(column % planes_.elements()));
+    }
+  }
+  cut(weight);
 }
 
-void Conv::run(const ConvWeight& weight, const float* x, const float* bias, const Activation& activation, const Parallel& parallel,
-               Scratch& scratch, float* y) const {
+// Into tiles, and the output channels into ranges.
+void Conv::cut(const ConvWeight& weight) {
+  const bool is_laid_out = !at_.empty();
+  const std::size_t end = is_laid_out ? planes_.positions() : planes_.outputs();
+  if (weight.taps() != nullptr) {
+    for (std::size_t first = 0; first < end; first += TAP_TILE) {
+      const std::size_t width = std::min(TAP_TILE, end - first);
+      tiles_.push_back({first, width, std::nullopt, planes_.runs(first, width)});
+    }
+    return;
+  }
+  const WideLayout& layout = weight.group(0);
+  tiling_ = layout.cheapest_tiling(end, is_laid_out ? 0 : layout.columns());
+  for (std::size_t index = 0, first = 0; index < tiling_.tiles(); ++index) {
+    const std::size_t width = tiling_.of(index).width;
+    Tile tile = {first, width, std::nullopt, {{first, first, std::min(width, end - first)}}};
+    if (is_laid_out) tile.runs = planes_.runs(first, width);
+    // Behind the input there is nothing to be read; there outputs lie as positions do.
+    if (!is_laid_out || (planes_.reads_input() && first + width > end)) {
+      tile.columns.emplace(planes_, weight.variant(), first, width);
+    }
+    tiles_.push_back(std::move(tile));
+    first += width;
+  }
+  ranges_ = std::max<std::size_t>(1, std::min(FEW_TILES / tiles_.size(), layout.row_groups()));
+}
+
+void Conv::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
   if (planes_.outputs() == 0) return;
-  const std::size_t channels = shape_.group * shape_.group_inputs;
-  const std::size_t plane_floats = planes_.reads_input() ? 0 : channels * planes_.channel_floats();
-  const auto laid_out = scratch.lend(plane_floats * sizeof(float));
-  for (std::size_t n = 0; n < shape_.batch; ++n, x += channels * input_floats_) {
-    if (!planes_.reads_input()) {
-      const std::size_t parts = parts_of(static_cast<double>(plane_floats), channels);
+  const std::size_t image_floats = shape_.group * shape_.group_outputs * planes_.outputs();
+  // Groups of taps lay out their own channels, just before they need them.
+  const bool fills = !planes_.reads_input() && (weight.taps() == nullptr || shape_.group == 1);
+  const std::size_t plane_floats = fills ? channels_ * planes_.channel_floats() : 0;
+  const auto planes = scratch.lend((plane_floats + WIDEST_TILE) * sizeof(float));
+  // A last tile reads on behind the last channel, and makes nothing of it.
+  std::fill_n(planes.floats() + plane_floats, WIDEST_TILE, 0.0f);
+  for (std::size_t n = 0; n < shape_.batch; ++n) {
+    const float* const x = arguments.x + n * channels_ * input_floats_;
+    if (fills) {
+      const std::size_t parts = parts_of(static_cast<double>(plane_floats), channels_);
       parallel.run(parts, [&](std::size_t part) {
-        for (std::size_t c = channels * part / parts; c < channels * (part + 1) / parts; ++c) {
-          planes_.fill(x + c * input_floats_, laid_out.floats() + c * planes_.channel_floats());
-        }
+        const std::size_t first = channels_ * part / parts, end = channels_ * (part + 1) / parts;
+        fill(x, first, end - first, planes.floats() + first * planes_.channel_floats());
       });
     }
-    const std::size_t image_floats = shape_.group * shape_.group_outputs * planes_.outputs();
-    const Image image = {weight, planes_.reads_input() ? x : laid_out.floats(), bias, activation, scratch, y + n * image_floats};
-    parallel.run(shape_.group * tiles_ * ranges_, [&](std::size_t part) {
-      tile(image, part / ranges_ / tiles_, part / ranges_ % tiles_, part % ranges_);
-    });
+    const Image image = {weight,  x, fills ? planes.floats() : x, arguments, arguments.addend == nullptr ? nullptr : arguments.addend + n * image_floats,
+                         scratch, y + n * image_floats};
+    weight.taps() != nullptr ? run_taps(image, parallel) : run_wide(image, parallel);
   }
 }
 
-// What a tile's outputs meet through every element of the kernel.
-class Conv::TileColumns {
- public:
-  TileColumns(const ConvPlanes& planes, const Variant& variant, std::size_t output, std::size_t width)
-      : planes_(planes), variant_(variant), width_(width), vectors_((width + variant.lanes - 1) / variant.lanes) {
-    for (std::size_t element = 0; element < planes.elements(); ++element) {
-      starts_.push_back(segments_.size());
-      planes.segments(element, output, vectors_, variant.lanes, segments_, counts_);
-      if (!planes.begins_row(element)) continue;
-      for (std::size_t s = starts_.back(); s < segments_.size(); ++s) ahead_.push_back(segments_[s].from);
+void Conv::fill(const float* x, std::size_t first, std::size_t count, float* planes) const {
+  for (std::size_t c = first; c < first + count; ++c, planes += planes_.channel_floats()) planes_.fill(x + c * input_floats_, planes);
+}
+
+void Conv::run_taps(const Image& image, const Parallel& parallel) const {
+  const double taps = static_cast<double>(image.weight.columns()) * static_cast<double>(shape_.group * shape_.group_outputs);
+  const double cost = taps * TAP * static_cast<double>(planes_.positions());
+  if (shape_.group == 1) {
+    const std::size_t parts = parts_of(cost, tiles_.size());
+    parallel.run(parts, [&](std::size_t part) {
+      tap_tiles(image, 0, tiles_.size() * part / parts, tiles_.size() * (part + 1) / parts);
+    });
+    return;
+  }
+  const std::size_t parts = parts_of(cost, shape_.group);
+  const std::size_t group_floats = shape_.group_inputs * planes_.channel_floats();
+  parallel.run(parts, [&](std::size_t part) {
+    const auto memory = image.scratch.lend(planes_.reads_input() ? 1 : group_floats * sizeof(float));
+    for (std::size_t group = shape_.group * part / parts; group < shape_.group * (part + 1) / parts; ++group) {
+      Image own = image;
+      own.planes = planes_.reads_input() ? image.x + group * group_floats : memory.floats();
+      if (!planes_.reads_input()) fill(image.x, group * shape_.group_inputs, shape_.group_inputs, memory.floats());
+      tap_tiles(own, group, 0, tiles_.size());
+    }
+  });
+}
+
+// The output channels of a group in the tiles [begin, end).
+void Conv::tap_tiles(const Image& image, std::size_t group, std::size_t begin, std::size_t end) const {
+  const TapLayout& layout = *image.weight.taps();
+  const auto memory = image.scratch.lend(layout.most() * (sizeof(std::ptrdiff_t) + sizeof(float)) + 1);
+  auto* const places = reinterpret_cast<std::ptrdiff_t*>(memory.bytes());
+  auto* const values = reinterpret_cast<float*>(places + layout.most());
+  float sums[TAP_TILE];
+  for (std::size_t row = group * shape_.group_outputs; row < (group + 1) * shape_.group_outputs; ++row) {
+    layout.read(row, image.weight.codebook(), at_.data(), values, places);
+    for (std::size_t index = begin; index < end; ++index) {
+      const Tile& tile = tiles_[index];
+      image.weight.variant().taps({values, places, layout.count(row)}, image.planes + tile.first, tile.width, sums);
+      store(image, tile, row, 1, sums, 0);
     }
   }
+}
 
-  /// Lays out a block's columns of the group whose first channel is at `from`, `width` outputs side by side, and a column of zeros.
-  void lay_out(const WideLayout& layout, std::size_t block, const float* from, float* to) const {
-    const std::size_t first = block * layout.block_columns();
-    const std::size_t last = std::min(first + layout.block_columns(), layout.columns());
-    std::size_t element = first % planes_.elements();
-    const float* channel = from + first / planes_.elements() * planes_.channel_floats();
-    float* next = to;
-    for (std::size_t column = first; column < last; ++column, next += width_) {
-      if (element == 0) {
-        // A channel's rows are short, and the next channel's far away: no prefetcher finds them.
-        const float* const later = channel + AHEAD * planes_.channel_floats();
-        for (const std::ptrdiff_t at : ahead_) __builtin_prefetch(later + at);
-      }
-      variant_.copy({segments_.data() + starts_[element], counts_.data() + element * vectors_, vectors_}, channel, next);
-      if (++element == planes_.elements()) {
-        element = 0;
-        channel += planes_.channel_floats();
-      }
-    }
-    std::fill_n(to + layout.block_columns() * width_, (layout.laid_out_columns() - layout.block_columns()) * width_, 0.0f);
-  }
+void Conv::run_wide(const Image& image, const Parallel& parallel) const {
+  parallel.run(shape_.group * tiles_.size() * ranges_, [&](std::size_t part) {
+    wide_tile(image, part / ranges_ / tiles_.size(), part / ranges_ % tiles_.size(), part % ranges_);
+  });
+}
 
- private:
-  const ConvPlanes& planes_;
-  const Variant& variant_;
-  std::size_t width_;
-  std::size_t vectors_;
-  std::vector<Segment> segments_;
-  std::vector<std::uint8_t> counts_;
-  std::vector<std::size_t> starts_;    // of every element's segments
-  std::vector<std::ptrdiff_t> ahead_;  // where the rows lie that the elements meet
-};
-
-void Conv::tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const {
+void Conv::wide_tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const {
   const WideLayout& layout = image.weight.group(group);
-  const std::size_t width = tile_.width;
+  const WideTile& how = tiling_.of(index);
+  const Tile& tile = tiles_[index];
   const std::size_t begin = layout.row_groups() * range / ranges_, end = layout.row_groups() * (range + 1) / ranges_;
   const std::size_t first_row = begin * BLOCK_GROUP, last_row = std::min(end * BLOCK_GROUP, layout.rows());
-  const std::size_t output = index * width;
-  const std::size_t there = std::min(width, planes_.outputs() - output);
 
-  const TileColumns columns(planes_, image.weight.variant(), output, width);
   const float* from = image.planes + group * shape_.group_inputs * planes_.channel_floats();
-  const std::size_t column_floats = layout.laid_out_columns() * width + MOST_LANES;
-  const std::size_t sum_floats = layout.sum_rows(last_row - first_row) * width;
+  const std::size_t column_floats = tile.columns ? layout.laid_out_columns() * how.width + MOST_LANES : 0;
+  const std::size_t sum_floats = layout.sum_rows(last_row - first_row) * how.width;
   const auto memory = image.scratch.lend((column_floats + sum_floats) * sizeof(float));
   float* const block_columns = memory.floats();
   float* const sums = block_columns + column_floats;
-  std::fill_n(sums, sum_floats, 0.0f);
   for (std::size_t block = 0; block < layout.blocks(); ++block) {
-    columns.lay_out(layout, block, from, block_columns);
+    PanelInput input = {block_columns, nullptr};
+    if (tile.columns) {
+      tile.columns->lay_out(planes_, image.weight.variant(), layout, block, from, block_columns);
+    } else {
+      input = {from + tile.first, at_.data() + block * layout.block_columns()};
+    }
     if (block + 1 == layout.blocks()) {
+      const std::size_t output = tile.runs.empty() ? 0 : tile.runs.front().output;
       for (std::size_t row = first_row; row < last_row; ++row) {
         const float* to = image.y + (group * shape_.group_outputs + row) * planes_.outputs() + output;
-        for (std::size_t i = 0; i < there; i += 16) __builtin_prefetch(to + i, 1, 2);
+        for (std::size_t i = 0; i < how.width; i += 16) __builtin_prefetch(to + i, 1, 2);
       }
     }
-    layout.accumulate(tile_, block, begin, end, image.weight.codebook(), block_columns, sums);
+    layout.accumulate(how, block, begin, end, image.weight.codebook(), input, ahead(image, group, index, block), sums);
   }
-  for (std::size_t row = first_row; row < last_row; ++row) {
-    const std::size_t m = group * shape_.group_outputs + row;
-    const Finish finish = {1, 1, image.activation.low, image.activation.high, image.bias == nullptr ? nullptr : image.bias + m, 0};
-    image.weight.variant().finish(sums + (row - first_row) * width, there, finish, image.y + m * planes_.outputs() + output);
+  store(image, tile, group * shape_.group_outputs + first_row, last_row - first_row, sums, how.width);
+}
+
+// What is met after a block of a tile, if it is met where it lies.
+ColumnsAhead Conv::ahead(const Image& image, std::size_t group, std::size_t index, std::size_t block) const {
+  const WideLayout& layout = image.weight.group(group);
+  const std::size_t next = block + 1 == layout.blocks() ? 0 : block + 1;
+  if (next == 0) ++index;
+  if (index == tiles_.size() || tiles_[index].columns) return {};
+  const std::size_t first = next * layout.block_columns();
+  return {image.planes + group * shape_.group_inputs * planes_.channel_floats() + tiles_[index].first, at_.data() + first,
+          std::min(layout.block_columns(), layout.columns() - first), tiles_[index].width};
+}
+
+// What becomes of a tile's sums of neighbouring output channels.
+void Conv::store(const Image& image, const Tile& tile, std::size_t channel, std::size_t count, const float* sums, std::size_t pitch) const {
+  const ConvArguments& with = image.arguments;
+  const float* const bias = with.bias == nullptr ? nullptr : with.bias + channel;
+  for (const ConvPlanes::Run& run : tile.runs) {
+    const std::size_t at = channel * planes_.outputs() + run.output;
+    const float* const addend = image.addend == nullptr ? nullptr : image.addend + at;
+    image.weight.variant().store({sums + (run.position - tile.first), pitch, count, run.count, bias, addend, with.activation.low,
+                                  with.activation.high, image.y + at, planes_.outputs()});
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "kernels/activation.h"
@@ -9,27 +10,43 @@
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
 #include "kernels/sparse_matrix.h"
+#include "kernels/tap_layout.h"
+#include "kernels/tile_columns.h"
 #include "kernels/variant.h"
 #include "kernels/wide_layout.h"
 
 namespace sparsebook::kernels {
 
-/// A weight in the layout that convolutions take: one of its own for every group.
+/// A weight in the layout that convolutions take: one of its own for every group, or taps where groups have few output channels.
 class ConvWeight {
  public:
   /// `weight` has a row an output channel, columns in the order channel of the group, kernel elements.
   ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups);
 
   [[nodiscard]] const Variant& variant() const { return *variant_; }
+  /// Null where groups have layouts of their own.
+  [[nodiscard]] const TapLayout* taps() const { return taps_ ? &*taps_ : nullptr; }
   [[nodiscard]] const WideLayout& group(std::size_t index) const { return groups_[index]; }
+  [[nodiscard]] std::size_t columns() const { return columns_; }
   [[nodiscard]] const float* codebook() const { return codebook_.data(); }
   [[nodiscard]] std::size_t bytes() const;
-  /// "block" or "codes" (wide_layout.h).
-  [[nodiscard]] const char* form() const { return groups_.front().form(); }
+  /// "taps", "block" or "codes" (wide_layout.h).
+  [[nodiscard]] const char* form() const { return taps_ ? "taps" : groups_.front().form(); }
+
  private:
   const Variant* variant_;
+  std::size_t columns_;
   std::vector<float> codebook_;
+  std::optional<TapLayout> taps_;
   std::vector<WideLayout> groups_;
+};
+
+/// What is convolved, and what its sums meet before they are stored.
+struct ConvArguments {
+  const float* x;
+  const float* bias = nullptr;    ///< a value an output channel; null for none
+  const float* addend = nullptr;  ///< a value an output; null for none
+  Activation activation;
 };
 
 /// A convolution of one shape; build it once for a shape, run it on as many threads as there are.
@@ -37,22 +54,38 @@ class Conv {
  public:
   Conv(const ConvShape& shape, const ConvWeight& weight);
 
-  /// y = activation(convolution of x with the weight that the constructor was given + bias); `bias` has a value an output channel or
-  /// is null. Sums are taken in float32, in an order that depends on shapes alone. `scratch` may serve any number of convolutions.
-  void run(const ConvWeight& weight, const float* x, const float* bias, const Activation& activation, const Parallel& parallel,
-           Scratch& scratch, float* y) const;
+  /// y = activation(convolution of x with the weight that the constructor was given + bias + addend). Sums are taken in float32, in an order
+  /// that depends on shapes alone. `scratch` may serve any number of convolutions.
+  void run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
 
  private:
+  /// Outputs, or positions, that are computed together.
+  struct Tile {
+    std::size_t first;
+    std::size_t width;
+    std::optional<TileColumns> columns;  ///< what it meets is copied side by side; else it is met where it lies
+    std::vector<ConvPlanes::Run> runs;
+  };
   struct Image;
-  class TileColumns;
-  void tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const;
+
+  Conv(const ConvShape& shape, const ConvWeight& weight, Padding padding);
+  void cut(const ConvWeight& weight);
+  void fill(const float* x, std::size_t first, std::size_t count, float* planes) const;
+  void run_wide(const Image& image, const Parallel& parallel) const;
+  void run_taps(const Image& image, const Parallel& parallel) const;
+  void wide_tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const;
+  void tap_tiles(const Image& image, std::size_t group, std::size_t begin, std::size_t end) const;
+  [[nodiscard]] ColumnsAhead ahead(const Image& image, std::size_t group, std::size_t index, std::size_t block) const;
+  void store(const Image& image, const Tile& tile, std::size_t channel, std::size_t count, const float* sums, std::size_t pitch) const;
 
   ConvShape shape_;
   ConvPlanes planes_;
-  std::size_t input_floats_;   // of one channel
-  WideTile tile_;              // of outputs
-  std::size_t tiles_;
-  std::size_t ranges_;         // of output channels, where there are few tiles
+  std::size_t input_floats_;        // of one channel
+  std::size_t channels_;            // of the input
+  std::vector<std::ptrdiff_t> at_;  // where the activations of a group's column begin, where padding is laid out
+  Tiling tiling_;                   // of a wide layout
+  std::vector<Tile> tiles_;
+  std::size_t ranges_ = 1;          // of output channels, where there are few tiles
 };
 
 }  // namespace sparsebook::kernels

@@ -1,10 +1,13 @@
 #include "kernels/conv_planes.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 namespace sparsebook::kernels {
 namespace {
+
+constexpr std::size_t LINE_FLOATS = 16;  // of a cache line
 
 std::size_t multiply(std::size_t a, std::size_t b) {
   std::size_t product = 0;
@@ -29,8 +32,9 @@ std::ptrdiff_t ConvPlanes::Axis::there(bool in_input) const {
   return static_cast<std::ptrdiff_t>(in_input ? shape.input : extent);
 }
 
-ConvPlanes::ConvPlanes(const ConvShape& shape) {
+ConvPlanes::ConvPlanes(const ConvShape& shape, Padding padding) {
   std::size_t input_floats = 1;
+  bool has_padding = false;
   for (unsigned a = 0; a < SPATIAL; ++a) {
     Axis& axis = axis_[a];
     axis.shape = shape.axis[a];
@@ -44,8 +48,61 @@ ConvPlanes::ConvPlanes(const ConvShape& shape) {
     outputs_ *= axis.shape.output;
     elements_ *= axis.shape.kernel;
     reads_input_ = reads_input_ && axis.shape.stride == 1;
+    has_padding = has_padding || axis.shape.pad != 0 || axis.extent > axis.shape.input;
   }
-  if (reads_input_) channel_floats_ = input_floats;
+  // Where outputs have gaps between their positions, the last tile could not be copied from the input as outputs lie.
+  if (padding == Padding::LAID_OUT && (has_padding || positions() != outputs_)) reads_input_ = false;
+  written_ = channel_floats_;
+  if (reads_input_) {
+    channel_floats_ = input_floats;
+  } else if (padding == Padding::LAID_OUT) {
+    // An odd number of cache lines: else a power of two could bring all channels to the same lines of the first cache.
+    channel_floats_ = ((channel_floats_ + LINE_FLOATS - 1) / LINE_FLOATS | 1) * LINE_FLOATS;
+  }
+  // Segments count in 32 bits.
+  if (channel_floats_ > std::numeric_limits<std::int32_t>::max() - MOST_LANES) throw std::length_error("a channel is larger than 2^31 values");
+}
+
+std::size_t ConvPlanes::positions() const {
+  if (outputs_ == 0) return 0;
+  return ((axis_[0].shape.output - 1) * height() + axis_[1].shape.output - 1) * width() + axis_[2].shape.output;
+}
+
+std::ptrdiff_t ConvPlanes::offset(std::size_t element) const {
+  const std::array<std::size_t, SPATIAL> kernel = kernel_indices(element);
+  std::ptrdiff_t at = 0;
+  for (unsigned a = 0; a < SPATIAL; ++a) at = at * axis_[a].there(reads_input_) + axis_[a].met(0, kernel[a], reads_input_);
+  return static_cast<std::ptrdiff_t>(plane(kernel)) + at;
+}
+
+std::vector<ConvPlanes::Run> ConvPlanes::runs(std::size_t first, std::size_t count) const {
+  std::vector<Run> found;
+  const std::size_t end = std::min(first + count, positions());
+  for (std::size_t row = first / width(); row * width() < end; ++row) {
+    const std::size_t d = row / height(), h = row % height();
+    if (d >= axis_[0].shape.output || h >= axis_[1].shape.output) continue;
+    const std::size_t begin = std::max(first, row * width()), stop = std::min(end, row * width() + axis_[2].shape.output);
+    if (begin >= stop) continue;
+    const std::size_t output = (d * axis_[1].shape.output + h) * axis_[2].shape.output + begin - row * width();
+    if (!found.empty() && found.back().position + found.back().count == begin) {
+      found.back().count += stop - begin;  // rows without anything between them
+    } else {
+      found.push_back({begin, output, stop - begin});
+    }
+  }
+  return found;
+}
+
+std::array<std::size_t, SPATIAL> ConvPlanes::kernel_indices(std::size_t element) const {
+  return {element / axis_[2].shape.kernel / axis_[1].shape.kernel, element / axis_[2].shape.kernel % axis_[1].shape.kernel,
+          element % axis_[2].shape.kernel};
+}
+
+std::size_t ConvPlanes::plane(const std::array<std::size_t, SPATIAL>& kernel) const {
+  if (reads_input_) return 0;
+  std::size_t found = 0;
+  for (unsigned a = 0; a < SPATIAL; ++a) found = found * axis_[a].phases.size() + axis_[a].phase_index(kernel[a]);
+  return found * plane_floats_;
 }
 
 void ConvPlanes::fill(const float* input, float* planes) const {
@@ -57,6 +114,7 @@ void ConvPlanes::fill(const float* input, float* planes) const {
       }
     }
   }
+  std::fill_n(planes, channel_floats_ - written_, 0.0f);
 }
 
 void ConvPlanes::fill_box(const float* input, const std::array<std::size_t, SPATIAL>& phase, float* plane) const {
@@ -96,14 +154,8 @@ void ConvPlanes::fill_box(const float* input, const std::array<std::size_t, SPAT
 
 void ConvPlanes::segments(std::size_t element, std::size_t begin, std::size_t vectors, std::size_t lanes,
                           std::vector<Segment>& found, std::vector<std::uint8_t>& counts) const {
-  const std::array<std::size_t, SPATIAL> kernel = {element / axis_[2].shape.kernel / axis_[1].shape.kernel,
-                                                   element / axis_[2].shape.kernel % axis_[1].shape.kernel,
-                                                   element % axis_[2].shape.kernel};
-  std::size_t plane = 0;
-  if (!reads_input_) {
-    for (unsigned a = 0; a < SPATIAL; ++a) plane = plane * axis_[a].phases.size() + axis_[a].phase_index(kernel[a]);
-    plane *= plane_floats_;
-  }
+  const std::array<std::size_t, SPATIAL> kernel = kernel_indices(element);
+  const std::size_t plane = this->plane(kernel);
   const std::ptrdiff_t row_floats = axis_[2].there(reads_input_), rows = axis_[1].there(reads_input_);
   const std::size_t row = axis_[2].shape.output;
   for (std::size_t v = 0; v < vectors; ++v) {
@@ -122,7 +174,7 @@ void ConvPlanes::segments(std::size_t element, std::size_t begin, std::size_t ve
       const std::ptrdiff_t to = std::clamp<std::ptrdiff_t>(row_floats - at, from, length);
       if (from == to) continue;
       const auto lane = static_cast<std::ptrdiff_t>(o - first);
-      const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(plane) + (d * rows + h) * row_floats + at - lane;
+      const auto place = static_cast<std::int32_t>(static_cast<std::ptrdiff_t>(plane) + (d * rows + h) * row_floats + at - lane);
       const auto mask = static_cast<std::uint16_t>(((1u << (to - from)) - 1) << (lane + from));
       if (found.size() != before && found.back().from == place) {
         found.back().mask = static_cast<std::uint16_t>(found.back().mask | mask);  // rows without anything between them

@@ -30,18 +30,42 @@ struct ConvShape {
   std::array<ConvAxis, SPATIAL> axis;
 };
 
+/// What becomes of a convolution's padding.
+enum class Padding {
+  MASKED,    ///< it is left out where activations are copied: segments()
+  LAID_OUT,  ///< it lies around the activations, so that nobody has to tell it from them: offset()
+};
+
 /// Kernel element k of an axis meets output o at padded input o * stride + k * dilation.
 ///
-/// With strides of one, neighbouring outputs meet neighbouring inputs, and the input is read as it is. Otherwise the inputs of equal
-/// remainder by the stride, one *phase*, are laid side by side, so that they do: element k then meets output o at index
-/// o + floor(k * dilation / stride) of phase (k * dilation) mod stride. A *plane* is the box of one combination of phases of one channel,
-/// with its padding.
+/// With strides of one, neighbouring outputs meet neighbouring inputs, and the input is read as it is, unless padding is laid out and there
+/// is some. Otherwise the inputs of equal remainder by the stride, one *phase*, are laid side by side, so that they do: element k then meets
+/// output o at index o + floor(k * dilation / stride) of phase (k * dilation) mod stride. A *plane* is the box of one combination of phases
+/// of one channel, with its padding.
+///
+/// An element meets all outputs at one distance from its first one if outputs are counted as the plane's elements are: output (d, h, w) has
+/// *position* (d * plane height + h) * plane width + w. Positions behind the end of a row are no output's.
 class ConvPlanes {
  public:
-  explicit ConvPlanes(const ConvShape& shape);
+  ConvPlanes(const ConvShape& shape, Padding padding);
 
   /// Outputs of one channel.
   [[nodiscard]] std::size_t outputs() const { return outputs_; }
+
+  /// Positions from the first output's to the last one's.
+  [[nodiscard]] std::size_t positions() const;
+
+  /// What position 0 meets through a kernel element, in floats of the channel; for padding that is laid out.
+  [[nodiscard]] std::ptrdiff_t offset(std::size_t element) const;
+
+  /// Outputs that lie side by side among positions too.
+  struct Run {
+    std::size_t position;
+    std::size_t output;
+    std::size_t count;
+  };
+  /// Those of the positions [first, first + count), ascending.
+  [[nodiscard]] std::vector<Run> runs(std::size_t first, std::size_t count) const;
 
   /// Elements of the kernel.
   [[nodiscard]] std::size_t elements() const { return elements_; }
@@ -74,11 +98,17 @@ class ConvPlanes {
     [[nodiscard]] std::ptrdiff_t there(bool in_input) const;
   };
 
+  /// The plane that an element meets, in floats of the channel.
+  [[nodiscard]] std::size_t plane(const std::array<std::size_t, SPATIAL>& kernel) const;
+  [[nodiscard]] std::array<std::size_t, SPATIAL> kernel_indices(std::size_t element) const;
+  [[nodiscard]] std::size_t width() const { return static_cast<std::size_t>(axis_[2].there(reads_input_)); }
+  [[nodiscard]] std::size_t height() const { return static_cast<std::size_t>(axis_[1].there(reads_input_)); }
   void fill_box(const float* input, const std::array<std::size_t, SPATIAL>& phase, float* plane) const;
 
   std::array<Axis, SPATIAL> axis_;
   std::size_t plane_floats_ = 1;
   std::size_t channel_floats_ = 1;
+  std::size_t written_ = 1;  // of them, by planes
   std::size_t outputs_ = 1;
   std::size_t elements_ = 1;
   bool reads_input_ = true;

@@ -177,9 +177,8 @@ void Matmul::run_tile(const WideLayout& layout, const WideTile& tile, const Acti
     const std::size_t begin = part_begin(part, parts, layout.row_groups()), end = part_begin(part + 1, parts, layout.row_groups());
     const std::size_t stop = std::min(end * BLOCK_GROUP, rows_);
     float* out = sums.floats() + begin * BLOCK_GROUP * width;
-    std::fill_n(out, layout.sum_rows(stop - begin * BLOCK_GROUP) * width, 0.0f);
     for (std::size_t block = 0; block < layout.blocks(); ++block) {
-      layout.accumulate(tile, block, begin, end, codebook_.data(), lanes.floats() + block * block_floats, out);
+      layout.accumulate(tile, block, begin, end, codebook_.data(), {lanes.floats() + block * block_floats, nullptr}, {}, out);
     }
     float turned[WIDEST_TILE * BLOCK_GROUP];
     for (std::size_t n = begin * BLOCK_GROUP; n < stop; n += BLOCK_GROUP, out += BLOCK_GROUP * width) {

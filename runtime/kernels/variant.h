@@ -91,9 +91,16 @@ inline constexpr unsigned WIDE_CODE = 8;
 /// Rows of a panel of codes (kernels/code_layout.h).
 inline constexpr unsigned PANEL_ROWS = 8;
 
-/// y[row * width + i] += sum over `columns` of codebook[codes[column * PANEL_ROWS + row]] * x[column * width + i], i in [0, width), for
-/// the rows of a panel.
-using PanelKernel = void (*)(const std::uint8_t* codes, std::size_t columns, const float* codebook, const float* x, float* y);
+/// A column's activations lie at x + at[column], or side by side, `width` apart, where `at` is null.
+struct PanelInput {
+  const float* x;
+  const std::ptrdiff_t* at;
+};
+
+/// y[row * width + i] = what was there, or 0 for `fresh` sums, + sum over `columns` of codebook[codes[column * PANEL_ROWS + row]] * the column's
+/// activation i, i in [0, width), for the rows of a panel.
+using PanelKernel = void (*)(const std::uint8_t* codes, std::size_t columns, const float* codebook, const PanelInput& input, bool fresh,
+                             float* y);
 
 /// A tile of `width` neighbouring activations.
 struct PanelRow {
@@ -102,9 +109,19 @@ struct PanelRow {
   PanelKernel kernel;
 };
 
+/// The terms of a sum: every value times the activations from its place on.
+struct Taps {
+  const float* values;
+  const std::ptrdiff_t* at;
+  std::size_t count;
+};
+
+/// y[i] = sum over the taps of value * x[at + i], i in [0, count); reads and writes nothing else.
+using TapKernel = void (*)(const Taps& taps, const float* x, std::size_t count, float* y);
+
 /// Neighbouring activations that go to neighbouring lanes of one vector: lane i takes from[from + i] where bit i of `mask` is set.
 struct Segment {
-  std::ptrdiff_t from;
+  std::int32_t from;
   std::uint16_t mask;
 };
 
@@ -131,6 +148,24 @@ struct Finish {
 
 /// Stores `count` results; reads and writes nothing behind them.
 using FinishKernel = void (*)(const float* sums, std::size_t count, const Finish& finish, float* y);
+
+/// Sums of several output channels, and what becomes of them: min(max(sum + bias + addend, low), high), NaN passing. Row r's sums lie at
+/// sums + r * pitch; its results go to y + r * y_pitch, and its addends lie likewise.
+struct Channels {
+  const float* sums;
+  std::size_t pitch;
+  std::size_t rows;
+  std::size_t count;    ///< of a row's sums
+  const float* bias;    ///< a value a row; null for none
+  const float* addend;  ///< null for none
+  float low;
+  float high;
+  float* y;
+  std::size_t y_pitch;
+};
+
+/// Stores the results; reads and writes nothing behind them.
+using StoreKernel = void (*)(const Channels& channels);
 
 /// A row of a table: element i is the value of the next code where bit i % 8 of mask[i / 8] is set, else zero. No other bit is set.
 struct PackedRow {
@@ -170,7 +205,9 @@ struct Variant {
   std::size_t panel_count;
   std::size_t lanes;         ///< of a vector
   CopyKernel copy;
+  TapKernel taps;
   FinishKernel finish;
+  StoreKernel store;
   GateKernels gates;
   ExpandKernels expand;
 };

@@ -20,6 +20,16 @@ struct WideTile {
   const PanelRow* panel = nullptr;
 };
 
+/// Tiles side by side: `count` of one width, then one of another, or of width 0 where nothing is left.
+struct Tiling {
+  WideTile tile;
+  std::size_t count = 0;
+  WideTile last;
+  double cost = 0;  ///< of all of them, in the variant's unit
+  [[nodiscard]] std::size_t tiles() const { return count + (last.width == 0 ? 0 : 1); }
+  [[nodiscard]] const WideTile& of(std::size_t index) const { return index < count ? tile : last; }
+};
+
 /// Columns come in blocks, of which each needs its activations laid out: laid_out_columns() times a tile's width floats, zeros behind those of
 /// its columns. Rows come in groups of BLOCK_GROUP.
 class WideLayout {
@@ -44,9 +54,14 @@ class WideLayout {
   /// The tile by which this many activations cost least. `laid_out`: columns that have to be laid out for every tile.
   [[nodiscard]] WideTile cheapest_tile(std::size_t activations, std::size_t laid_out) const;
 
+  /// The tiles by which this many activations cost least. `laid_out`: as above.
+  [[nodiscard]] Tiling cheapest_tiling(std::size_t activations, std::size_t laid_out) const;
+
   /// Adds one block's products to the sums of the row groups in [begin, end): y[row * width + i] for rows counted from the first of them.
-  void accumulate(const WideTile& tile, std::size_t block, std::size_t begin, std::size_t end, const float* codebook, const float* x,
-                  float* y) const;
+  /// The first block's are where sums begin. A layout of codes fetches the columns ahead meanwhile.
+  /// The block's columns lie side by side at `input.x`, unless this holds codes and `input.at` says where each begins.
+  void accumulate(const WideTile& tile, std::size_t block, std::size_t begin, std::size_t end, const float* codebook,
+                  const PanelInput& input, const ColumnsAhead& ahead, float* y) const;
 
  private:
   const Variant* variant_;

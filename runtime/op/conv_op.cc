@@ -141,8 +141,13 @@ void Conv::compute(const abi::KernelContext& context) const {
     throw abi::OperatorError("B has shape " + abi::to_string(bias->shape) + ", which must be " +
                              abi::to_string({form->shape()[0]}));
   }
-  prepared->conv.run(form->weight(), x.floats(), bias ? bias->floats() : nullptr, activation_, SessionThreads(context), *scratch_,
-                     context.output(0, prepared->output));
+  const auto addend = context.optional_input(3);
+  if (addend && addend->shape != prepared->output) {
+    throw abi::OperatorError("the addend has shape " + abi::to_string(addend->shape) + ", which must be the output's, " +
+                             abi::to_string(prepared->output));
+  }
+  const kernels::ConvArguments arguments = {x.floats(), bias ? bias->floats() : nullptr, addend ? addend->floats() : nullptr, activation_};
+  prepared->conv.run(form->weight(), arguments, SessionThreads(context), *scratch_, context.output(0, prepared->output));
 }
 
 }  // namespace sparsebook::op

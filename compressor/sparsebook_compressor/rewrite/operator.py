@@ -11,8 +11,6 @@ from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
 
 PAYLOAD_SUFFIX = ".payload"
 _MOST_SPATIAL = 3
-# Output channels a group, below which a convolution keeps ONNX Runtime's kernel: ours works on eight rows at once.
-_LEAST_GROUP_OUTPUTS = 8
 
 
 def replace(surgeon: Surgeon, weight: Weight, payload: bytes) -> int:
@@ -59,10 +57,8 @@ def has_kernel(weight: Weight, use: Use) -> bool:
         case "MatMul":
             return use.index == 1 and rank == 2
         case "Conv":
-            groups = int_attribute(node, "group", 1)
-            is_deep = groups > 1 and weight.shape[0] < _LEAST_GROUP_OUTPUTS * groups
             spatial = 3 <= rank <= 2 + _MOST_SPATIAL
-            return use.index == 1 and spatial and not use.via and not is_deep
+            return use.index == 1 and spatial and not use.via
         case "Gather":
             return use.index == 0 and not use.via and int_attribute(node, "axis") == 0
         case "LSTM" | "GRU":

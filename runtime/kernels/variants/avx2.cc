@@ -9,6 +9,7 @@
 #include "kernels/variants/avx2_expand.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
+#include "kernels/variants/tap_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -25,11 +26,14 @@ struct Eight {
   static Vector at_least(Vector low, Vector x) { return _mm256_max_ps(low, x); }
   static Vector at_most(Vector high, Vector x) { return _mm256_min_ps(high, x); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
-  static Vector load_lanes(Vector into, std::uint16_t mask, const float* from) {
+  static __m256i lanes(std::uint16_t mask) {
     const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const __m256i lanes = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(mask), bit), bit);
-    return _mm256_or_ps(into, _mm256_maskload_ps(from, lanes));  // no two segments have a lane in common
+    return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(mask), bit), bit);
   }
+  static Vector load_lanes(Vector into, std::uint16_t mask, const float* from) {
+    return _mm256_or_ps(into, _mm256_maskload_ps(from, lanes(mask)));  // no two segments have a lane in common
+  }
+  static void store_lanes(float* to, std::uint16_t mask, Vector value) { _mm256_maskstore_ps(to, lanes(mask), value); }
 };
 
 // Sixteen registers: up to twelve sums, a value and the loads.
@@ -208,7 +212,7 @@ bool supported() { return cpu_has(Feature::AVX2) && cpu_has(Feature::FMA); }
 extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
                       PANELS, sizeof PANELS / sizeof *PANELS,
-                      Eight::LANES, copy_segments<Eight>, finish_sums<Eight>, gate_kernels<8>(),
+                      Eight::LANES, copy_segments<Eight>, tap_sums<Eight>, finish_sums<Eight>, store_channels<Eight>, gate_kernels<8>(),
                       {expand_eights<Look32>, expand_eights<Look256>}};
 
 }  // namespace sparsebook::kernels

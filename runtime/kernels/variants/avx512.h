@@ -11,6 +11,7 @@
 #include "kernels/variants/dword_window.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
+#include "kernels/variants/tap_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -27,6 +28,7 @@ struct Sixteen {
   static Vector at_least(Vector low, Vector x) { return _mm512_max_ps(low, x); }
   static Vector at_most(Vector high, Vector x) { return _mm512_min_ps(high, x); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static void store_lanes(float* to, std::uint16_t mask, Vector value) { _mm512_mask_storeu_ps(to, mask, value); }
   static Vector load_lanes(Vector into, std::uint16_t mask, const float* from) { return _mm512_mask_loadu_ps(into, mask, from); }
 };
 
@@ -189,7 +191,8 @@ constexpr BlockRow BLOCKS[] = {
 constexpr std::size_t BLOCK_COUNT = sizeof BLOCKS / sizeof *BLOCKS;
 
 // Thirty-two registers: up to twenty-four sums.
-constexpr PanelRow PANELS[] = {panel_row<Sixteen, 1, 8>(8), panel_row<Sixteen, 2, 8>(10), panel_row<Sixteen, 3, 8>(13.5f)};
+constexpr PanelRow PANELS[] = {panel_row<Sixteen, 1, 8>(6), panel_row<Sixteen, 2, 8>(8.6f), panel_row<Sixteen, 3, 8>(11.8f),
+                               panel_row<Sixteen, 4, 4>(16.5f)};
 constexpr std::size_t PANEL_COUNT = sizeof PANELS / sizeof *PANELS;
 
 }  // namespace

@@ -1,7 +1,8 @@
 // The inner loop of batches and convolutions: broadcast a value, multiply a stretch of activations by it, add.
 //
 // `Simd` is a variant's vector: LANES, Vector, and static zero, load, store, broadcast, add, multiply, multiply_add(a, b, c) = a * b + c,
-// at_least(low, x) and at_most(high, x), which give x where it is NaN, and load_lanes(into, mask, from), which reads some lanes.
+// at_least(low, x) and at_most(high, x), which give x where it is NaN, and load_lanes(into, mask, from) and
+// store_lanes(to, mask, value), which read and write some lanes and touch no others.
 #pragma once
 
 #include "kernels/variant.h"
@@ -75,21 +76,16 @@ template <class Simd, bool BIAS, std::size_t STRIDE>
 void finish_as(const float* sums, std::size_t count, const Finish& finish, float* y) {
   const typename Simd::Vector alpha = Simd::broadcast(&finish.alpha), beta = Simd::broadcast(&finish.beta);
   const typename Simd::Vector low = Simd::broadcast(&finish.low), high = Simd::broadcast(&finish.high);
-  const auto finished = [&](const float* from, const float* bias) {
-    typename Simd::Vector value = Simd::multiply(alpha, Simd::load(from));
-    if (BIAS) value = Simd::add(value, Simd::multiply(beta, STRIDE == 0 ? Simd::broadcast(bias) : Simd::load(bias)));
+  const auto finished = [&](std::size_t i, auto load) {
+    typename Simd::Vector value = Simd::multiply(alpha, load(sums + i));
+    if (BIAS) value = Simd::add(value, Simd::multiply(beta, STRIDE == 0 ? Simd::broadcast(finish.bias) : load(finish.bias + i)));
     return Simd::at_most(high, Simd::at_least(low, value));
   };
   std::size_t i = 0;
-  for (; i + Simd::LANES <= count; i += Simd::LANES) Simd::store(y + i, finished(sums + i, finish.bias + i * STRIDE));
+  for (; i + Simd::LANES <= count; i += Simd::LANES) Simd::store(y + i, finished(i, [](const float* from) { return Simd::load(from); }));
   if (i == count) return;
-  float sum[Simd::LANES] = {}, bias[Simd::LANES] = {}, result[Simd::LANES];
-  for (std::size_t k = 0; i + k < count; ++k) {
-    sum[k] = sums[i + k];
-    if (BIAS) bias[k] = finish.bias[(i + k) * STRIDE];
-  }
-  Simd::store(result, finished(sum, bias));
-  for (std::size_t k = 0; i + k < count; ++k) y[i + k] = result[k];
+  const auto mask = static_cast<std::uint16_t>((1u << (count - i)) - 1);
+  Simd::store_lanes(y + i, mask, finished(i, [&](const float* from) { return Simd::load_lanes(Simd::zero(), mask, from); }));
 }
 
 /// kernels/variant.h, FinishKernel.
@@ -102,6 +98,36 @@ void finish_sums(const float* sums, std::size_t count, const Finish& finish, flo
   } else {
     finish_as<Simd, true, 1>(sums, count, finish, y);
   }
+}
+
+template <class Simd, bool ADDEND>
+void store_as(const Channels& channels) {
+  const typename Simd::Vector low = Simd::broadcast(&channels.low), high = Simd::broadcast(&channels.high);
+  const std::size_t rest = channels.count % Simd::LANES;
+  const auto mask = static_cast<std::uint16_t>((1u << rest) - 1);
+  for (std::size_t r = 0; r < channels.rows; ++r) {
+    const float* const sums = channels.sums + r * channels.pitch;
+    const float* const addend = ADDEND ? channels.addend + r * channels.y_pitch : nullptr;
+    float* const y = channels.y + r * channels.y_pitch;
+    const typename Simd::Vector bias = channels.bias == nullptr ? Simd::zero() : Simd::broadcast(channels.bias + r);
+    const auto finished = [&](typename Simd::Vector value) { return Simd::at_most(high, Simd::at_least(low, value)); };
+    std::size_t i = 0;
+    for (; i + Simd::LANES <= channels.count; i += Simd::LANES) {
+      typename Simd::Vector value = Simd::add(Simd::load(sums + i), bias);
+      if (ADDEND) value = Simd::add(value, Simd::load(addend + i));
+      Simd::store(y + i, finished(value));
+    }
+    if (rest == 0) continue;
+    typename Simd::Vector value = Simd::add(Simd::load_lanes(Simd::zero(), mask, sums + i), bias);
+    if (ADDEND) value = Simd::add(value, Simd::load_lanes(Simd::zero(), mask, addend + i));
+    Simd::store_lanes(y + i, mask, finished(value));
+  }
+}
+
+/// kernels/variant.h, StoreKernel.
+template <class Simd>
+void store_channels(const Channels& channels) {
+  channels.addend == nullptr ? store_as<Simd, false>(channels) : store_as<Simd, true>(channels);
 }
 
 /// One activation a tile, in any variant.

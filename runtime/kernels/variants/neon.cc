@@ -7,6 +7,7 @@
 #include "kernels/variants/expand_kernel.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
+#include "kernels/variants/tap_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -29,6 +30,11 @@ struct Quad {
     }
     return into;
   }
+  static void store_lanes(float* to, std::uint16_t mask, Vector value) {
+    for (unsigned i = 0; i < LANES; ++i) {
+      if ((mask >> i & 1) != 0) to[i] = value[i];
+    }
+  }
 };
 
 // Thirty-two registers.
@@ -44,7 +50,7 @@ bool always() { return true; }
 
 extern const Variant NEON;
 const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_segments<Quad>, finish_sums<Quad>, gate_kernels<4>(),
+                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_segments<Quad>, tap_sums<Quad>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
                       {expand_elements, expand_elements}};
 
 }  // namespace sparsebook::kernels

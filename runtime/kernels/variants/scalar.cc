@@ -2,6 +2,7 @@
 #include "kernels/variants/expand_kernel.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
+#include "kernels/variants/tap_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -44,6 +45,11 @@ struct Four {
     }
     return into;
   }
+  static void store_lanes(float* to, std::uint16_t mask, const Vector& value) {
+    for (unsigned i = 0; i < LANES; ++i) {
+      if ((mask >> i & 1) != 0) to[i] = value.lane[i];
+    }
+  }
 };
 
 constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(3, 12), block_row<Four, 1, 2>(3, 14), block_row<Four, 2, 2>(4, 16),
@@ -57,7 +63,7 @@ bool always() { return true; }
 
 extern const Variant SCALAR;
 const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                        sizeof PANELS / sizeof *PANELS, Four::LANES, copy_segments<Four>, finish_sums<Four>, gate_kernels<4>(),
+                        sizeof PANELS / sizeof *PANELS, Four::LANES, copy_segments<Four>, tap_sums<Four>, finish_sums<Four>, store_channels<Four>, gate_kernels<4>(),
                         {expand_elements, expand_elements}};
 
 }  // namespace sparsebook::kernels

@@ -54,14 +54,15 @@ void check_case(const ConvShape& s, double density, std::mt19937& random, unsign
   const SparseSample weight(outputs, s.group_inputs * a[0].kernel * a[1].kernel * a[2].kernel, density, random, centroids);
   const std::size_t box = a[0].output * a[1].output * a[2].output;
   const Guarded x(s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input), bias(outputs);
-  const Guarded y(s.batch * outputs * box);
+  const Guarded y(s.batch * outputs * box), addend(s.batch * outputs * box);
+  for (std::size_t i = 0; i < s.batch * outputs * box; ++i) addend[i] = std::normal_distribution<float>()(random);
   for (std::size_t i = 0; i < s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input; ++i) {
     x[i] = std::normal_distribution<float>()(random);
   }
   for (std::size_t i = 0; i < outputs; ++i) bias[i] = std::normal_distribution<float>()(random);
   const ConvWeight packed(*tested, weight.view(), s.group);
   Scratch scratch;
-  Conv(s, packed).run(packed, x.get(), bias.get(), {-4, 4}, Serial(), scratch, y.get());
+  Conv(s, packed).run(packed, {x.get(), bias.get(), addend.get(), {-4, 4}}, Serial(), scratch, y.get());
 
   const std::vector<double> dense = weight.dense();
   const float* found = y.get();
@@ -70,7 +71,7 @@ void check_case(const ConvShape& s, double density, std::mt19937& random, unsign
       for (std::size_t d = 0; d < a[0].output; ++d) {
         for (std::size_t h = 0; h < a[1].output; ++h) {
           for (std::size_t w = 0; w < a[2].output; ++w) {
-            const double sum = expected(s, dense, x.get(), n, m, {d, h, w}) + bias[m];
+            const double sum = expected(s, dense, x.get(), n, m, {d, h, w}) + bias[m] + addend[static_cast<std::size_t>(found - y.get())];
             CHECK(check::close(*found++, std::fmin(std::fmax(sum, -4), 4), 10));
           }
         }
@@ -108,6 +109,25 @@ void all_shapes() {
   // Three axes.
   check_case(shape(2, 1, 2, 3, axis(5, 3, 2, 1, 1, 1), axis(6, 2, 1, 2, 0, 1), axis(7, 3, 2, 1, 2, 0)), 0.4, random);
   check_case(shape(1, 1, 2, 3, axis(4, 2, 1, 1, 0, 0), axis(5, 2, 1, 1, 0, 0), axis(6, 2, 1, 1, 0, 0)), 0.4, random);
+  // Few zeros, four and more output channels a group: panels of codes, which meet their activations where they lie or copied.
+  for (std::size_t width = 1; width <= 70; ++width) {
+    check_case(shape(1, 1, 2, 5, one, one, axis(width, 1, 1, 1, 0, 0)), 1.0, random);
+    check_case(shape(2, 1, 2, 9, one, axis(2, 1, 1, 1, 0, 0), axis(width + 2, 3, 1, 1, 0, 0)), 0.9, random);
+    check_case(shape(1, 1, 3, 4, one, axis(3, 3, 1, 1, 1, 1), axis(width, 3, 1, 1, 1, 1)), 1.0, random);
+    check_case(shape(1, 2, 2, 4, one, axis(5, 3, 2, 1, 1, 0), axis(width, 3, 2, 1, 1, 1)), 1.0, random);
+  }
+  for (const std::size_t stride : {1u, 2u, 3u}) {
+    for (const std::size_t dilation : {1u, 2u}) {
+      for (const std::size_t outputs : {1u, 3u, 4u, 8u}) {
+        check_case(shape(1, 2, 3, outputs, one, axis(9, 3, stride, dilation, 1, 2), axis(13, 2, stride, dilation, 2, 0)), 1.0, random);
+        check_case(shape(1, 1, 2, outputs, axis(4, 2, 1, 1, 1, 0), axis(5, 3, stride, 1, 1, 1), axis(6, 3, 1, dilation, 2, 2)), 1.0, random);
+      }
+    }
+  }
+  // More positions than taps pass over at once, columns beyond a block.
+  check_case(shape(1, 3, 1, 1, one, axis(40, 3, 1, 1, 1, 1), axis(30, 3, 1, 1, 1, 1)), 0.8, random);
+  check_case(shape(1, 1, 2, 2, one, one, axis(2500, 5, 1, 1, 2, 2)), 0.8, random);
+  check_case(shape(1, 1, 40, 12, one, axis(7, 3, 1, 1, 1, 1), axis(9, 3, 1, 1, 1, 1)), 1.0, random);
   // No non-zeros, all non-zeros, no batch.
   check_case(shape(1, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 0.0, random);
   check_case(shape(1, 1, 3, 4, one, axis(8, 3, 1, 1, 1, 1), axis(8, 3, 1, 1, 1, 1)), 1.0, random);

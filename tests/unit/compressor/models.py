@@ -268,7 +268,7 @@ def grouped() -> ModelProto:
     return model_of(graph_of([convolution], [x], [y], {"w": values(24, 4, 3, 3)}))
 
 
-@_list.add("depthwise Conv", {"w": "depthwise-conv"}, "Decode")
+@_list.add("depthwise Conv", {"w": "depthwise-conv"}, "Conv")
 def depthwise() -> ModelProto:
     convolution = node("Conv", ["x", "w"], ["y"], group=16, pads=[1, 1, 1, 1])
     x, y = value("x", ["n", 16, 7, 7]), value("y", ["n", 32, 7, 7])
