@@ -6,6 +6,7 @@
 
 #include "kernels/variants.h"
 #include "op/activation.h"
+#include "op/broadcast.h"
 #include "op/matrix_form.h"
 #include "op/session_threads.h"
 
@@ -141,13 +142,22 @@ void Conv::compute(const abi::KernelContext& context) const {
     throw abi::OperatorError("B has shape " + abi::to_string(bias->shape) + ", which must be " +
                              abi::to_string({form->shape()[0]}));
   }
+  const SessionThreads threads(context);
   const auto addend = context.optional_input(3);
-  if (addend && addend->shape != prepared->output) {
-    throw abi::OperatorError("the addend has shape " + abi::to_string(addend->shape) + ", which must be the output's, " +
-                             abi::to_string(prepared->output));
+  kernels::ConvArguments arguments = {x.floats(), bias ? bias->floats() : nullptr, nullptr, activation_};
+  if (!addend || addend->shape == prepared->output) {
+    if (addend) arguments.addend = addend->floats();
+    prepared->conv.run(form->weight(), arguments, threads, *scratch_, context.output(0, prepared->output));
+    return;
   }
-  const kernels::ConvArguments arguments = {x.floats(), bias ? bias->floats() : nullptr, addend ? addend->floats() : nullptr, activation_};
-  prepared->conv.run(form->weight(), arguments, SessionThreads(context), *scratch_, context.output(0, prepared->output));
+  // An Add that broadcasts. Nothing is fused then, and the result may be larger than the convolution's.
+  float* const y = context.output(0, broadcast_shape(prepared->output, addend->shape));
+  std::size_t bytes = sizeof(float);
+  for (const std::int64_t size : prepared->output) bytes *= static_cast<std::size_t>(size);
+  const auto sums = scratch_->lend(bytes);
+  arguments.activation = {};
+  prepared->conv.run(form->weight(), arguments, threads, *scratch_, sums.floats());
+  add_broadcast({sums.floats(), prepared->output}, {addend->floats(), addend->shape}, activation_, y);
 }
 
 }  // namespace sparsebook::op

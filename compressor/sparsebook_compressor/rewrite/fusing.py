@@ -1,4 +1,4 @@
-"""What stands behind an operator goes into it: the Add of a constant bias, then Relu or Clip (docs/operator.md).
+"""What stands behind an operator goes into it: the Adds of a constant bias and of a residual, then Relu or Clip (docs/operator.md).
 
 The last node of such a chain becomes the operator, so that its output keeps its name and everything it takes stands before
 it; the others go. A value is fused away only where one node of its own scope consumes it and it is nobody's output.
@@ -36,6 +36,8 @@ _OPSET_ACTIVATIONS = 6
 _FUSING = ("Gemm", "MatMul", "Conv")
 _WITH_BIAS = ("MatMul", "Conv")
 _BIAS = 2
+# Of Conv alone.
+ADDEND = 3
 
 
 def fuse(model: ModelProto) -> None:
@@ -96,11 +98,22 @@ class _Fusing:
             case "Add" if version >= _OPSET_ADD_BROADCASTS and whole.op_type in _WITH_BIAS:
                 bias = self._bias(scope, behind, whole)
                 if bias is None:
-                    return False
-                del whole.input[_BIAS:]
-                whole.input.append(bias)
+                    return self._take_addend(scope, behind, whole)
+                whole.input.extend([""] * (_BIAS + 1 - len(whole.input)))
+                whole.input[_BIAS] = bias
                 return True
         return False
+
+    def _take_addend(self, scope: Scope, add: NodeProto, whole: NodeProto) -> bool:
+        """Give a Conv what an Add adds to its whole output, such as a residual; the operator broadcasts as Add does."""
+        if whole.op_type != "Conv" or len(whole.input) > ADDEND:
+            return False
+        others = [name for name in add.input if name != whole.output[0]]
+        if len(others) != 1 or self._constants.find(scope, others[0]) is not None:
+            return False  # added to itself, or a constant that is no bias
+        whole.input.extend([""] * (ADDEND - len(whole.input)))
+        whole.input.append(others[0])
+        return True
 
     def _bounds(self, scope: Scope, clip: NodeProto, version: int) -> dict[str, float] | None:
         """The bounds that a Clip has, as the operator's attributes; None where they are not constant."""
@@ -125,7 +138,7 @@ class _Fusing:
 
     def _bias(self, scope: Scope, add: NodeProto, operator: NodeProto) -> str | None:
         """The vector that an Add adds to every row or channel of an operator without a bias; None where it is another Add."""
-        if any(operator.input[_BIAS:]):
+        if any(operator.input[_BIAS : _BIAS + 1]):
             return None
         name = add.input[int(add.input[0] == operator.output[0])]
         constant = self._constants.find(scope, name)

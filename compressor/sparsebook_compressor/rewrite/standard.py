@@ -7,7 +7,7 @@ from sparsebook_compressor.admit import opset
 from sparsebook_compressor.errors import InvalidGraph
 from sparsebook_compressor.graph.attributes import float_attribute, int_attribute
 from sparsebook_compressor.graph.scopes import Scope
-from sparsebook_compressor.rewrite.fusing import OPSET_CLIP_INPUTS
+from sparsebook_compressor.rewrite.fusing import ADDEND, OPSET_CLIP_INPUTS
 from sparsebook_compressor.rewrite.surgery import Surgeon, fill
 
 _OURS = {"activation", "low", "high"}
@@ -55,6 +55,12 @@ def _behind(surgeon: Surgeon, scope: Scope, node: NodeProto) -> list[NodeProto]:
         del node.input[2:]
         if bias:
             found.append(helper.make_node("Add", [bias], []))
+    if node.op_type == "Conv" and len(node.input) > ADDEND:
+        addend = node.input[ADDEND]
+        while len(node.input) > ADDEND or (node.input and not node.input[-1]):
+            del node.input[-1]
+        if addend:
+            found.append(helper.make_node("Add", [addend], []))
     given = (attribute.s for attribute in node.attribute if attribute.name == "activation")
     match next(given, b"none"):
         case b"none":
