@@ -38,7 +38,7 @@ USUAL_RATIO = 3.7
 # Biases and activations that are computed in the operators before them: so many nodes fewer. PP-OCR's detector has its biases
 # in the convolutions already, and HardSwish, taken apart, behind most of them.
 FUSED = {
-    "open-nsfw.onnx": 34,
+    "open-nsfw.onnx": 66,
     "ch_PP-OCRv4_det_infer.onnx": 10,
     "ch_PP-OCRv4_rec_infer.onnx": 11,
     "model.onnx": 2,
