@@ -3,6 +3,8 @@
 The two sessions never live at the same time: the original's outputs wait in a temporary folder.
 """
 
+import ctypes
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -49,6 +51,35 @@ def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
     if library is not None:
         options.register_custom_ops_library(str(library))
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def forms(artifact: Path, library: Path) -> dict[str, str]:
+    """In which form every payload of an artifact lies in memory on this machine (docs/kernels.md), by the payloads' names.
+
+    Several where it is decoded for several operators. The library tells it of all sessions of this process; payloads of others that have the same name are not told apart.
+    """
+    running = session(artifact, library)
+    found: dict[str, set[str]] = {}
+    for row in _described(library):
+        found.setdefault(row["weight"], set()).add(row["form"])
+    del running
+    return {name: ", ".join(sorted(kinds)) for name, kinds in found.items()}
+
+
+def _described(library: Path) -> list[dict[str, str]]:
+    """What the library says of the weights that it holds for the sessions of this process."""
+    describe = getattr(ctypes.CDLL(str(library)), "SparsebookDescribe", None)
+    if describe is None:  # a library of another version
+        return []
+    describe.argtypes, describe.restype = [ctypes.c_char_p, ctypes.c_size_t], ctypes.c_size_t
+    size = describe(None, 0)
+    while size:  # none where the library is short of memory
+        buffer = ctypes.create_string_buffer(size)
+        size = describe(buffer, len(buffer))
+        if 0 < size <= len(buffer):
+            told: list[dict[str, str]] = json.loads(buffer.value)
+            return told
+    return []
 
 
 def fidelity(

@@ -23,6 +23,7 @@ from sparsebook_compressor.errors import (
 )
 from sparsebook_compressor.execution import execute
 from sparsebook_compressor.graph.view import GraphView, survey
+from sparsebook_compressor.layers import layers, with_forms
 from sparsebook_compressor.plan import Plan, make_plan, require_work
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.replacing import finish
@@ -204,6 +205,8 @@ class _Job:
         require_gain(done, model.name)
         with clock.stage("pack"):
             finish(surgeon, config.output)
+            payloads = surgeon.payloads
+            found = layers(parsed, payloads)
             pack.write_model(parsed, folder, model)
             del view, surgeon, parsed
             pack.add_libraries(folder, runs, platform, others)
@@ -223,6 +226,8 @@ class _Job:
                     output=config.output,
                     library=runs,
                 )
+                if runs is not None and fidelity.skipped is None:
+                    found = with_forms(found, payloads, measure.forms(artifact, runs))
             protocol = None if course is None else course.protocol(artifact, runs)
         report = summarise(
             source,
@@ -232,6 +237,7 @@ class _Job:
             done,
             fidelity,
             clock.costs(),
+            found,
             protocol,
             () if remark is None else (remark,),
         )

@@ -24,7 +24,9 @@ class FileFacts:
 class WeightRow:
     """One row of the paper's per-layer table (Tables 2 to 5 of arXiv 1510.00149).
 
-    Rates are bytes after / bytes before. Bits per symbol are averages over the non-zeros, fillers among them.
+    Rates are bytes after / bytes before. Bits per symbol are averages over the non-zeros, fillers among them. Of output `operator`,
+    `operators` are the ops of the nodes that take the payload, and `form` is how it lies in memory on the machine that verified
+    the artifact (docs/kernels.md); without verification it is empty.
     """
 
     name: str
@@ -44,6 +46,8 @@ class WeightRow:
     centroids: int
     bytes_before: int
     bytes_after: int
+    operators: tuple[str, ...] = ()
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +161,7 @@ class Report:
             output=raw["output"],
             config=raw["config"],
             seed=raw["seed"],
-            weights=tuple(
-                WeightRow(**{**row, "shape": tuple(row["shape"])}) for row in raw["weights"]
-            ),
+            weights=tuple(_weight_row(row) for row in raw["weights"]),
             kept=tuple(KeptRow(**{**row, "shape": tuple(row["shape"])}) for row in raw["kept"]),
             bytes=BytesByPart(**raw["bytes"]),
             fidelity=Fidelity(**fidelity),
@@ -168,6 +170,11 @@ class Report:
             notes=tuple(raw["notes"]),
             training=Protocol.from_plain(raw["training"]) if raw.get("training") else None,
         )
+
+
+def _weight_row(raw: dict[str, Any]) -> WeightRow:
+    operators = tuple(raw.get("operators", ()))
+    return WeightRow(**{**raw, "shape": tuple(raw["shape"]), "operators": operators})
 
 
 def strict_json(raw: dict[str, Any]) -> str:

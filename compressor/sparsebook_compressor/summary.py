@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.graph.tensors import NAMES
 from sparsebook_compressor.graph.view import Kept
+from sparsebook_compressor.layers import Layer
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.protocol import Protocol
@@ -58,10 +60,11 @@ def summarise(
     done: Done,
     fidelity: Fidelity,
     costs: tuple[StageCost, ...],
+    layers: Mapping[str, Layer],
     protocol: Protocol | None = None,
     remarks: tuple[str, ...] = (),
 ) -> Report:
-    """Build the report."""
+    """Build the report; `layers` are by weight name, and empty for outputs without operators."""
     return Report(
         input=source,
         artifact=artifact,
@@ -69,7 +72,7 @@ def summarise(
         output=config.output,
         config=config.as_given(),
         seed=plan.seed,
-        weights=tuple(_row(coded) for coded in done.coded),
+        weights=tuple(_row(coded, layers.get(coded.row.name, Layer(()))) for coded in done.coded),
         kept=tuple(KeptRow(kept.name, kept.shape, kept.bytes, kept.reason) for kept in done.kept),
         bytes=_by_part(artifact.bytes, done.coded, config.output),
         fidelity=fidelity,
@@ -93,7 +96,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _row(coded: Coded) -> WeightRow:
+def _row(coded: Coded, layer: Layer) -> WeightRow:
     facts, row = coded.facts, coded.row
     dense = facts.layout == LAYOUT_DENSE
     # The paper's rate before Huffman: every symbol at its full width, the codebook as it is stored.
@@ -118,6 +121,8 @@ def _row(coded: Coded) -> WeightRow:
         centroids=coded.centroids,
         bytes_before=coded.bytes_before,
         bytes_after=coded.bytes_after,
+        operators=layer.operators,
+        form=layer.form,
     )
 
 

@@ -15,7 +15,7 @@ _MOST_SPATIAL = 3
 
 def replace(surgeon: Surgeon, weight: Weight, payload: bytes) -> int:
     """Put a payload (docs/format.md) in the place of a weight; its bytes are returned."""
-    name = surgeon.fresh(weight.value + PAYLOAD_SUFFIX)
+    name = surgeon.payloads[weight.name] = surgeon.fresh(weight.value + PAYLOAD_SUFFIX)
     direct = [use for use in weight.uses if has_kernel(weight, use)]
     paired = [use for use in direct if recurrent.partner(use) is not None]
     for use in paired:

@@ -54,6 +54,8 @@ class Surgeon:
         self._undecided: list[Callable[[], None]] = []
         self.offers: dict[tuple[int, int], str] = {}
         """Payloads that a node may take, if it is offered all that it needs: by the node's id and the input."""
+        self.payloads: dict[str, str] = {}
+        """Names of the tensors that hold weights' payloads, by the weights' names."""
 
     def fresh(self, wish: str) -> str:
         """A value name that is not in use, near to the wish."""

@@ -23,8 +23,9 @@ def report(found: Report) -> None:
         "+Huffman",
         "rel. error",
         "bytes",
+        "runs as",
         numbers_from=2,
-        least=("prune+share", "role", "gap bits", "shape", "rel. error", "code bits"),
+        least=("prune+share", "role", "runs as", "gap bits", "shape", "rel. error", "code bits"),
     )
     for row in found.weights:
         table.add(
@@ -38,6 +39,7 @@ def report(found: Report) -> None:
             percent(row.rate_huffman),
             percent(row.relative_error),
             made_of(row.bytes_before, row.bytes_after),
+            ": ".join(filter(None, (", ".join(row.operators), row.form))),
         )
     table.show(out)
     _fidelity(found)

@@ -70,6 +70,8 @@ def report() -> Report:
         centroids=31,
         bytes_before=205520896,
         bytes_after=1234567,
+        operators=("Gemm",),
+        form="window",
     )
     return Report(
         input=FileFacts("m.onnx", 1000, "in"),
