@@ -152,7 +152,11 @@ def _restore(
         surgeon.drop(use.scope, use.node)
     for use in payload.uses:
         if use.node.op_type != "Decode":
-            standard.replace(surgeon, use.scope, use.node, use.index, name)
+            taken = name
+            if dtype != TensorProto.FLOAT:  # operators compute in float32
+                taken = surgeon.fresh(f"{name}.float32")
+                surgeon.put_before(use.scope, use.node, _handed_on(name, taken, dtype))
+            standard.replace(surgeon, use.scope, use.node, use.index, taken)
 
 
 def _known_as(flow: Flow, use: Use, dtype: int) -> tuple[str, list[NodeProto]] | None:

@@ -11,6 +11,8 @@ from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
 
 PAYLOAD_SUFFIX = ".payload"
 _MOST_SPATIAL = 3
+# Those that take weights of other dtypes too: a payload's values are float32's in any case.
+_IN_FLOAT32 = ("Gemm", "MatMul", "Conv")
 
 
 def replace(surgeon: Surgeon, weight: Weight, payload: bytes) -> int:
@@ -25,7 +27,7 @@ def replace(surgeon: Surgeon, weight: Weight, payload: bytes) -> int:
         """Point out the payload to those who take it, and decode it for the others."""
         taken = [use for use in direct if use not in paired or _has_both(surgeon, use)]
         for use in taken:
-            _point(surgeon, use, name)
+            _point(surgeon, weight, use, name)
         if len(taken) < len(weight.uses):
             _decode(surgeon, weight, name)
 
@@ -46,9 +48,10 @@ def has_kernel(weight: Weight, use: Use) -> bool:
     """Whether the operator library computes this use straight from the payload (docs/operator.md)."""
     node, rank = use.node, len(weight.shape)
     in_function = weight.scope.function is not None or use.crosses_call  # see _decode
-    if weight.dtype != TensorProto.FLOAT or domain_of(node) != "" or in_function:
+    if domain_of(node) != "" or in_function or not _is_taken(weight.dtype, use):
         return False
-    if use.via and not (use.transposed and rank == 2 and _swaps(use)):
+    straight = not use.via or _is_widened(use)
+    if not straight and not (use.transposed and rank == 2 and _swaps(use)):
         return False
     match node.op_type:
         case "Gemm":
@@ -58,7 +61,7 @@ def has_kernel(weight: Weight, use: Use) -> bool:
             return use.index == 1 and rank == 2
         case "Conv":
             spatial = 3 <= rank <= 2 + _MOST_SPATIAL
-            return use.index == 1 and spatial and not use.via
+            return use.index == 1 and spatial and straight
         case "Gather":
             return use.index == 0 and not use.via and int_attribute(node, "axis") == 0
         case "LSTM" | "GRU":
@@ -67,16 +70,37 @@ def has_kernel(weight: Weight, use: Use) -> bool:
     return False
 
 
+def _is_taken(dtype: int, use: Use) -> bool:
+    """Whether operators, which compute in float32, can take a weight of this dtype here.
+
+    Whatever a Cast makes float32 they can; a float16 model's activations get Casts around the operator.
+    """
+    if dtype == TensorProto.FLOAT or use.node.op_type not in _IN_FLOAT32:
+        return dtype == TensorProto.FLOAT
+    return dtype == TensorProto.FLOAT16 or _is_widened(use)
+
+
 def _swaps(use: Use) -> bool:
     """Whether the one Transpose on the way swaps the two axes, which is its default too."""
     return ints_attribute(use.via[0].node, "perm") in ([], [1, 0])
 
 
-def _point(surgeon: Surgeon, use: Use, payload: str) -> None:
-    """Turn the consumer into the operator of the same name; a Transpose on the way becomes `transB`."""
+def _is_widened(use: Use) -> bool:
+    """Whether nothing but a Cast to float32 stands between a weight and its consumer."""
+    if len(use.via) != 1 or use.via[0].call or use.via[0].node.op_type != "Cast":
+        return False
+    return int_attribute(use.via[0].node, "to") == TensorProto.FLOAT
+
+
+def _point(surgeon: Surgeon, weight: Weight, use: Use, payload: str) -> None:
+    """Turn the consumer into the operator of the same name; a Transpose on the way becomes `transB`, a Cast goes."""
     node = use.node
     node.domain = DOMAIN
     node.input[use.index] = payload
+    if _is_widened(use):
+        surgeon.drop_if_unused(use.via[0].scope, use.via[0].node)
+    elif weight.dtype == TensorProto.FLOAT16:
+        _widen(surgeon, use)
     if node.op_type in recurrent.OPS:
         del node.input[recurrent.PEEPHOLES :]
     if use.transposed:
@@ -86,6 +110,20 @@ def _point(surgeon: Surgeon, use: Use, payload: str) -> None:
                 del node.attribute[index]
         node.attribute.append(helper.make_attribute("transB", flipped))
         surgeon.drop_if_unused(use.via[0].scope, use.via[0].node)
+
+
+def _widen(surgeon: Surgeon, use: Use) -> None:
+    """Casts around an operator whose activations are float16: it takes and gives float32."""
+    node = use.node
+    for index, name in enumerate(node.input):
+        if name and index != use.index:
+            node.input[index] = surgeon.fresh(f"{name}.float32")
+            cast = helper.make_node("Cast", [name], [node.input[index]], to=TensorProto.FLOAT)
+            surgeon.put_before(use.scope, node, cast)
+    output = node.output[0]
+    node.output[0] = surgeon.fresh(f"{output}.float32")
+    cast = helper.make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT16)
+    surgeon.put_behind(use.scope, node, cast)
 
 
 def _decode(surgeon: Surgeon, weight: Weight, payload: str) -> None:

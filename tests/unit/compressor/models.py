@@ -853,27 +853,43 @@ def behind_a_chain() -> ModelProto:
     return model_of(graph_of(nodes, [_X], [_Y], weights))
 
 
-@_list.add("float16", {"w": "matmul"}, "Decode")
+@_list.add("float16", {"w": "matmul"}, "MatMul")
 def half() -> ModelProto:
     x, y = value("x", ["batch", K], HALF), value("y", ["batch", N], HALF)
     matmul = node("MatMul", ["x", "w"], ["y"])
     return model_of(graph_of([matmul], [x], [y], {"w": values(K, N, dtype=np.float16)}))
 
 
-@_list.add("float16 in a Constant node", {"w": "matmul"}, "Decode")
+@_list.add("float16 in a Constant node", {"w": "matmul"}, "MatMul")
 def half_constant() -> ModelProto:
     x, y = value("x", ["batch", K], HALF), value("y", ["batch", N], HALF)
     nodes = [constant("w", values(K, N, dtype=np.float16)), node("MatMul", ["x", "w"], ["y"])]
     return model_of(graph_of(nodes, [x], [y]))
 
 
-@_list.add("float16 behind Cast", {"w": "matmul"}, "Decode")
+@_list.add("float16 behind Cast", {"w": "matmul"}, "MatMul")
 def half_cast() -> ModelProto:
     nodes = [node("Cast", ["w"], ["f"], to=FLOAT), node("MatMul", ["x", "f"], ["y"])]
     return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N, dtype=np.float16)}))
 
 
-@_list.add("bfloat16", {"w": "matmul"}, "Decode")
+@_list.add("float16 Gemm", {"w": "gemm"}, "Gemm")
+def half_gemm() -> ModelProto:
+    x, y = value("x", ["batch", K], HALF), value("y", ["batch", N], HALF)
+    gemm = node("Gemm", ["x", "w", "b"], ["y"], transB=1, alpha=0.5)
+    weights = {"w": values(N, K, dtype=np.float16), "b": values(N, dtype=np.float16)}
+    return model_of(graph_of([gemm], [x], [y], weights))
+
+
+@_list.add("float16 Conv", {"w": "conv"}, "Conv")
+def half_conv() -> ModelProto:
+    x, y = value("x", ["batch", 4, 9, 9], HALF), value("y", ["batch", 64, 9, 9], HALF)
+    conv = node("Conv", ["x", "w", "b"], ["h"], pads=[1, 1, 1, 1])
+    weights = {"w": values(64, 4, 3, 3, dtype=np.float16), "b": values(64, dtype=np.float16)}
+    return model_of(graph_of([conv, node("Relu", ["h"], ["y"])], [x], [y], weights))
+
+
+@_list.add("bfloat16", {"w": "matmul"}, "MatMul")
 def brain() -> ModelProto:
     nodes = [node("Cast", ["w"], ["f"], to=FLOAT), node("MatMul", ["x", "f"], ["y"])]
     return model_of(graph_of(nodes, [_X], [_Y], {"w": values(K, N, dtype=ml_dtypes.bfloat16)}))
