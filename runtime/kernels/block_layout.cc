@@ -69,7 +69,7 @@ void BlockLayout::accumulate(const BlockRow& tile, std::size_t block, std::size_
     const std::size_t height = std::min<std::size_t>(BLOCK_GROUP, rows_ - group * BLOCK_GROUP);
     const BlockRows rows = {entries_.data() + starts_[block * row_groups_ + group], pairs_.data() + at, order_.data() + at, height,
                             codebook};
-    kernel(rows, x, y + (group - begin) * BLOCK_GROUP * tile.width);
+    kernel(rows, x, block == 0, y + (group - begin) * BLOCK_GROUP * tile.width);
   }
 }
 

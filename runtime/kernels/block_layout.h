@@ -33,7 +33,7 @@ class BlockLayout {
   [[nodiscard]] std::size_t bytes() const;
 
   /// Adds one block's products to the sums of the row groups in [begin, end): y[row * width + i] for rows counted from the first of
-  /// them, from the block's own columns x[column * width + i], and zeros at column block_columns().
+  /// them, from the block's own columns x[column * width + i], and zeros at column block_columns(). The first block's are where sums begin.
   void accumulate(const BlockRow& tile, std::size_t block, std::size_t begin, std::size_t end, const float* codebook,
                   const float* x, float* y) const;
 

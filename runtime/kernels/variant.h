@@ -74,8 +74,8 @@ struct BlockRows {
 inline constexpr unsigned BLOCK_GROUP = 128;
 inline constexpr unsigned PAIR = 2;
 
-/// y[row * width + i] += sum over the row's entries of value * x[column * width + i], i in [0, width).
-using BlockKernel = void (*)(const BlockRows& rows, const float* x, float* y);
+/// y[row * width + i] = what was there, or 0 for `fresh` sums, + sum over the row's entries of value * x[column * width + i], i in [0, width).
+using BlockKernel = void (*)(const BlockRows& rows, const float* x, bool fresh, float* y);
 
 /// A tile of `width` neighbouring activations.
 struct BlockRow {

@@ -109,7 +109,6 @@ Tiling WideLayout::cheapest_tiling(std::size_t activations, std::size_t laid_out
 void WideLayout::accumulate(const WideTile& tile, std::size_t block, std::size_t begin, std::size_t end, const float* codebook,
                             const PanelInput& input, const ColumnsAhead& ahead, float* y) const {
   if (is_sparse()) {
-    if (block == 0) std::fill_n(y, (std::min(end * BLOCK_GROUP, rows_) - begin * BLOCK_GROUP) * tile.width, 0.0f);
     std::get<BlockLayout>(form_).accumulate(*tile.block, block, begin, end, codebook, input.x, y);
     return;
   }

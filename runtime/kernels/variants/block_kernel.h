@@ -16,7 +16,7 @@ namespace {  // every variant compiles its own (kernels/variant.h)
 /// Entries come in pairs, and rows by their number of pairs, so that the loop's end is seldom mispredicted: a row of a block has a dozen
 /// entries, and a wrong guess costs as much as six of them.
 template <class Simd, unsigned VECTORS, unsigned CHAINS, unsigned CODE_BITS>
-void block_tile(const BlockRows& rows, const float* x, float* y) {
+void block_tile(const BlockRows& rows, const float* x, bool fresh, float* y) {
   constexpr unsigned WIDTH = VECTORS * Simd::LANES;
   constexpr unsigned CODE = (1u << CODE_BITS) - 1;
   static_assert(PAIR == 2 && CHAINS <= PAIR);
@@ -27,7 +27,7 @@ void block_tile(const BlockRows& rows, const float* x, float* y) {
     const float* const after = y + std::size_t{rows.order[i + 1]} * WIDTH;
     for (unsigned at = 0; at < WIDTH; at += 16) __builtin_prefetch(after + at, 1);
     typename Simd::Vector sum[CHAINS][VECTORS];
-    for (unsigned v = 0; v < VECTORS; ++v) sum[0][v] = Simd::load(out + v * Simd::LANES);
+    for (unsigned v = 0; v < VECTORS; ++v) sum[0][v] = fresh ? Simd::zero() : Simd::load(out + v * Simd::LANES);
     for (unsigned v = 0; CHAINS == 2 && v < VECTORS; ++v) sum[CHAINS - 1][v] = Simd::zero();
     for (const std::uint16_t* const end = entry + PAIR * rows.pairs[i]; entry != end; entry += PAIR) {
       std::uint32_t pair;
