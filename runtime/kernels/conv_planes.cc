@@ -59,8 +59,8 @@ ConvPlanes::ConvPlanes(const ConvShape& shape, Padding padding) {
     // An odd number of cache lines: else a power of two could bring all channels to the same lines of the first cache.
     channel_floats_ = ((channel_floats_ + LINE_FLOATS - 1) / LINE_FLOATS | 1) * LINE_FLOATS;
   }
-  // Segments count in 32 bits.
-  if (channel_floats_ > std::numeric_limits<std::int32_t>::max() - MOST_LANES) throw std::length_error("a channel is larger than 2^31 values");
+  // Runs count in 32 bits.
+  if (channel_floats_ > std::numeric_limits<std::int32_t>::max()) throw std::length_error("a channel is larger than 2^31 values");
 }
 
 std::size_t ConvPlanes::positions() const {
@@ -152,38 +152,45 @@ void ConvPlanes::fill_box(const float* input, const std::array<std::size_t, SPAT
   }
 }
 
-void ConvPlanes::segments(std::size_t element, std::size_t begin, std::size_t vectors, std::size_t lanes,
-                          std::vector<Segment>& found, std::vector<std::uint8_t>& counts) const {
+void ConvPlanes::copies(std::size_t element, std::size_t begin, std::size_t width, std::size_t lanes,
+                        std::vector<CopyRun>& found) const {
   const std::array<std::size_t, SPATIAL> kernel = kernel_indices(element);
-  const std::size_t plane = this->plane(kernel);
-  const std::ptrdiff_t row_floats = axis_[2].there(reads_input_), rows = axis_[1].there(reads_input_);
-  const std::size_t row = axis_[2].shape.output;
-  for (std::size_t v = 0; v < vectors; ++v) {
-    const std::size_t first = begin + v * lanes, last = std::min(first + lanes, outputs_);
-    const std::size_t before = found.size();
-    for (std::size_t o = first, next = o; o < last; o = next) {
-      const std::size_t w = o % row;
-      next = std::min(last, o + row - w);
-      const std::ptrdiff_t d = axis_[0].met(o / row / axis_[1].shape.output, kernel[0], reads_input_);
-      const std::ptrdiff_t h = axis_[1].met(o / row % axis_[1].shape.output, kernel[1], reads_input_);
-      if (d < 0 || d >= axis_[0].there(reads_input_) || h < 0 || h >= rows) continue;
-      // Of the outputs in this row, those that meet the input and not its padding.
-      const std::ptrdiff_t at = axis_[2].met(w, kernel[2], reads_input_);
-      const auto length = static_cast<std::ptrdiff_t>(next - o);
-      const std::ptrdiff_t from = std::clamp<std::ptrdiff_t>(-at, 0, length);
-      const std::ptrdiff_t to = std::clamp<std::ptrdiff_t>(row_floats - at, from, length);
-      if (from == to) continue;
-      const auto lane = static_cast<std::ptrdiff_t>(o - first);
-      const auto place = static_cast<std::int32_t>(static_cast<std::ptrdiff_t>(plane) + (d * rows + h) * row_floats + at - lane);
-      const auto mask = static_cast<std::uint16_t>(((1u << (to - from)) - 1) << (lane + from));
-      if (found.size() != before && found.back().from == place) {
-        found.back().mask = static_cast<std::uint16_t>(found.back().mask | mask);  // rows without anything between them
-      } else {
-        found.push_back({place, mask});
-      }
+  const std::size_t first_run = found.size();
+  const auto to_run = [](std::size_t value) { return static_cast<std::uint16_t>(value); };
+  std::size_t covered = 0;  // what the runs so far have written
+  const auto put_zeros = [&](std::size_t end) {
+    if (covered < end) found.push_back({NOTHING, to_run(covered), to_run(end - covered)});
+  };
+  const auto put = [&](std::size_t from, std::size_t to, std::size_t count) {
+    const bool goes_on = found.size() > first_run && found.back().from != NOTHING &&
+                         static_cast<std::size_t>(found.back().from) + found.back().count == from &&
+                         std::size_t{found.back().to} + found.back().count == to;
+    if (goes_on) {
+      found.back().count = to_run(found.back().count + count);  // rows without anything between them
+    } else {
+      put_zeros(to);
+      found.push_back({static_cast<std::int32_t>(from), to_run(to), to_run(count)});
     }
-    counts.push_back(static_cast<std::uint8_t>(found.size() - before));
+    covered = found.back().to + (found.back().count + lanes - 1) / lanes * lanes;
+  };
+  const std::ptrdiff_t row_floats = axis_[2].there(reads_input_), rows = axis_[1].there(reads_input_);
+  const std::size_t row = axis_[2].shape.output, last = std::min(begin + width, outputs_);
+  for (std::size_t o = begin, next = o; o < last; o = next) {
+    const std::size_t w = o % row;
+    next = std::min(last, o + row - w);
+    const std::ptrdiff_t d = axis_[0].met(o / row / axis_[1].shape.output, kernel[0], reads_input_);
+    const std::ptrdiff_t h = axis_[1].met(o / row % axis_[1].shape.output, kernel[1], reads_input_);
+    if (d < 0 || d >= axis_[0].there(reads_input_) || h < 0 || h >= rows) continue;
+    // Of the outputs in this row, those that meet the input and not its padding.
+    const std::ptrdiff_t at = axis_[2].met(w, kernel[2], reads_input_);
+    const auto length = static_cast<std::ptrdiff_t>(next - o);
+    const std::ptrdiff_t from = std::clamp<std::ptrdiff_t>(-at, 0, length);
+    const std::ptrdiff_t to = std::clamp<std::ptrdiff_t>(row_floats - at, from, length);
+    if (from == to) continue;
+    const std::size_t place = plane(kernel) + static_cast<std::size_t>((d * rows + h) * row_floats + at + from);
+    put(place, o - begin + static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
   }
+  put_zeros(width);
 }
 
 }  // namespace sparsebook::kernels

@@ -32,7 +32,7 @@ struct ConvShape {
 
 /// What becomes of a convolution's padding.
 enum class Padding {
-  MASKED,    ///< it is left out where activations are copied: segments()
+  MASKED,    ///< it is left out where activations are copied: copies()
   LAID_OUT,  ///< it lies around the activations, so that nobody has to tell it from them: offset()
 };
 
@@ -82,10 +82,9 @@ class ConvPlanes {
   /// Lays out one channel where the input is not read as it is: `input` is its box, `planes` takes channel_floats() floats.
   void fill(const float* input, float* planes) const;
 
-  /// What the outputs [begin, begin + vectors * lanes) of a channel's box meet through a kernel element, as far as there are so many:
-  /// appends a count of segments for every vector, and the segments, which count floats of the channel.
-  void segments(std::size_t element, std::size_t begin, std::size_t vectors, std::size_t lanes, std::vector<Segment>& found,
-                std::vector<std::uint8_t>& counts) const;
+  /// What the outputs [begin, begin + width) meet through a kernel element, in runs that count floats of the channel, zeros where there is
+  /// nothing; appends them. `lanes`: of the vectors that a copy writes.
+  void copies(std::size_t element, std::size_t begin, std::size_t width, std::size_t lanes, std::vector<CopyRun>& found) const;
 
  private:
   struct Axis {

@@ -9,14 +9,16 @@ constexpr std::size_t AHEAD = 2;  // channels that are prefetched ahead
 
 }  // namespace
 
-TileColumns::TileColumns(const ConvPlanes& planes, const Variant& variant, std::size_t output, std::size_t width)
-    : width_(width), vectors_((width + variant.lanes - 1) / variant.lanes) {
+TileColumns::TileColumns(const ConvPlanes& planes, const Variant& variant, std::size_t output, std::size_t width) : width_(width) {
   for (std::size_t element = 0; element < planes.elements(); ++element) {
-    starts_.push_back(segments_.size());
-    planes.segments(element, output, vectors_, variant.lanes, segments_, counts_);
+    starts_.push_back(runs_.size());
+    planes.copies(element, output, width, variant.lanes, runs_);
     if (!planes.begins_row(element)) continue;
-    for (std::size_t s = starts_.back(); s < segments_.size(); ++s) ahead_.push_back(segments_[s].from);
+    for (std::size_t r = starts_.back(); r < runs_.size(); ++r) {
+      for (std::int32_t i = 0; runs_[r].from != NOTHING && i < runs_[r].count; i += 16) ahead_.push_back(runs_[r].from + i);
+    }
   }
+  starts_.push_back(runs_.size());
 }
 
 void TileColumns::lay_out(const ConvPlanes& planes, const Variant& variant, const WideLayout& layout, std::size_t block,
@@ -32,7 +34,7 @@ void TileColumns::lay_out(const ConvPlanes& planes, const Variant& variant, cons
       const float* const later = channel + AHEAD * planes.channel_floats();
       for (const std::int32_t at : ahead_) __builtin_prefetch(later + at);
     }
-    variant.copy({segments_.data() + starts_[element], counts_.data() + element * vectors_, vectors_}, channel, next);
+    variant.copy(runs_.data() + starts_[element], starts_[element + 1] - starts_[element], channel, next);
     if (++element == planes.elements()) {
       element = 0;
       channel += planes.channel_floats();

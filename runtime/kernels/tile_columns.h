@@ -23,11 +23,9 @@ class TileColumns {
 
  private:
   std::size_t width_;
-  std::size_t vectors_;
-  std::vector<Segment> segments_;
-  std::vector<std::uint8_t> counts_;
-  std::vector<std::size_t> starts_;    // of every element's segments
-  std::vector<std::int32_t> ahead_;    // where the rows lie that the elements meet
+  std::vector<CopyRun> runs_;
+  std::vector<std::size_t> starts_;   // of every element's runs, and their end
+  std::vector<std::int32_t> ahead_;   // where the rows lie that the elements meet, a cache line each
 };
 
 }  // namespace sparsebook::kernels

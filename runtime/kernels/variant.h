@@ -119,21 +119,17 @@ struct Taps {
 /// y[i] = sum over the taps of value * x[at + i], i in [0, count); reads and writes nothing else.
 using TapKernel = void (*)(const Taps& taps, const float* x, std::size_t count, float* y);
 
-/// Neighbouring activations that go to neighbouring lanes of one vector: lane i takes from[from + i] where bit i of `mask` is set.
-struct Segment {
+/// Neighbouring activations: `count` of them from `from` on go to `to` on. Where `from` is NOTHING they are zeros.
+struct CopyRun {
   std::int32_t from;
-  std::uint16_t mask;
+  std::uint16_t to;
+  std::uint16_t count;
 };
+inline constexpr std::int32_t NOTHING = -1;
 
-/// Vectors that are put together from segments, side by side; lanes that no segment has are zero.
-struct Segments {
-  const Segment* segments;
-  const std::uint8_t* counts;  ///< of every vector's segments
-  std::size_t vectors;
-};
-
-/// Reads what the masks name and nothing else. Writes whole vectors of the variant's `lanes`.
-using CopyKernel = void (*)(const Segments& segments, const float* from, float* to);
+/// Copies `count` runs one after the other. Reads nothing else, but writes whole vectors of the variant's `lanes`: what is behind a run
+/// becomes zero, unless the next one goes there.
+using CopyKernel = void (*)(const CopyRun* runs, std::size_t count, const float* from, float* to);
 inline constexpr std::size_t MOST_LANES = 16;
 
 /// What becomes of a sum: min(max(alpha * sum + beta * bias, low), high), NaN passing. `bias` has a value a sum, or one for all.

@@ -56,19 +56,19 @@ constexpr BlockRow block_row(float cost, float row_cost) {
 
 /// kernels/variant.h, CopyKernel.
 template <class Simd>
-void copy_segments(const Segments& segments, const float* from, float* to) {
-  constexpr std::uint16_t ALL = static_cast<std::uint16_t>((1u << Simd::LANES) - 1);
-  const Segment* segment = segments.segments;
-  for (std::size_t v = 0; v < segments.vectors; ++v, to += Simd::LANES) {
-    if (segments.counts[v] == 1 && segment->mask == ALL) {
-      Simd::store(to, Simd::load(from + segment++->from));
+void copy_runs(const CopyRun* runs, std::size_t count, const float* from, float* to) {
+  for (const CopyRun* run = runs; run != runs + count; ++run) {
+    float* const out = to + run->to;
+    std::size_t i = 0;
+    if (run->from == NOTHING) {
+      for (; i < run->count; i += Simd::LANES) Simd::store(out + i, Simd::zero());
       continue;
     }
-    typename Simd::Vector value = Simd::zero();
-    for (const Segment* const end = segment + segments.counts[v]; segment != end; ++segment) {
-      value = Simd::load_lanes(value, segment->mask, from + segment->from);
-    }
-    Simd::store(to, value);
+    const float* const in = from + run->from;
+    for (; i + Simd::LANES <= run->count; i += Simd::LANES) Simd::store(out + i, Simd::load(in + i));
+    if (i == run->count) continue;
+    const auto mask = static_cast<std::uint16_t>((1u << (run->count - i)) - 1);
+    Simd::store(out + i, Simd::load_lanes(Simd::zero(), mask, in + i));
   }
 }
 

@@ -50,7 +50,7 @@ bool always() { return true; }
 
 extern const Variant NEON;
 const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_segments<Quad>, tap_sums<Quad>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
+                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_runs<Quad>, tap_sums<Quad>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
                       {expand_elements, expand_elements}};
 
 }  // namespace sparsebook::kernels
