@@ -1,7 +1,7 @@
 """The tables and figures of Deep Compression (arXiv 1510.00149) on full MNIST, the paper's beside ours.
 
     make paper    or    .venv/bin/python -m benchmarks.paper [--net lenet-300-100|lenet-5|both] [--seeds 5]
-                                                             [--only tables|figures|robustness|jobs] [--jobs 2] [--again]
+                                                             [--only tables|figures|robustness|jobs|control] [--jobs 2] [--again]
 
 Every compression is kept in build/benchmarks/paper/ as soon as it has ended: an interrupted benchmark goes on where it was.
 Settings are in paper_configs.py. The test images are read after everything of a run is frozen.
@@ -21,7 +21,7 @@ from benchmarks.paper_runs import Job, Run, carry_out, forget, hits
 from benchmarks.paper_svd import factored
 from benchmarks.results import show, write
 
-SECTIONS = ("tables", "figures", "robustness", "jobs")
+SECTIONS = ("tables", "figures", "robustness", "jobs", "control")
 # LeNet-5 trains ten times slower, and its figures say the same: they are drawn when it is asked for alone.
 FIGURE_NETS = {"both": ["lenet-300-100"]}
 
@@ -60,6 +60,11 @@ def main() -> None:
     if "figures" in wanted:
         for net in FIGURE_NETS.get(arguments.net, nets):
             figures(net, originals[net], arguments.jobs)
+    if "control" in wanted:
+        controls = {
+            net: control(net, arguments.seeds, originals[net], arguments.jobs) for net in nets
+        }
+        print("written:", write("paper-control", controls))
     if "jobs" in wanted:
         print("written:", write("paper-jobs", whole_jobs(nets, originals)))
 
@@ -93,6 +98,13 @@ def robustness(net: str, original: Hits, at_once: int) -> dict[str, Any]:
     runs = carry_out(_jobs(net, "robustness", 1), at_once)
     plain: dict[str, Any] = _plain(paper_tables.robustness(net, runs, original))
     return plain
+
+
+def control(net: str, seeds: int, original: Hits, at_once: int) -> dict[str, Any]:
+    """What the same retraining makes of a net that keeps all its weights: whether no loss owes to the training alone."""
+    runs = carry_out(_jobs(net, "control", seeds), at_once)
+    found: dict[str, Any] = _plain(paper_tables.control(net, runs, original))
+    return found
 
 
 def figures(net: str, original: Hits, at_once: int) -> None:
@@ -146,6 +158,8 @@ def _jobs(net: str, section: str, seeds: int) -> list[Job]:
             return paper_figures.figure_jobs(net)
         case "robustness":
             return [job for *_, job in paper_tables.robust_jobs(net)]
+        case "control":
+            return paper_tables.control_jobs(net, seeds)
         case _:
             return [Job(net, settings) for settings in JOBS.values()]
 

@@ -15,6 +15,7 @@ from benchmarks.paper_configs import (
     seeded,
     varied,
     with_bits,
+    with_density,
 )
 from benchmarks.paper_numbers import LAYERS, TABLE_1, TABLE_6, TABLE_7, PaperLayer
 from benchmarks.paper_runs import Job, Run
@@ -25,6 +26,7 @@ from sparsebook_compressor import Report
 from sparsebook_compressor.report import WeightRow
 
 SVD_SHARE = 0.2
+MOST_BITS = 8
 BITS_OF_TABLE_6 = tuple(bits for bits, *_ in TABLE_6 if bits is not None)
 
 Runs = Mapping[str, Run]
@@ -51,6 +53,24 @@ def robust_jobs(net: str) -> list[tuple[str, float, Job]]:
         for what in VARIED
         for factor in FACTORS
     ]
+
+
+def control_jobs(net: str, seeds: int) -> list[Job]:
+    """The settings of the tables with nothing pruned and the widest codes: the same training of a net that keeps its weights."""
+    settings = with_bits(with_density(CONFIGS[net], None), MOST_BITS, MOST_BITS)
+    return [Job(net, seeded(settings, seed)) for seed in range(seeds)]
+
+
+def control(net: str, runs: Runs, original: Hits) -> Facts:
+    """The error of the baseline, and of the baseline trained on as the compressed nets are."""
+    error = 1 - float(original.mean())
+    found = Spread.of([run.error for run in runs.values()])
+    rows = [
+        ("the baseline", f"{error:.2%}"),
+        (f"trained on as the compressed nets are, {len(runs)} seeds", spread_text(found, 100, "%")),
+    ]
+    show(f"{net}, nothing pruned, {MOST_BITS} bits", ("net", "error"), rows)
+    return {"error_before": error, "error": found, "errors": [run.error for run in runs.values()]}
 
 
 def summary(net: str, runs: Sequence[Run], original: Hits) -> Facts:
