@@ -6,11 +6,39 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import IO, Self
 
 STDERR_TAIL_BYTES = 4096
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """An interrupt that comes inside is raised at the end.
+
+    A process that has been forked and is not known yet would go on without us, and write into folders that are being removed.
+    (Handlers are exchanged, not signals blocked: the child would inherit that.)
+    """
+    # Only the main thread is interrupted.
+    here = threading.current_thread() is threading.main_thread()
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here else ()
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {kind: was for kind in kinds if callable(was := signal.getsignal(kind))}
+    try:
+        for kind in before:
+            signal.signal(kind, note)
+        yield
+    finally:
+        for kind, was in before.items():
+            signal.signal(kind, was)
+    for number in came:
+        signal.raise_signal(number)
 
 
 class LineProcess:
@@ -33,8 +61,23 @@ class LineProcess:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
+        started = False
+        try:
+            with _interrupted_later():
+                self._process = self._start()
+                started = True
+                assert self._process.stdout is not None
+                self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
+                self._reader.start()
+        except BaseException:  # an interrupt: nobody would end it
+            if started:
+                self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> subprocess.Popen[bytes]:
         with self._stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(  # noqa: S603  the command is our own, never a caller's
+            return subprocess.Popen(  # noqa: S603  the command is our own, never a caller's
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -43,14 +86,6 @@ class LineProcess:
                 env={**os.environ, "TMPDIR": str(self._folder)},
                 start_new_session=True,
             )
-        try:
-            assert self._process.stdout is not None
-            self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
-            self._reader.start()
-        except BaseException:  # an interrupt: nobody would end it
-            self.kill()
-            raise
-        return self
 
     def __exit__(self, *_raised: object) -> None:
         self.kill()

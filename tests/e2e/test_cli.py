@@ -339,8 +339,9 @@ def test_json_alone_is_said_to_nobody_else(cli: Cli, data: list[str]) -> None:
     assert (done.status, done.err) == (0, "")
 
 
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_job_without_a_worker_says_that_it_waits_and_ends_with_the_command(
-    cli: Cli, data: list[str], server: Server
+    cli: Cli, data: list[str], server: Server, asked: signal.Signals
 ) -> None:
     before = cli.left()
     log = cli.folder / "log"
@@ -350,8 +351,8 @@ def test_a_job_without_a_worker_says_that_it_waits_and_ends_with_the_command(
         )
     try:
         until(lambda: "none is running" in log.read_text(), "the command says what it waits for")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 130
+        process.send_signal(asked)
+        assert process.wait(SECONDS) == 128 + asked
     finally:
         process.kill()
     job_id = log.read_text().split()[1]  # job ID at URL
@@ -472,25 +473,50 @@ def test_a_training_that_diverges(cli: Cli, data: list[str], make_server: Any, t
     assert run(cli.folder / "best/model.onnx").shape == run(cli.folder / "tiny.onnx").shape
 
 
-def test_an_interrupt_ends_the_trainer(cli: Cli, data: list[str]) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_ends_the_trainer(cli: Cli, data: list[str], asked: signal.Signals) -> None:
     endless = {**COARSE, "train": {"epochs": 100_000, "batch_size": 16}}
     (cli.folder / "coarse.json").write_text(json.dumps(endless))
     before = cli.left()
     with subprocess.Popen(
         [COMMAND, "compress", "tiny.onnx", *data], stderr=subprocess.PIPE, text=True
     ) as process:
-        children = psutil.Process(process.pid).children
-        until(lambda: children(recursive=True), "the trainer starts")
-        trainers = children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        until(lambda: list(cli.folder.glob(".*/**/work/checkpoint-*")), "a checkpoint")
+        trainers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(asked)
         try:
             _, err = process.communicate(timeout=SECONDS)
         finally:
             process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 128 + asked
     assert err.splitlines()[-1] == "interrupted; nothing was written"
     for trainer in trainers:
         trainer.wait(timeout=SECONDS)
+    assert cli.left() == before
+
+
+def test_a_hangup_that_nobody_is_to_hear(cli: Cli, data: list[str]) -> None:
+    """As under `nohup`; and a second signal does not cut short what the first one has begun."""
+    endless = {**COARSE, "train": {"epochs": 100_000, "batch_size": 16}}
+    (cli.folder / "coarse.json").write_text(json.dumps(endless))
+    before = cli.left()
+    with subprocess.Popen(
+        ["/usr/bin/env", "nohup", COMMAND, "compress", "tiny.onnx", *data],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until(lambda: psutil.Process(process.pid).children(recursive=True), "the trainer starts")
+        try:
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
     assert cli.left() == before
 
 

@@ -174,8 +174,6 @@ def compress_there(
         job = client.compress(
             model, config=config, data=samples.data, loss=samples.loss, metric=samples.metric
         )
-        if not quiet:
-            console.say(f"job {job.id} at {server}")
 
         def on_change(now: Job) -> None:
             if shown is not None:
@@ -183,6 +181,8 @@ def compress_there(
                 shown.show(now.stage, at, now.progress, now.waiting)
 
         try:
+            if not quiet:
+                console.say(f"job {job.id} at {server}")
             client.download(client.wait(job.id, on_change), out)
         except ServiceProblem as problem:
             if problem.job is not None and problem.job.result is not None:

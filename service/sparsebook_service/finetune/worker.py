@@ -22,7 +22,7 @@ from sparsebook_service.finetune import queue
 from sparsebook_service.finetune.program import Trainer
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.run import Tools, run
-from sparsebook_service.leaving import leave
+from sparsebook_service.leaving import leave, stop_on_hangup
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 
@@ -50,7 +50,7 @@ def _end_with_the_service() -> None:
 
 
 def work(chosen: Settings) -> None:
-    """Run trainings until SIGTERM or SIGINT.
+    """Run trainings until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
         TrainerMissing: the environment of the trainer is not there, or does not work.
@@ -65,6 +65,7 @@ def work(chosen: Settings) -> None:
 
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, asked)
+    stop_on_hangup()
     with claim_worker(chosen.data_dir) as name:
         logs.configure(chosen.log_format, chosen.log_level)
         folder = chosen.data_dir / name
