@@ -211,10 +211,22 @@ def test_bad_models(cli: Cli, case: str) -> None:
 
 
 def test_bad_data(cli: Cli) -> None:
-    np.savez(cli.folder / "samples.npz", wrong=np.zeros(3))
-    refused = cli("compress", "tiny.onnx", "--data", "samples.npz")
-    assert refused.status == 2
-    assert cli.left() == {"tiny.onnx", "samples.npz"}
+    """The detail says what to do; nothing is advised besides."""
+    inputs = models.samples(40)
+    cases: dict[str, tuple[list[str], dict[str, np.ndarray]]] = {
+        "found 'wrong'": (["compress", "tiny.onnx"], {"wrong": np.zeros(3)}),
+        "holds 99": (["compress", "tiny.onnx"], {**inputs, "labels": np.full(40, 99)}),
+        "Add an array 'labels'": (["tune", "made/model.onnx"], inputs),
+    }
+    assert cli("compress", "tiny.onnx", "--preset", "paper", "-o", "made").status == 0
+    for mentions, (command, arrays) in cases.items():
+        np.savez(cli.folder / "samples.npz", **arrays)
+        refused = cli(*command, "--data", "samples.npz")
+        assert refused.status == 2
+        last = refused.err.splitlines()[-1]
+        assert last.startswith("error: samples.npz")
+        assert mentions in last
+    assert cli.left() == {"tiny.onnx", "samples.npz", "made"}
 
 
 def test_bad_config(cli: Cli) -> None:
@@ -554,8 +566,17 @@ def test_without_the_trainers_environment(
     assert refused.status == 2
     assert "fine-tuning worker" in refused.err
     assert "nowhere/python; make its environment" in refused.err
+    assert refused.err.splitlines()[-1].startswith(
+        "error: budget.max_drop needs the fine-tuning worker"
+    )
+    made = cli("compress", "tiny.onnx", "--preset", "paper", "-o", "made")
+    assert made.status == 0, made.err
+    refused = cli("tune", "made/model.onnx", *data)
+    assert refused.status == 2
+    assert refused.err.splitlines()[-1].startswith("error: tuning needs the fine-tuning worker")
+    assert "`make .venv-trainer`" in refused.err
     monkeypatch.setenv("SPARSEBOOK_TRAINER_PYTHON", sys.executable)
     refused = cli("compress", "tiny.onnx", *data, "--max-drop", "0.1")
     assert refused.status == 2
     assert f"{sys.executable} cannot run sparsebook_training" in refused.err
-    assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json"}
+    assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json", "made"}

@@ -372,14 +372,21 @@ def _run() -> None:
         sys.exit(FAILED)
 
 
+# The details of these say what would be right here.
+_SAY_THEMSELVES = {
+    "bad-value",
+    "bad-data",
+    "unknown-option",
+    "not-ready",
+    "not-trainable",
+    "budget-not-met",
+    "diverged",
+}
+
+
 def _advice(error: SparsebookError) -> str | None:
     slug = _slug(error)
-    # Some say themselves what would be right.
-    if (
-        slug in {"bad-value", "unknown-option", "not-ready", "budget-not-met", "diverged"}
-        or slug not in BY_SLUG
-        or type(error) is Unreachable
-    ):
+    if slug in _SAY_THEMSELVES or slug not in BY_SLUG or type(error) is Unreachable:
         return None
     return BY_SLUG[slug].remedy
 

@@ -12,6 +12,9 @@ from sparsebook_compressor.errors import (
 
 # ONNX Runtime's own log, below its errors.
 _CHATTER = ("[V:onnxruntime", "[I:onnxruntime", "[W:onnxruntime")
+_REFUSED = (
+    "docs/trainable.md lists what can be trained; a compression without data needs no training"
+)
 MEMORY = "the system ended the trainer, most likely because memory ran out"
 
 
@@ -37,7 +40,9 @@ _ERRORS: dict[str, type[SparsebookError]] = {
 
 def to_error(problem: str, detail: str) -> SparsebookError:
     """The error that a `Trainer` raises for a training that stopped."""
-    return _ERRORS.get(problem, InternalError)(detail)
+    kind = _ERRORS.get(problem, InternalError)
+    # ONNX Runtime's own words say what is wrong, and not what to do.
+    return kind(f"{detail}; {_REFUSED}" if kind is NotTrainable else detail)
 
 
 def death(status: int, said: str) -> str:

@@ -86,8 +86,8 @@ class Trainer:
         """
         if not self.is_there:
             raise TrainerMissing(
-                f"the fine-tuning worker's environment is not there: no {self.python}; "
-                "make it with `make .venv-trainer`, or say with SPARSEBOOK_TRAINER_PYTHON where it is"
+                f"there is no fine-tuning worker: no {self.python}; make its environment with `make .venv-trainer`, or say "
+                "with SPARSEBOOK_TRAINER_PYTHON where it is"
             )
         command = [str(self.python), "-P", "-m", MODULE, "--help"]
         with tempfile.TemporaryDirectory() as folder:

@@ -357,6 +357,9 @@ def test_a_missing_trainer_is_named(tmp_path: Path) -> None:
 def test_problems_of_the_trainer_become_errors() -> None:
     assert isinstance(problems.to_error("storage-full", "x"), StorageFull)
     assert isinstance(problems.to_error("anything", "x"), InternalError)
+    assert str(problems.to_error("not-trainable", "no gradient for Elu")).startswith(
+        "no gradient for Elu; docs/trainable.md"
+    )
     memory = problems.death(-9, "")
     assert problems.of_death(memory) == "limit-exceeded"
     assert isinstance(problems.to_error("limit-exceeded", memory), problems.LimitExceeded)
