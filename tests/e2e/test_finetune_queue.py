@@ -109,3 +109,14 @@ def test_what_cannot_be_trained_says_why(shop: Workshop, tmp_path: Path) -> None
     assert view.error is not None
     assert view.error["problem"] == "bad-data"
     assert "train-00000" in view.error["detail"]
+
+
+def test_a_worker_in_a_folder_without_a_service_says_so(shop: Workshop, tmp_path: Path) -> None:
+    here = shop.worker()
+    lost = Worker(tmp_path / "nowhere", tmp_path / "lost.log")
+    try:
+        assert [event for event in lost.events() if "no service has worked" in event]
+        assert not [event for event in here.events() if "no service has worked" in event]
+        assert lost.stop() == 0
+    finally:
+        lost.kill()

@@ -66,8 +66,16 @@ def work(chosen: Settings) -> None:
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, asked)
     stop_on_hangup()
+    is_served = chosen.database_file.is_file()
     with claim_worker(chosen.data_dir) as name:
         logs.configure(chosen.log_format, chosen.log_level)
+        if not is_served:
+            # The worker may well be started first; a folder that is misspelt would be waited in for ever.
+            log.warning(
+                "no service has worked in this data folder yet, and there is nothing to train until one does; "
+                "is --data-dir that of the service?",
+                data_dir=str(chosen.data_dir),
+            )
         folder = chosen.data_dir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
