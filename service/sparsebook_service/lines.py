@@ -2,10 +2,11 @@
 
 import os
 import queue
+import resource
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -47,17 +48,26 @@ class LineProcess:
     It ends by itself when its standard input is closed, which the death of this process does as well.
     """
 
-    def __init__(self, command: Sequence[str], *, folder: Path, stderr: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        stderr: Path,
+        limits: Mapping[int, int] | None = None,
+    ) -> None:
         """Nothing is started before the `with`.
 
         Args:
             command: the program and its arguments.
             folder: where it runs, and where it keeps temporary files.
             stderr: what it writes to standard error.
+            limits: resource (RLIMIT_...) -> at most; of a child that does not limit itself.
         """
         self._command = command
         self._folder = folder
         self._stderr = stderr
+        self._limits = limits or {}
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -66,6 +76,7 @@ class LineProcess:
             with _interrupted_later():
                 self._process = self._start()
                 started = True
+                self._limit()
                 assert self._process.stdout is not None
                 self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
                 self._reader.start()
@@ -86,6 +97,14 @@ class LineProcess:
                 env={**os.environ, "TMPDIR": str(self._folder)},
                 start_new_session=True,
             )
+
+    def _limit(self) -> None:
+        """From here, because code between fork and exec is unsafe beside threads; the child has done nothing yet that counts."""
+        for kind, value in self._limits.items():
+            with suppress(ProcessLookupError):  # it has ended already
+                _, hard = resource.prlimit(self._process.pid, kind)
+                lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.prlimit(self._process.pid, kind, (lowered, hard))
 
     def __exit__(self, *_raised: object) -> None:
         self.kill()

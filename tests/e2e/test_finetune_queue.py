@@ -120,3 +120,18 @@ def test_a_worker_in_a_folder_without_a_service_says_so(shop: Workshop, tmp_path
         assert lost.stop() == 0
     finally:
         lost.kill()
+
+
+def test_a_training_fits_the_least_limits_of_a_service(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARSEBOOK_JOB_ADDRESS_SPACE_BYTES", str(1 << 30))
+    monkeypatch.setenv("SPARSEBOOK_JOB_FILE_BYTES", str(1 << 20))
+    monkeypatch.setenv("SPARSEBOOK_TRAINER_DEVICE", "cpu")
+    worker = shop.worker()
+    training = shop.ask(order(tmp_path / "job", epochs=60, samples=6000))
+    until(worker.trainers, "the trainer runs")
+    (trainer,) = worker.trainers()
+    until(lambda: trainer.rlimit(psutil.RLIMIT_AS)[0] == 1 << 30, "it has its limits")
+    assert trainer.rlimit(psutil.RLIMIT_FSIZE)[0] == 1 << 20
+    assert shop.result(training).values["ended"] == "finished"

@@ -32,6 +32,19 @@ class Stopped(Exception):
         self.problem = problem
 
 
+# ONNX Runtime takes an allocation that fails for a fault of the graph.
+_NO_MEMORY = ("bad_alloc", "MemoryError", "Failed to allocate memory")
+
+
+def stopped(problem: str, detail: str) -> Stopped:
+    """What the trainer says that it could not do, under the problem that it is."""
+    if any(sign in detail for sign in _NO_MEMORY):
+        return Stopped(
+            LimitExceeded.problem, f"the training needs more memory than it may use: {detail}"
+        )
+    return Stopped(problem, detail)
+
+
 _ERRORS: dict[str, type[SparsebookError]] = {
     error.problem: error
     for error in (NotTrainable, BadData, StorageFull, LimitExceeded, InternalError)

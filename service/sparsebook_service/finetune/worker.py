@@ -56,7 +56,7 @@ def work(chosen: Settings) -> None:
         TrainerMissing: the environment of the trainer is not there, or does not work.
         BadValue: the data folder cannot be used.
     """
-    trainer = Trainer.of(chosen)
+    trainer = Trainer.limited(chosen)
     trainer.check()
     stop = threading.Event()
 

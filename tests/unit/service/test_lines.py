@@ -1,6 +1,7 @@
 """A child that is talked with in lines, and interrupts that come while it is started."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,23 @@ def test_lines_and_status(tmp_path: Path) -> None:
         process.say(b"hear")
         assert [line for line in process.lines(60) if line] == [b"hear\n"]
         assert process.exit_status() == 3
+
+
+def test_a_child_has_its_limits(tmp_path: Path) -> None:
+    """And nobody else."""
+    told = "import resource; input(); print(*resource.getrlimit(resource.RLIMIT_FSIZE))"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limited = LineProcess(
+        [sys.executable, "-c", told],
+        folder=tmp_path,
+        stderr=tmp_path / "stderr",
+        limits={resource.RLIMIT_FSIZE: 1 << 20},
+    )
+    with limited as process:
+        process.say(b"")
+        (line,) = (line for line in process.lines(60) if line)
+    assert line.split() == [b"%d" % (1 << 20), b"%d" % before[1]]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
