@@ -373,15 +373,8 @@ def _run() -> None:
 
 
 # The details of these say what would be right here.
-_SAY_THEMSELVES = {
-    "bad-value",
-    "bad-data",
-    "unknown-option",
-    "not-ready",
-    "not-trainable",
-    "budget-not-met",
-    "diverged",
-}
+_SAY_THEMSELVES = {"bad-value", "bad-data", "unknown-option", "not-ready"}
+_SAY_THEMSELVES |= {"not-trainable", "budget-not-met", "diverged"}
 
 
 def _advice(error: SparsebookError) -> str | None:
