@@ -177,6 +177,8 @@ TRAINER ?= trainer
 .venv-peer-%/.stamp: requirements/peer-%.lock .tools/.stamp
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv-peer-$*
 	$(SYNC) .venv-peer-$*/bin/python $<
+	touch $@
+
 # The compiler for other platforms, under the name by which it is looked for.
 .venv-platforms/.stamp: requirements/platforms.lock .tools/.stamp
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv-platforms

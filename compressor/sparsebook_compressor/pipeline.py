@@ -123,8 +123,8 @@ def require_data(
         raise BadValue(f"{asked} needs data to train and measure with; give an .npz (--data F.npz)")
     if asked is not None and not trains:
         raise NoTrainer(
-            f"{asked} needs the fine-tuning worker, and there is none; `make demo` sets its environment up, and "
-            "SPARSEBOOK_TRAINER_PYTHON says where it is"
+            f"{asked} needs the fine-tuning worker, and there is none; make its environment with `make .venv-trainer`, or say with "
+            "SPARSEBOOK_TRAINER_PYTHON where it is"
         )
     if asked is not None and config.train.loss == "none":
         raise BadValue(

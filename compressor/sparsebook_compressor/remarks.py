@@ -1,5 +1,6 @@
 """What the reader of a report should know of its fine-tuning, in plain words, with what to try."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -19,6 +20,9 @@ from sparsebook_compressor.protocol import (
 
 # A fall of the metric by this share of the original's is remarked on: chance moves it less on some hundred samples.
 _FAR = 0.05
+# Of a share of hits a smaller one is too, where it is so many standard errors: before and after are measured on the same
+# samples, so that chance moves their difference less than each of them.
+_BEYOND_CHANCE = 2.0
 _SLOWER = "try a lower train.learning_rate"
 _TRY = {
     RETRAINED: f"{_SLOWER}, or the optimizer adamw",
@@ -125,21 +129,42 @@ def _of_stages(protocol: Protocol) -> Iterator[str]:
 
 
 def _of_the_end(protocol: Protocol) -> Iterator[str]:
-    stages = protocol.stages
-    scale = _far(protocol.metric_before or 0.0)
     limit = protocol.settings.get("max_drop")
-    last = stages[-1]
-    if limit is not None and last.drop is not None and last.drop > limit:
+    last = protocol.stages[-1]
+    if last.drop is None:
+        return
+    if limit is not None:
+        if last.drop > limit:
+            yield (
+                f"the metric drops by {last.drop:.4f} on the test part, more than the budget of {limit:g}, which is kept on the "
+                f"eval part; a larger eval part tells more{_in_brackets(protocol, 'eval')}"
+            )
+        return
+    error = _standard_error(protocol, "test")
+    far = _far(protocol.metric_before or 0.0)
+    if last.drop > (far if error is None else min(far, _BEYOND_CHANCE * error)):
         yield (
-            f"the metric drops by {last.drop:.4f} on the test part, more than the budget of {limit:g}, which is kept on the eval "
-            "part; a larger eval part tells more"
+            f"the metric on the test part is {protocol.metric_before:.4f} of the original and {last.metric:.4f} of the artifact"
+            f"{_in_brackets(protocol, 'test')}: expect it to be that much worse; try higher densities, more bits, more "
+            "train.epochs or a lower train.learning_rate, or give more data"
         )
-    elif limit is None and last.metric is not None and last.drop is not None and last.drop > scale:
-        yield (
-            f"the metric on the test part is {stages[0].metric:.4f} of the original and {last.metric:.4f} of the artifact: expect "
-            "it to be that much worse; try higher densities, more bits, more train.epochs or a lower train.learning_rate, or "
-            "give more data"
-        )
+
+
+def _in_brackets(protocol: Protocol, part: str) -> str:
+    """How far chance moves the metric on a part, where that is known."""
+    error = _standard_error(protocol, part)
+    if error is None:
+        return ""
+    return f" (the standard error of its {protocol.splits[part]['samples']} samples is {error:.4f})"
+
+
+def _standard_error(protocol: Protocol, part: str) -> float | None:
+    """Of a share p of hits among n samples: sqrt(p (1 - p) / n), the larger one of the original's and the artifact's."""
+    samples = protocol.splits.get(part, {}).get("samples")
+    if not samples or not protocol.settings.get("metric_is_share"):
+        return None
+    shares = [row.metric for row in (protocol.stages[0], protocol.stages[-1])]
+    return max(math.sqrt(share * (1 - share) / samples) for share in shares if share is not None)
 
 
 def _fallen(before: StageMetric, after: StageMetric, scale: float) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""The end of a process that has closed all it had open."""
+"""The end of a service: what brings it about, and how a process leaves that has closed all it had open."""
 
 import logging
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -16,3 +17,9 @@ def leave() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def stop_on_hangup() -> None:
+    """A closed terminal stops this process as SIGTERM does; unless hangups are ignored, as `nohup` asks for."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: signal.raise_signal(signal.SIGTERM))

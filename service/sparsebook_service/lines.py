@@ -2,15 +2,44 @@
 
 import os
 import queue
+import resource
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import IO, Self
 
 STDERR_TAIL_BYTES = 4096
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """An interrupt that comes inside is raised at the end.
+
+    A process that has been forked and is not known yet would go on without us, and write into folders that are being removed.
+    (Handlers are exchanged, not signals blocked: the child would inherit that.)
+    """
+    # Only the main thread is interrupted.
+    here = threading.current_thread() is threading.main_thread()
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here else ()
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {kind: was for kind in kinds if callable(was := signal.getsignal(kind))}
+    try:
+        for kind in before:
+            signal.signal(kind, note)
+        yield
+    finally:
+        for kind, was in before.items():
+            signal.signal(kind, was)
+    for number in came:
+        signal.raise_signal(number)
 
 
 class LineProcess:
@@ -19,22 +48,47 @@ class LineProcess:
     It ends by itself when its standard input is closed, which the death of this process does as well.
     """
 
-    def __init__(self, command: Sequence[str], *, folder: Path, stderr: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        stderr: Path,
+        limits: Mapping[int, int] | None = None,
+    ) -> None:
         """Nothing is started before the `with`.
 
         Args:
             command: the program and its arguments.
             folder: where it runs, and where it keeps temporary files.
             stderr: what it writes to standard error.
+            limits: resource (RLIMIT_...) -> at most; of a child that does not limit itself.
         """
         self._command = command
         self._folder = folder
         self._stderr = stderr
+        self._limits = limits or {}
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
+        started = False
+        try:
+            with _interrupted_later():
+                self._process = self._start()
+                started = True
+                self._limit()
+                assert self._process.stdout is not None
+                self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
+                self._reader.start()
+        except BaseException:  # an interrupt: nobody would end it
+            if started:
+                self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> subprocess.Popen[bytes]:
         with self._stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(  # noqa: S603  the command is our own, never a caller's
+            return subprocess.Popen(  # noqa: S603  the command is our own, never a caller's
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -43,14 +97,14 @@ class LineProcess:
                 env={**os.environ, "TMPDIR": str(self._folder)},
                 start_new_session=True,
             )
-        try:
-            assert self._process.stdout is not None
-            self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
-            self._reader.start()
-        except BaseException:  # an interrupt: nobody would end it
-            self.kill()
-            raise
-        return self
+
+    def _limit(self) -> None:
+        """From here, because code between fork and exec is unsafe beside threads; the child has done nothing yet that counts."""
+        for kind, value in self._limits.items():
+            with suppress(ProcessLookupError):  # it has ended already
+                _, hard = resource.prlimit(self._process.pid, kind)
+                lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.prlimit(self._process.pid, kind, (lowered, hard))
 
     def __exit__(self, *_raised: object) -> None:
         self.kill()

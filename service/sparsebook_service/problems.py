@@ -94,15 +94,15 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "bad-data",
         422,
         "The data does not fit the model",
-        "The .npz file cannot be read, or its arrays do not match the model's inputs.",
-        "Give one array a graph input, samples on the first axis, without pickled objects.",
+        "The .npz file cannot be read, its arrays do not match the model's inputs, or nothing can be learned from what they hold.",
+        "Mend what the detail names; a data file has one array a graph input, samples on the first axis, without pickled objects.",
     ),
     ProblemType(
         "not-trainable",
         422,
         "The model cannot be fine-tuned",
         "No weight of the graph can get a gradient, or there is nothing to fine-tune with.",
-        "Read in the detail what stands in the way; without data, or with train.loss none, the model is compressed as it is.",
+        "Read in the detail what stands in the way; a compression without data, or with train.loss none, needs no training.",
     ),
     ProblemType(
         "diverged",

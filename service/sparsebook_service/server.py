@@ -12,7 +12,7 @@ from sparsebook_compressor.errors import BadValue
 from sparsebook_service import logs
 from sparsebook_service.app import create_app
 from sparsebook_service.claim import claim
-from sparsebook_service.leaving import leave
+from sparsebook_service.leaving import leave, stop_on_hangup
 from sparsebook_service.middleware import CutShort
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
         BadValue: the address cannot be listened on, or the data folder cannot be used.
@@ -77,6 +77,7 @@ def run(settings: Settings) -> None:
         # uvicorn raises the signal again when it is done: a stop that was asked for is a clean end.
         for asked in (signal.SIGTERM, signal.SIGINT):
             signal.signal(asked, lambda _signal, _frame: leave())
+        stop_on_hangup()
         Server(config, app, settings).run(sockets=[listening])
 
 

@@ -59,14 +59,21 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="largest content : size of a .zip of more than 16 MiB content")
     ] = 200
     job_address_space_bytes: Annotated[
-        int, Field(ge=GIB, description="address space of a job's process (RLIMIT_AS)")
+        int,
+        Field(
+            ge=GIB,
+            description="address space of a job's process and of a trainer on the CPU (RLIMIT_AS)",
+        ),
     ] = 64 * GIB
     job_cpu_seconds: Annotated[
         int | None, Field(ge=1, description="processor time of a job (RLIMIT_CPU); none by default")
     ] = None
     job_file_bytes: Annotated[
         int | None,
-        Field(ge=MIB, description="largest file a job may write (RLIMIT_FSIZE); none by default"),
+        Field(
+            ge=MIB,
+            description="largest file a job or a trainer may write (RLIMIT_FSIZE); none by default",
+        ),
     ] = None
     serve_worker: Annotated[
         bool,

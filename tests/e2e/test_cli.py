@@ -203,7 +203,7 @@ def test_bad_models(cli: Cli, case: str) -> None:
     (cli.folder / "tiny.onnx").write_bytes(content)
     refused = cli("compress", "tiny.onnx")
     assert refused.status == 2, refused.err
-    first, advice = refused.err.splitlines()
+    first, advice = refused.err.splitlines()[-2:]
     assert first.startswith("error: ")
     assert mentions in first
     assert advice
@@ -211,10 +211,22 @@ def test_bad_models(cli: Cli, case: str) -> None:
 
 
 def test_bad_data(cli: Cli) -> None:
-    np.savez(cli.folder / "samples.npz", wrong=np.zeros(3))
-    refused = cli("compress", "tiny.onnx", "--data", "samples.npz")
-    assert refused.status == 2
-    assert cli.left() == {"tiny.onnx", "samples.npz"}
+    """The detail says what to do; nothing is advised besides."""
+    inputs = models.samples(40)
+    cases: dict[str, tuple[list[str], dict[str, np.ndarray]]] = {
+        "found 'wrong'": (["compress", "tiny.onnx"], {"wrong": np.zeros(3)}),
+        "holds 99": (["compress", "tiny.onnx"], {**inputs, "labels": np.full(40, 99)}),
+        "Add an array 'labels'": (["tune", "made/model.onnx"], inputs),
+    }
+    assert cli("compress", "tiny.onnx", "--preset", "paper", "-o", "made").status == 0
+    for mentions, (command, arrays) in cases.items():
+        np.savez(cli.folder / "samples.npz", **arrays)
+        refused = cli(*command, "--data", "samples.npz")
+        assert refused.status == 2
+        last = refused.err.splitlines()[-1]
+        assert last.startswith("error: samples.npz")
+        assert mentions in last
+    assert cli.left() == {"tiny.onnx", "samples.npz", "made"}
 
 
 def test_bad_config(cli: Cli) -> None:
@@ -241,7 +253,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == "interrupted; nothing was written\n"
+    assert err.splitlines()[-1] == "interrupted; nothing was written"
     assert [path.name for path in tmp_path.iterdir()] == ["slow.onnx"]
 
 
@@ -325,9 +337,40 @@ def test_fine_tuning_here(cli: Cli, data: list[str]) -> None:
     assert done.status == 0, done.err
     for expected in ("Metric on the test part", "retrained", "Trainings", "tune 1", "loss: "):
         assert expected in done.out
+    # Without a terminal there are lines instead of a bar.
+    stages = [line.split()[2] for line in done.err.splitlines()]
+    assert stages[:3] == ["admit", "survey", "plan"]
+    assert {"retrain", "share", "tune", "verify"} <= set(stages)
     report = Report.from_json((cli.folder / "tiny-sparsebook/report.json").read_text())
     assert report.training is not None
     assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json", "tiny-sparsebook"}
+
+
+def test_json_alone_is_said_to_nobody_else(cli: Cli, data: list[str]) -> None:
+    done = cli("compress", "tiny.onnx", *data, "--json")
+    assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_job_without_a_worker_says_that_it_waits_and_ends_with_the_command(
+    cli: Cli, data: list[str], server: Server, asked: signal.Signals
+) -> None:
+    before = cli.left()
+    log = cli.folder / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [COMMAND, "compress", "tiny.onnx", *data, "--server", server.url], stderr=stderr
+        )
+    try:
+        until(lambda: "none is running" in log.read_text(), "the command says what it waits for")
+        process.send_signal(asked)
+        assert process.wait(SECONDS) == 128 + asked
+    finally:
+        process.kill()
+    job_id = log.read_text().split()[1]  # job ID at URL
+    with server.client() as http:
+        assert http.get(f"/jobs/{job_id}").json()["state"] == "cancelled"
+    assert cli.left() == before | {"log"}
 
 
 def test_an_artifact_is_tuned_later(cli: Cli, data: list[str]) -> None:
@@ -442,25 +485,50 @@ def test_a_training_that_diverges(cli: Cli, data: list[str], make_server: Any, t
     assert run(cli.folder / "best/model.onnx").shape == run(cli.folder / "tiny.onnx").shape
 
 
-def test_an_interrupt_ends_the_trainer(cli: Cli, data: list[str]) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_ends_the_trainer(cli: Cli, data: list[str], asked: signal.Signals) -> None:
     endless = {**COARSE, "train": {"epochs": 100_000, "batch_size": 16}}
     (cli.folder / "coarse.json").write_text(json.dumps(endless))
     before = cli.left()
     with subprocess.Popen(
         [COMMAND, "compress", "tiny.onnx", *data], stderr=subprocess.PIPE, text=True
     ) as process:
-        children = psutil.Process(process.pid).children
-        until(lambda: children(recursive=True), "the trainer starts")
-        trainers = children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        until(lambda: list(cli.folder.glob(".*/**/work/checkpoint-*")), "a checkpoint")
+        trainers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(asked)
         try:
             _, err = process.communicate(timeout=SECONDS)
         finally:
             process.kill()
-    assert process.returncode == 130
-    assert err == "interrupted; nothing was written\n"
+    assert process.returncode == 128 + asked
+    assert err.splitlines()[-1] == "interrupted; nothing was written"
     for trainer in trainers:
         trainer.wait(timeout=SECONDS)
+    assert cli.left() == before
+
+
+def test_a_hangup_that_nobody_is_to_hear(cli: Cli, data: list[str]) -> None:
+    """As under `nohup`; and a second signal does not cut short what the first one has begun."""
+    endless = {**COARSE, "train": {"epochs": 100_000, "batch_size": 16}}
+    (cli.folder / "coarse.json").write_text(json.dumps(endless))
+    before = cli.left()
+    with subprocess.Popen(
+        ["/usr/bin/env", "nohup", COMMAND, "compress", "tiny.onnx", *data],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until(lambda: psutil.Process(process.pid).children(recursive=True), "the trainer starts")
+        try:
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
     assert cli.left() == before
 
 
@@ -498,8 +566,17 @@ def test_without_the_trainers_environment(
     assert refused.status == 2
     assert "fine-tuning worker" in refused.err
     assert "nowhere/python; make its environment" in refused.err
+    assert refused.err.splitlines()[-1].startswith(
+        "error: budget.max_drop needs the fine-tuning worker"
+    )
+    made = cli("compress", "tiny.onnx", "--preset", "paper", "-o", "made")
+    assert made.status == 0, made.err
+    refused = cli("tune", "made/model.onnx", *data)
+    assert refused.status == 2
+    assert refused.err.splitlines()[-1].startswith("error: tuning needs the fine-tuning worker")
+    assert "`make .venv-trainer`" in refused.err
     monkeypatch.setenv("SPARSEBOOK_TRAINER_PYTHON", sys.executable)
     refused = cli("compress", "tiny.onnx", *data, "--max-drop", "0.1")
     assert refused.status == 2
     assert f"{sys.executable} cannot run sparsebook_training" in refused.err
-    assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json"}
+    assert cli.left() == {"tiny.onnx", "0.npz", "1.npz", "coarse.json", "made"}

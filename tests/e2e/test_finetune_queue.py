@@ -109,3 +109,29 @@ def test_what_cannot_be_trained_says_why(shop: Workshop, tmp_path: Path) -> None
     assert view.error is not None
     assert view.error["problem"] == "bad-data"
     assert "train-00000" in view.error["detail"]
+
+
+def test_a_worker_in_a_folder_without_a_service_says_so(shop: Workshop, tmp_path: Path) -> None:
+    here = shop.worker()
+    lost = Worker(tmp_path / "nowhere", tmp_path / "lost.log")
+    try:
+        assert [event for event in lost.events() if "no service has worked" in event]
+        assert not [event for event in here.events() if "no service has worked" in event]
+        assert lost.stop() == 0
+    finally:
+        lost.kill()
+
+
+def test_a_training_fits_the_least_limits_of_a_service(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARSEBOOK_JOB_ADDRESS_SPACE_BYTES", str(1 << 30))
+    monkeypatch.setenv("SPARSEBOOK_JOB_FILE_BYTES", str(1 << 20))
+    monkeypatch.setenv("SPARSEBOOK_TRAINER_DEVICE", "cpu")
+    worker = shop.worker()
+    training = shop.ask(order(tmp_path / "job", epochs=60, samples=6000))
+    until(worker.trainers, "the trainer runs")
+    (trainer,) = worker.trainers()
+    until(lambda: trainer.rlimit(psutil.RLIMIT_AS)[0] == 1 << 30, "it has its limits")
+    assert trainer.rlimit(psutil.RLIMIT_FSIZE)[0] == 1 << 20
+    assert shop.result(training).values["ended"] == "finished"

@@ -25,22 +25,31 @@ LENET = LENETS["lenet-300-100"]
 RECIPE = Recipe(epochs=15, learning_rate=1e-3, batch_size=64, weight_decay=0.2, seed=0)
 SETTINGS = {
     "preset": "paper",
-    "train": {"epochs": 16, "rate": 0.001},
+    "train": {"epochs": 16, "rate": 0.15, "noise": 0.2},
     "weights": {
         "fc1.weight": {"density": 0.08, "bits": 4},
         "fc2.weight": {"density": 0.12, "bits": 4},
         "fc3.weight": {"density": 0.5, "bits": 5},
     },
 }
-SMALL_SETTINGS = {
+SMALL_SETTINGS: dict[str, Any] = {
     "preset": "paper",
-    "train": {"epochs": 12, "rate": 0.001},
+    "train": {"epochs": 12},
     "weights": {
         "conv1_weight": {"density": 0.7, "bits": 6},
         "conv2_weight": {"density": 0.4, "bits": 5},
         "fc1_weight": {"density": 0.12, "bits": 4},
         "fc2_weight": {"density": 0.3, "bits": 4},
     },
+}
+# All that the LeNets of full MNIST are retrained with, and choosing centroids again.
+ALL_MEANS = SMALL_SETTINGS | {
+    "train": {"epochs": 12, "rate": 0.15, "noise": 0.05, "shift": 1},
+    "share": {"retrain": True},
+}
+DISTILLED = SMALL_SETTINGS | {
+    "train": {"epochs": 12, "loss": "distill"},
+    "budget": {"metric": "agreement"},
 }
 SEARCH = {"preset": "paper", "train": {"epochs": 6}, "budget": {"max_drop": 0.02}}
 
@@ -174,10 +183,16 @@ def test_the_report_tells_what_every_stage_did_to_the_accuracy(
     )
 
 
+@pytest.fixture(scope="module")
+def plainly(small_baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The small net retrained with nothing but its labels and the original."""
+    return compressed(small_baseline, tmp_path_factory.mktemp("plainly") / "out", SMALL_SETTINGS)
+
+
 def test_a_convolutional_net_is_fifteen_times_smaller_and_reads_as_well(
-    small_digits: mnist.Mnist, small_baseline: Path, tmp_path: Path
+    small_digits: mnist.Mnist, small_baseline: Path, plainly: Report, tmp_path: Path
 ) -> None:
-    report = compressed(small_baseline, tmp_path / "out", SMALL_SETTINGS)
+    report = compressed(small_baseline, tmp_path / "out", ALL_MEANS)
     before = hits(small_baseline, SMALL, small_digits.test)
     after = hits(tmp_path / "out/model.onnx", SMALL, small_digits.test)
     assert small_baseline.stat().st_size / (tmp_path / "out/model.onnx").stat().st_size > 15
@@ -199,6 +214,47 @@ def test_a_convolutional_net_is_fifteen_times_smaller_and_reads_as_well(
     assert {phase.stage for phase in report.training.phases} == {"retrain", "tune"}
     assert [row.role for row in report.weights] == ["conv", "conv", "gemm", "gemm"]
     assert not report.training.points
+    _took_effect(report, plainly)
+
+
+def _took_effect(report: Report, plainly: Report) -> None:
+    """Rate, noise, shift and choosing again each leave a trace beside a run without them."""
+    assert report.training is not None
+    assert plainly.training is not None
+    *rounds, last, chosen, tuned = report.training.phases
+    *plain_rounds, plain_last, _ = plainly.training.phases
+    assert len(rounds) == len(plain_rounds) > 0
+    # What the weights' size costs is part of the loss while pruning goes on, and of no other.
+    starts = [phases[0].epochs[0].eval_loss or 0 for phases in (rounds, plain_rounds)]
+    assert starts[0] > starts[1] + 0.05
+    # Samples that are thinned and moved are harder to learn.
+    ends = [phase.epochs[-1].loss or 0 for phase in (last, plain_last)]
+    assert ends[0] > 1.1 * ends[1]
+    # Behind the last round elements choose again, for as many epochs as that round has, at the same density.
+    assert [phase.number for phase in (*rounds, last, chosen)] == list(range(1, len(rounds) + 3))
+    assert (last.stage, chosen.stage, tuned.stage) == ("retrain", "retrain", "tune")
+    assert chosen.density == pytest.approx(last.density, abs=0.01)
+    assert len(chosen.epochs) == len(last.epochs)
+    losses = [row.eval_loss or 0 for row in chosen.epochs]
+    assert losses[chosen.kept_epoch] < losses[0]
+
+
+def test_without_labels_the_original_is_the_teacher(
+    small_digits: mnist.Mnist, small_baseline: Path, tmp_path: Path
+) -> None:
+    with np.load(small_baseline.with_name("data.npz")) as data:
+        arrays = {name: data[name] for name in data if not name.endswith("labels")}
+    np.savez(tmp_path / "data.npz", **arrays)
+    (tmp_path / "lenet.onnx").write_bytes(small_baseline.read_bytes())
+    report = compressed(tmp_path / "lenet.onnx", tmp_path / "out", DISTILLED)
+    assert report.training is not None
+    assert report.training.loss.startswith("distillation")
+    metric = {row.stage: row.metric for row in report.training.stages}
+    assert metric["original"] == 1  # it agrees with itself
+    assert metric["pruned"] < metric["retrained"] - 0.03
+    assert metric["artifact"] > 0.96
+    after = hits(tmp_path / "out/model.onnx", SMALL, small_digits.test)
+    assert hits(small_baseline, SMALL, small_digits.test).mean() - after.mean() < 0.02
 
 
 def test_a_search_makes_a_file_within_its_budget_and_tells_all_points(

@@ -57,9 +57,12 @@ class Worker:
         assert self.process.poll() is None, log.read_text()
 
     def _is_ready(self) -> bool:
+        return "fine-tuning worker ready" in self.events()
+
+    def events(self) -> list[str]:
+        """What it has logged."""
         lines = self._log.read_text().splitlines(keepends=True)
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]
-        return any(line["event"] == "fine-tuning worker ready" for line in whole)
+        return [json.loads(line)["event"] for line in lines if line.endswith("\n")]
 
     def trainers(self) -> list[psutil.Process]:
         """The trainer programs that run for it."""

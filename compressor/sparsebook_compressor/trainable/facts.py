@@ -152,7 +152,8 @@ def _infer(model: ModelProto) -> ModelProto:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (RuntimeError, onnx.shape_inference.InferenceError) as error:
         raise NotTrainable(
-            f"shapes cannot be inferred: {str(error).strip()}; onnx.shape_inference shows it too"
+            f"shapes cannot be inferred: {str(error).strip()}; onnx.shape_inference shows it too: mend the model's export, or "
+            "compress it without data"
         ) from error
 
 

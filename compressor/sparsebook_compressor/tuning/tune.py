@@ -71,8 +71,8 @@ def tune(
         raise BadValue("tuning needs data to train and measure with; give an .npz (--data F.npz)")
     if trainer is None:
         raise NoTrainer(
-            "tuning needs the fine-tuning worker, and there is none; `make demo` sets its environment up, and "
-            "SPARSEBOOK_TRAINER_PYTHON says where it is"
+            "tuning needs the fine-tuning worker, and there is none; make its environment with `make .venv-trainer`, or say with "
+            "SPARSEBOOK_TRAINER_PYTHON where it is"
         )
     clock = Clock(progress, training=True)
     with pack.fresh_folder(out) as folder, pack.folder_beside(out) as scratch:

@@ -77,11 +77,11 @@ def bench_command(
     work.Samples(wish.data).check()
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise BadValue(f"-o {out}: name a file in a folder that exists")
-    with console.progress_bar(not as_json) as bar:
+    with console.progress(not as_json) as shown:
 
         def listener(at: str, fraction: float) -> None:
-            if bar is not None:
-                bar.show("bench", at, fraction)
+            if shown is not None:
+                shown.show("bench", at, fraction)
 
         found = compare(artifact, model, wish, listener)
     text = found.model_dump_json(indent=1) + "\n"

@@ -1,6 +1,7 @@
 """The commands, their options and their exit status.
 
-Exit status: 0 done, 1 failed, 2 bad usage or bad input, 3 the budget could not be met, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 bad usage or bad input, 3 the budget could not be met, 130 interrupted, 143 and 129 ended
+by SIGTERM and SIGHUP.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from sparsebook_compressor import Report, TuningReport, decompress, estimate, in
 from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
 from sparsebook_service.cli import console, form, later, tables, tuning_tables, work
 from sparsebook_service.cli.bench import bench_command
+from sparsebook_service.cli.interrupts import Interrupts
 from sparsebook_service.cli.options import (
     AsJson,
     ConfigFile,
@@ -162,8 +164,8 @@ def tune_command(
 R = TypeVar("R", Report, TuningReport)
 
 
-class _Told(SystemExit):
-    """The end of a command that has said all there is to say."""
+class _Interrupted(SystemExit):
+    """The end of a command that was interrupted and has said what there is."""
 
 
 @contextlib.contextmanager
@@ -192,7 +194,7 @@ def _showing(
     except KeyboardInterrupt:
         if path.is_file():
             sys.stderr.write(f"interrupted; the bundle is whole: {bundle}\n")
-            raise _Told(INTERRUPTED) from None
+            raise _Interrupted from None
         raise
 
 
@@ -337,6 +339,21 @@ def _print_json(found: Any) -> None:
 def main() -> None:
     """Run the command line; leaves with its exit status."""
     console.widen()
+    interrupts = Interrupts()
+    try:
+        with interrupts.heard():
+            _run()
+    except _Interrupted:
+        sys.exit(interrupts.status)
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:
+            raise
+        # typer has caught the interrupt, and says nothing
+        sys.stderr.write("interrupted; nothing was written\n")
+        sys.exit(interrupts.status)
+
+
+def _run() -> None:
     try:
         app()
     except later.NotBuiltYet as error:
@@ -345,12 +362,6 @@ def main() -> None:
     except SparsebookError as error:
         console.error(str(error), _advice(error))
         sys.exit(_status(error))
-    except _Told:
-        raise
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
-            sys.stderr.write("interrupted; nothing was written\n")
-        raise
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
@@ -361,14 +372,14 @@ def main() -> None:
         sys.exit(FAILED)
 
 
+# The details of these say what would be right here.
+_SAY_THEMSELVES = {"bad-value", "bad-data", "unknown-option", "not-ready"}
+_SAY_THEMSELVES |= {"not-trainable", "budget-not-met", "diverged"}
+
+
 def _advice(error: SparsebookError) -> str | None:
     slug = _slug(error)
-    # Some say themselves what would be right.
-    if (
-        slug in {"bad-value", "unknown-option", "not-ready", "budget-not-met", "diverged"}
-        or slug not in BY_SLUG
-        or type(error) is Unreachable
-    ):
+    if slug in _SAY_THEMSELVES or slug not in BY_SLUG or type(error) is Unreachable:
         return None
     return BY_SLUG[slug].remedy
 

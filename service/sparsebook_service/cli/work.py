@@ -122,18 +122,18 @@ def local_trainer(config: Config, samples: Samples) -> LocalTrainer | None:
 
 @contextlib.contextmanager
 def listening(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A listener that shows a progress bar where a terminal does."""
-    with console.progress_bar(not quiet) as bar:
+    """A listener that shows how far it is."""
+    with console.progress(not quiet) as shown:
 
         def listener(step: Progress) -> None:
-            if bar is not None:
-                bar.show(step.stage, training_line(step.training) or step.weight, step.fraction)
+            if shown is not None:
+                shown.show(step.stage, training_line(step.training) or step.weight, step.fraction)
 
         yield listener
 
 
 def training_line(at: TrainingProgress | Training | None) -> str | None:
-    """How far a training is, for the progress bar.
+    """How far a training is, in a line.
 
     >>> training_line(TrainingProgress(3, 8, 0.3, 0.3127, 0.9712, 2103.4))
     'epoch 3/8  loss 0.3127  metric 0.9712  2103 samples/s'
@@ -170,19 +170,19 @@ def compress_there(
     server: str, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
 ) -> None:
     """Compress on a server and download the bundle; a job that is interrupted here is cancelled there."""
-    with Client(server) as client, console.progress_bar(not quiet) as bar:
+    with Client(server) as client, console.progress(not quiet) as shown:
         job = client.compress(
             model, config=config, data=samples.data, loss=samples.loss, metric=samples.metric
         )
-        if not quiet:
-            console.say(f"job {job.id} at {server}")
 
         def on_change(now: Job) -> None:
-            if bar is not None:
-                at = now.waiting or training_line(now.training) or now.weight
-                bar.show(now.stage, at, now.progress)
+            if shown is not None:
+                at = training_line(now.training) or now.weight
+                shown.show(now.stage, at, now.progress, now.waiting)
 
         try:
+            if not quiet:
+                console.say(f"job {job.id} at {server}")
             client.download(client.wait(job.id, on_change), out)
         except ServiceProblem as problem:
             if problem.job is not None and problem.job.result is not None:

@@ -60,7 +60,7 @@ class LocalTrainer:
                     case Finished():
                         return None
                     case Failed(problem=problem, detail=detail):
-                        raise problems.Stopped(problem, detail)
+                        raise problems.stopped(problem, detail)
             return problems.death(process.exit_status(), process.last_words())
 
     def _require_runs(self) -> None:

@@ -12,6 +12,9 @@ from sparsebook_compressor.errors import (
 
 # ONNX Runtime's own log, below its errors.
 _CHATTER = ("[V:onnxruntime", "[I:onnxruntime", "[W:onnxruntime")
+_REFUSED = (
+    "docs/trainable.md lists what can be trained; a compression without data needs no training"
+)
 MEMORY = "the system ended the trainer, most likely because memory ran out"
 
 
@@ -29,6 +32,19 @@ class Stopped(Exception):
         self.problem = problem
 
 
+# ONNX Runtime takes an allocation that fails for a fault of the graph.
+_NO_MEMORY = ("bad_alloc", "MemoryError", "Failed to allocate memory")
+
+
+def stopped(problem: str, detail: str) -> Stopped:
+    """What the trainer says that it could not do, under the problem that it is."""
+    if any(sign in detail for sign in _NO_MEMORY):
+        return Stopped(
+            LimitExceeded.problem, f"the training needs more memory than it may use: {detail}"
+        )
+    return Stopped(problem, detail)
+
+
 _ERRORS: dict[str, type[SparsebookError]] = {
     error.problem: error
     for error in (NotTrainable, BadData, StorageFull, LimitExceeded, InternalError)
@@ -37,7 +53,9 @@ _ERRORS: dict[str, type[SparsebookError]] = {
 
 def to_error(problem: str, detail: str) -> SparsebookError:
     """The error that a `Trainer` raises for a training that stopped."""
-    return _ERRORS.get(problem, InternalError)(detail)
+    kind = _ERRORS.get(problem, InternalError)
+    # ONNX Runtime's own words say what is wrong, and not what to do.
+    return kind(f"{detail}; {_REFUSED}" if kind is NotTrainable else detail)
 
 
 def death(status: int, said: str) -> str:

@@ -1,8 +1,9 @@
 """The trainer program, `sparsebook_training`, in its own environment, as a child process."""
 
+import resource
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -14,6 +15,8 @@ from sparsebook_service.lines import LineProcess
 from sparsebook_service.settings import Settings
 
 MODULE = "sparsebook_training"
+# There where the machine has an NVIDIA GPU and its driver.
+GPU = Path("/dev/nvidiactl")
 TICK_SECONDS = 1.0
 
 
@@ -63,15 +66,33 @@ _LINE: TypeAdapter[Line] = TypeAdapter(Line)
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """Where the trainer program is, and what it trains on."""
+    """Where the trainer program is, what it trains on, and what it may use: resource (RLIMIT_...) -> at most."""
 
     python: Path
     device: str
+    limits: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> "Trainer":
         """The one that the settings name."""
         return cls(settings.trainer_python, settings.trainer_device)
+
+    @classmethod
+    def limited(cls, settings: Settings) -> "Trainer":
+        """The same, within what a job's process may use: a service trains graphs that strangers send.
+
+        On the CPU ONNX Runtime training takes little more address space than memory (338 MB where LeNet-5 takes 136), so
+        that the limit of a job fits it. CUDA reserves addresses for all memory of all GPUs and of the machine, far beyond
+        any limit that would say something of the graph: there the address space stays free.
+        """
+        limits = {resource.RLIMIT_CORE: 0}
+        if settings.job_file_bytes is not None:
+            limits[resource.RLIMIT_FSIZE] = settings.job_file_bytes
+        if settings.trainer_device == "cpu" or (
+            settings.trainer_device == "auto" and not GPU.exists()
+        ):
+            limits[resource.RLIMIT_AS] = settings.job_address_space_bytes
+        return cls(settings.trainer_python, settings.trainer_device, limits)
 
     @property
     def is_there(self) -> bool:
@@ -86,8 +107,8 @@ class Trainer:
         """
         if not self.is_there:
             raise TrainerMissing(
-                f"the fine-tuning worker's environment is not there: no {self.python}; "
-                "make it with `make .venv-trainer`, or say with SPARSEBOOK_TRAINER_PYTHON where it is"
+                f"there is no fine-tuning worker: no {self.python}; make its environment with `make .venv-trainer`, or say "
+                "with SPARSEBOOK_TRAINER_PYTHON where it is"
             )
         command = [str(self.python), "-P", "-m", MODULE, "--help"]
         with tempfile.TemporaryDirectory() as folder:
@@ -116,14 +137,15 @@ class Trainer:
         """
         command = [str(self.python), "-P", "-m", MODULE]
         folders = [str(path.absolute()) for path in (order, dataset, work)]
-        return TrainerProcess([*command, *folders, "--device", self.device], folder)
+        return TrainerProcess([*command, *folders, "--device", self.device], folder, self.limits)
 
 
 class TrainerProcess:
     """A trainer at work; leaving the `with` kills what is left of it."""
 
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self._process = LineProcess(command, folder=folder, stderr=folder / "trainer.log")
+    def __init__(self, command: list[str], folder: Path, limits: Mapping[int, int]) -> None:
+        log = folder / "trainer.log"
+        self._process = LineProcess(command, folder=folder, stderr=log, limits=limits)
 
     def __enter__(self) -> Self:
         self._process.__enter__()

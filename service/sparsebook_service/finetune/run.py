@@ -169,7 +169,7 @@ class _Run:
                     case Failed(problem=problem, detail=detail):
                         self._beat()  # without the files of what nobody wants it must fail
                         log.info("the trainer failed", said=process.last_words())
-                        raise problems.Stopped(problem, detail)
+                        raise problems.stopped(problem, detail)
                     case Progressed():
                         self._progress = line.progress()
                 if time.monotonic() - beaten >= TICK_SECONDS:

@@ -22,7 +22,7 @@ from sparsebook_service.finetune import queue
 from sparsebook_service.finetune.program import Trainer
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.run import Tools, run
-from sparsebook_service.leaving import leave
+from sparsebook_service.leaving import leave, stop_on_hangup
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 
@@ -50,13 +50,13 @@ def _end_with_the_service() -> None:
 
 
 def work(chosen: Settings) -> None:
-    """Run trainings until SIGTERM or SIGINT.
+    """Run trainings until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
         TrainerMissing: the environment of the trainer is not there, or does not work.
         BadValue: the data folder cannot be used.
     """
-    trainer = Trainer.of(chosen)
+    trainer = Trainer.limited(chosen)
     trainer.check()
     stop = threading.Event()
 
@@ -65,8 +65,17 @@ def work(chosen: Settings) -> None:
 
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, asked)
+    stop_on_hangup()
+    is_served = chosen.database_file.is_file()
     with claim_worker(chosen.data_dir) as name:
         logs.configure(chosen.log_format, chosen.log_level)
+        if not is_served:
+            # The worker may well be started first; a folder that is misspelt would be waited in for ever.
+            log.warning(
+                "no service has worked in this data folder yet, and there is nothing to train until one does; "
+                "is --data-dir that of the service?",
+                data_dir=str(chosen.data_dir),
+            )
         folder = chosen.data_dir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

@@ -94,6 +94,50 @@ def test_a_budget_is_what_a_drop_is_compared_with() -> None:
     assert "more than the budget of 0.01" in found
 
 
+def counted(after: float, samples: int, **settings: Any) -> Protocol:
+    """0.98 of the original, and what it is of the artifact, as shares of so many samples."""
+    splits = {part: {"samples": samples} for part in ("train", "eval", "test")}
+    made = account(0.98, 0.50, after, after, after, after, metric_is_share=True, **settings)
+    return replace(made, splits=splits)
+
+
+@pytest.mark.parametrize(
+    ("after", "samples", "said"),
+    [
+        # Two standard errors: 0.0187 at 0.955 of 500, 0.0042 of 10,000.
+        (
+            0.955,
+            500,
+            "0.9800 of the original and 0.9550 of the artifact (the standard error of its 500 samples is 0.0093)",
+        ),
+        (0.965, 500, None),
+        (0.965, 10_000, "the standard error of its 10000 samples is 0.0018"),
+        (0.9765, 10_000, "the standard error of its 10000 samples is 0.0015"),
+        (0.978, 10_000, None),
+        # As before: far is far, however few samples tell it.
+        (0.90, 20, "the standard error of its 20 samples is 0.0671"),
+    ],
+)
+def test_a_drop_is_compared_with_what_chance_does(
+    after: float, samples: int, said: str | None
+) -> None:
+    found = notes(counted(after, samples))
+    assert (said in found) if said else found == ""
+
+
+def test_a_budget_that_chance_breaks_says_how_far_chance_goes() -> None:
+    assert notes(counted(0.97, 500, max_drop=0.02)) == ""
+    found = notes(counted(0.95, 500, max_drop=0.02))
+    assert (
+        "a larger eval part tells more (the standard error of its 500 samples is 0.0097)" in found
+    )
+
+
+def test_a_metric_that_is_no_share_of_hits_has_no_such_error() -> None:
+    plain = counted(0.955, 10_000)
+    assert notes(replace(plain, settings={})) == ""
+
+
 def test_what_a_search_left_alone_is_named() -> None:
     found = notes(replace(account(0.98, 0.50, 0.97, 0.96, 0.97, 0.97), unfelt=("head",)))
     for part in ("weight 'head'", "however far it is pruned", "as planned", "under weights"):

@@ -1,5 +1,6 @@
 """Trainings: known by content, wanted by jobs, held by one run at a time, with checkpoints that are whole or not there."""
 
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sparsebook_compressor.errors import InternalError, NoTrainer, SparsebookErr
 from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_service import durable
 from sparsebook_service.database import open_sqlite
-from sparsebook_service.finetune import contents, keys, problems, service
+from sparsebook_service.finetune import contents, keys, problems, program, service
 from sparsebook_service.finetune.checkpoints import Checkpoints, newest
 from sparsebook_service.finetune.deaths import MOST_DEATHS
 from sparsebook_service.finetune.local import LocalTrainer
@@ -20,6 +21,7 @@ from sparsebook_service.finetune.repository import TrainingRepository, TrainingR
 from sparsebook_service.finetune.run import RESULT, Tools, run
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs.workflow import Queue
+from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 
 PROGRESS = TrainingProgress(2, 8, 0.2, 0.5, None, 1000.0)
@@ -357,6 +359,9 @@ def test_a_missing_trainer_is_named(tmp_path: Path) -> None:
 def test_problems_of_the_trainer_become_errors() -> None:
     assert isinstance(problems.to_error("storage-full", "x"), StorageFull)
     assert isinstance(problems.to_error("anything", "x"), InternalError)
+    assert str(problems.to_error("not-trainable", "no gradient for Elu")).startswith(
+        "no gradient for Elu; docs/trainable.md"
+    )
     memory = problems.death(-9, "")
     assert problems.of_death(memory) == "limit-exceeded"
     assert isinstance(problems.to_error("limit-exceeded", memory), problems.LimitExceeded)
@@ -405,3 +410,28 @@ def test_a_trainer_that_does_not_start_is_not_tried_again(tmp_path: Path) -> Non
     assert (tmp_path / "runs").read_text().count(
         "run"
     ) == 2  # the second one only asks for its help
+
+
+def test_a_trainer_of_the_service_has_the_limits_of_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But no limit of addresses where there may be CUDA, which reserves them for all memory there is."""
+    wanted = Settings(job_address_space_bytes=1 << 30, job_file_bytes=1 << 20)
+    monkeypatch.setattr(program, "GPU", tmp_path / "none")
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 1 << 20}
+    assert program.Trainer.limited(wanted).limits == limits | {resource.RLIMIT_AS: 1 << 30}
+    monkeypatch.setattr(program, "GPU", tmp_path)
+    assert program.Trainer.limited(wanted).limits == limits
+    assert program.Trainer.of(wanted).limits == {}
+
+
+def test_an_allocation_that_fails_is_no_fault_of_the_graph() -> None:
+    """ONNX Runtime would have it that the graph cannot be trained."""
+    for problem, detail in (
+        ("not-trainable", "the graph cannot be trained: std::bad_alloc"),
+        ("internal", "MemoryError: "),
+    ):
+        stopped = problems.stopped(problem, detail)
+        assert stopped.problem == "limit-exceeded"
+        assert str(stopped).endswith(detail)
+    assert problems.stopped("not-trainable", "no gradient").problem == "not-trainable"

@@ -147,6 +147,7 @@ class Objective:
                 own=_name(self.own_loss),
             ),
             "metric": self._metric_words(),
+            "metric_is_share": self.metric in _SHARES or None,
             "against": self.against,
             "classes": self.classes,
             "temperature": TEMPERATURE
@@ -188,6 +189,8 @@ _METRIC_WORDS: dict[MetricKind, str] = {
     "fidelity": "1 minus the relative RMS error against the {against}",
     "own": "the caller's own metric {own}, averaged over samples",
 }
+# Of these it is known how far chance moves them.
+_SHARES: tuple[MetricKind, ...] = ("accuracy", "agreement", "retrieval")
 
 
 def _name(own: OwnGraph | None) -> str:

@@ -192,7 +192,14 @@ class Course:
         stages.append(StageMetric.after(stage, metric, before))
 
     def _settings(self, described: Mapping[str, Any]) -> dict[str, Any]:
-        kept = ("against", "classes", "temperature", "own_loss", "own_metric")
+        kept = (
+            "metric_is_share",
+            "against",
+            "classes",
+            "temperature",
+            "own_loss",
+            "own_metric",
+        )
         settings = self.tuning.task.settings
         return {
             **dataclasses.asdict(settings),
