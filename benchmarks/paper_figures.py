@@ -22,6 +22,8 @@ SVD_SHARES = (0.05, 0.1, 0.2, 0.3)
 # Bits of the layers that a panel of Figure 7 does not vary.
 AMPLE_BITS = 8
 _FLOAT_BITS = 32
+# As in the paper's Figure 6: one bit a code loses nearly everything, and would flatten all else.
+_LOSSES_SHOWN = (-0.5, 5.0)
 
 Runs = Mapping[str, Run]
 
@@ -45,12 +47,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes."""
+    """One pair of axes; points beyond `shown`, a range of y, are left to the JSON."""
 
     title: str
     x: str
     y: str
     curves: tuple[Curve, ...]
+    shown: tuple[float, float] | None = None
 
 
 def figure_jobs(net: str) -> list[Job]:
@@ -84,7 +87,7 @@ def figure_6(net: str, runs: Runs, factors: list[Factored], error: float) -> Pan
         ),
         Curve("SVD", tuple(_svd_point(found, shared[0], error) for found in factors)),
     )
-    return Panel(net, "file in % of the original", "accuracy lost, points", curves)
+    return Panel(net, "file in % of the original", "accuracy lost, points", curves, _LOSSES_SHOWN)
 
 
 def figure_7(net: str, runs: Runs) -> list[Panel]:

@@ -48,5 +48,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
             label=curve.name,
         )
     axes.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
+    if panel.shown is not None:
+        axes.set_ylim(*panel.shown)
     axes.grid(visible=True, linewidth=0.3)
     axes.legend(frameon=False)
