@@ -1,4 +1,3 @@
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,6 @@ from tests.e2e.commands import Cli
 from tests.e2e.servers import Server
 
 MakeServer = Callable[..., Server]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _interrupts_are_heard() -> None:
-    """A shell's background ignores them, and what is started there inherits that."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
