@@ -58,7 +58,7 @@ Matmul::Matmul(const Variant& variant, const SparseMatrix& weight)
   if (const WindowRow* row = cheapest_window(variant, weight)) {
     window_.emplace(*row, weight);
   } else {
-    owned_wide_ = std::make_unique<const WideLayout>(variant, weight, block_columns_);
+    owned_wide_ = std::make_unique<const WideLayout>(variant, weight, block_columns_, cheaper_form(variant, weight, block_columns_));
     wide_ = owned_wide_.get();
   }
 }
@@ -70,7 +70,7 @@ const WideLayout& Matmul::wide() const {
     const OwnedMatrix matrix = window_->unpacked(rows_);
     const SparseMatrix weight = {rows_,           columns_,         matrix.start.data(), matrix.column.data(), matrix.code.data(),
                                  codebook_.data(), centroids_};
-    owned_wide_ = std::make_unique<const WideLayout>(*variant_, weight, block_columns_);
+    owned_wide_ = std::make_unique<const WideLayout>(*variant_, weight, block_columns_, cheaper_form(*variant_, weight, block_columns_));
     wide_.store(owned_wide_.get(), std::memory_order_release);
   }
   return *owned_wide_;

@@ -47,11 +47,8 @@ WideTile cheapest(const std::vector<WideTile>& tiles, std::size_t activations) {
   return best;
 }
 
-std::variant<BlockLayout, CodeLayout> chosen_form(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns) {
-  const std::uint64_t block_rows = std::uint64_t{(weight.columns + block_columns - 1) / block_columns} * weight.rows;
-  const double sparse = cheapest_block_tile(variant, TYPICAL, weight.nonzeros() + block_rows / 2, block_rows, 0).cost;
-  const double dense = cheapest_panel_tile(variant, TYPICAL, weight.rows, weight.columns, 0).cost;
-  if (sparse <= dense) return BlockLayout(weight, block_columns);
+std::variant<BlockLayout, CodeLayout> laid_out(const SparseMatrix& weight, std::size_t block_columns, WideForm form) {
+  if (form == WideForm::BLOCKS) return BlockLayout(weight, block_columns);
   return CodeLayout(weight);
 }
 
@@ -67,11 +64,18 @@ WideTile cheapest_panel_tile(const Variant& variant, std::size_t activations, st
   return cheapest(panel_tiles(variant, rows, columns, laid_out), activations);
 }
 
-WideLayout::WideLayout(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns)
+WideForm cheaper_form(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns) {
+  const std::uint64_t block_rows = std::uint64_t{(weight.columns + block_columns - 1) / block_columns} * weight.rows;
+  const double sparse = cheapest_block_tile(variant, TYPICAL, weight.nonzeros() + block_rows / 2, block_rows, 0).cost;
+  const double dense = cheapest_panel_tile(variant, TYPICAL, weight.rows, weight.columns, 0).cost;
+  return sparse <= dense ? WideForm::BLOCKS : WideForm::CODES;
+}
+
+WideLayout::WideLayout(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns, WideForm form)
     : variant_(&variant),
       rows_(weight.rows),
       columns_(weight.columns),
-      form_(chosen_form(variant, weight, block_columns)),
+      form_(laid_out(weight, block_columns, form)),
       block_columns_(is_sparse() ? std::get<BlockLayout>(form_).block_columns() : CODE_BLOCK) {}
 
 std::size_t WideLayout::bytes() const {

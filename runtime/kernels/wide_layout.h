@@ -30,12 +30,17 @@ struct Tiling {
   [[nodiscard]] const WideTile& of(std::size_t index) const { return index < count ? tile : last; }
 };
 
+enum class WideForm { BLOCKS, CODES };
+
+/// The form in which a typical number of activations cost less.
+[[nodiscard]] WideForm cheaper_form(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns);
+
 /// Columns come in blocks, of which each needs its activations laid out: laid_out_columns() times a tile's width floats, zeros behind those of
 /// its columns. Rows come in groups of BLOCK_GROUP.
 class WideLayout {
  public:
   /// Blocks of `block_columns` columns, or of as many as the form allows.
-  WideLayout(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns);
+  WideLayout(const Variant& variant, const SparseMatrix& weight, std::size_t block_columns, WideForm form);
 
   [[nodiscard]] std::size_t rows() const { return rows_; }
   [[nodiscard]] std::size_t columns() const { return columns_; }

@@ -32,6 +32,14 @@ struct SparseSample {
     }
   }
 
+  /// Puts another's rows below, which has as many columns; its values become this one's.
+  void append(const SparseSample& below) {
+    for (std::size_t r = 1; r <= below.rows; ++r) start.push_back(column.size() + below.start[r]);
+    column.insert(column.end(), below.column.begin(), below.column.end());
+    code.insert(code.end(), below.code.begin(), below.code.end());
+    rows += below.rows;
+  }
+
   [[nodiscard]] sparsebook::kernels::SparseMatrix view() const {
     return {rows, columns, start.data(), column.data(), code.data(), codebook.data(), centroids};
   }

@@ -48,10 +48,13 @@ double expected(const ConvShape& s, const std::vector<double>& weight, const flo
 
 const Variant* tested = nullptr;
 
-void check_case(const ConvShape& s, double density, std::mt19937& random, unsigned centroids = 255) {
+SparseSample sample(const ConvShape& s, std::size_t outputs, double density, std::mt19937& random, unsigned centroids = 255) {
+  return {outputs, s.group_inputs * s.axis[0].kernel * s.axis[1].kernel * s.axis[2].kernel, density, random, centroids};
+}
+
+void check_weight(const ConvShape& s, const SparseSample& weight, std::mt19937& random) {
   const auto& a = s.axis;
   const std::size_t outputs = s.group * s.group_outputs;
-  const SparseSample weight(outputs, s.group_inputs * a[0].kernel * a[1].kernel * a[2].kernel, density, random, centroids);
   const std::size_t box = a[0].output * a[1].output * a[2].output;
   const Guarded x(s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input), bias(outputs);
   const Guarded y(s.batch * outputs * box), addend(s.batch * outputs * box);
@@ -76,6 +79,24 @@ void check_case(const ConvShape& s, double density, std::mt19937& random, unsign
           }
         }
       }
+    }
+  }
+}
+
+void check_case(const ConvShape& s, double density, std::mt19937& random, unsigned centroids = 255) {
+  check_weight(s, sample(s, s.group * s.group_outputs, density, random, centroids), random);
+}
+
+// Groups of which one is full and one nearly empty: the first alone would be taken for codes, the second for blocks.
+void uneven_groups() {
+  std::mt19937 random(17);
+  const ConvAxis one, nine = axis(9, 3, 1, 1, 1, 1);
+  for (const std::size_t outputs : {2u, 8u, 20u}) {
+    for (const auto& [first, second] : {std::pair(1.0, 0.02), std::pair(0.02, 1.0), std::pair(0.9, 0.5)}) {
+      const ConvShape s = shape(2, 2, 12, outputs, one, nine, nine);
+      SparseSample weight = sample(s, outputs, first, random);
+      weight.append(sample(s, outputs, second, random));
+      check_weight(s, weight, random);
     }
   }
 }
@@ -146,6 +167,7 @@ int main() {
   for (const Variant* variant : runnable_variants()) {
     tested = variant;
     all_shapes();
+    uneven_groups();
   }
   return check::finish();
 }
