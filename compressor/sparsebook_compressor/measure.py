@@ -56,7 +56,8 @@ def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
 def forms(artifact: Path, library: Path) -> dict[str, str]:
     """In which form every payload of an artifact lies in memory on this machine (docs/kernels.md), by the payloads' names.
 
-    Several where it is decoded for several operators. The library tells it of all sessions of this process; payloads of others that have the same name are not told apart.
+    Several where it is decoded for several operators. The library tells it of all sessions of this process; payloads of others
+    that have the same name are not told apart.
     """
     running = session(artifact, library)
     found: dict[str, set[str]] = {}
@@ -67,7 +68,11 @@ def forms(artifact: Path, library: Path) -> dict[str, str]:
 
 
 def _described(library: Path) -> list[dict[str, str]]:
-    """What the library says of the weights that it holds for the sessions of this process."""
+    """What the library says of the weights that it holds for the sessions of this process.
+
+    `sparsebook_runtime.live_weights` asks the same of the installed library; the compressor stands without that package, and is
+    handed a library of its caller's.
+    """
     describe = getattr(ctypes.CDLL(str(library)), "SparsebookDescribe", None)
     if describe is None:  # a library of another version
         return []

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto
 from sparsebook_compressor import decompress
 from sparsebook_compressor.rewrite.fusing import fuse
 from tests.unit.compressor.models import feeds_of, free, graph_of, model_of, node, value, values
-from tests.unit.compressor.rewrite.test_fusing import check_names, operators, ops, written
+from tests.unit.compressor.rewrite.test_fusing import both, check_names, operators, ops, written
 from tests.unit.compressor.rewrite.test_outputs import check_close, check_sound, packed, run
 
 CHANNELS, SIDE = 32, 9
@@ -86,8 +86,7 @@ def test_an_addend_is_taken_in_and_comes_back(
     build: Callable[[], ModelProto], expected: list[tuple[str, str, int]], tmp_path: Path
 ) -> None:
     original = build()
-    path = written(original, tmp_path)
-    artifact, dense = packed(path, "operator", tmp_path), packed(path, "dense", tmp_path)
+    artifact, dense = both(original, tmp_path)
     fused = onnx.load(artifact)
     assert operators(fused) == expected
     assert "Add" not in ops(fused)
@@ -127,8 +126,7 @@ def test_what_is_not_added_to_the_sums_alone_stays_apart(
     build: Callable[[], ModelProto], tmp_path: Path
 ) -> None:
     original = build()
-    path = written(original, tmp_path)
-    artifact, dense = packed(path, "operator", tmp_path), packed(path, "dense", tmp_path)
+    artifact, dense = both(original, tmp_path)
     assert "Add" in ops(onnx.load(artifact))
     feeds = feeds_of(original)
     check_close(run(artifact, feeds), run(dense, feeds), 1e-4)

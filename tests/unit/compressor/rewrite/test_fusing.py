@@ -147,6 +147,12 @@ def written(model: ModelProto, folder: Path) -> Path:
     return path
 
 
+def both(model: ModelProto, folder: Path) -> tuple[Path, Path]:
+    """A model packed with operators, and with plain floats of the same values to compare with."""
+    path = written(model, folder)
+    return packed(path, "operator", folder), packed(path, "dense", folder)
+
+
 def check_names(model: ModelProto) -> None:
     """No value is made twice, and nothing is said of a value that is not there."""
     for scope in scopes(model):
@@ -164,8 +170,7 @@ def test_all_that_is_fused_comes_back(
     opset: int, build: Callable[[int], ModelProto], tmp_path: Path
 ) -> None:
     original = build(opset)
-    path = written(original, tmp_path)
-    artifact, dense = packed(path, "operator", tmp_path), packed(path, "dense", tmp_path)
+    artifact, dense = both(original, tmp_path)
     fused = onnx.load(artifact)
     branches = 1 if build is straight else 2
     assert operators(fused) == FUSED * branches
@@ -317,8 +322,7 @@ def test_what_would_change_the_model_stays_apart(
     build: Callable[[], ModelProto], tmp_path: Path
 ) -> None:
     model = build()
-    path = written(model, tmp_path)
-    artifact, dense = packed(path, "operator", tmp_path), packed(path, "dense", tmp_path)
+    artifact, dense = both(model, tmp_path)
     assert [found[1:] for found in operators(onnx.load(artifact))] == [("", 2)]
     assert ops(onnx.load(artifact)) == ops(model)
     feeds = feeds_of(model)
@@ -338,8 +342,7 @@ def test_the_second_bias_and_the_second_activation_stay(tmp_path: Path) -> None:
         node("Add", ["f", "two"], ["y"]),
     ]
     model = product(nodes, one=values(32), two=values(32) + 1, v=values(32, 32))
-    path = written(model, tmp_path)
-    artifact, dense = packed(path, "operator", tmp_path), packed(path, "dense", tmp_path)
+    artifact, dense = both(model, tmp_path)
     assert operators(onnx.load(artifact)) == [("MatMul", "", 3), ("MatMul", "relu", 2)]
     feeds = feeds_of(model)
     check_close(run(artifact, feeds), run(dense, feeds), 1e-4)
@@ -361,8 +364,7 @@ def test_the_rank_is_known_by_what_goes_in(known_by: str, tmp_path: Path) -> Non
     weights = {"w": values(24, 32), "v": values(24, 24), "scale": values(1, 3, 24)}
     weights["bias"] = values(1, 1, 32)
     model = model_of(graph_of(nodes, inputs, [free("y", 3)], weights))
-    path = written(model, tmp_path)
-    artifact, dense = packed(path, "operator", tmp_path), packed(path, "dense", tmp_path)
+    artifact, dense = both(model, tmp_path)
     assert operators(onnx.load(artifact))[-1] == ("MatMul", "", 3)
     feeds = {**feeds_of(model), "shape": np.array([3, 24])}
     check_close(run(artifact, feeds), run(dense, feeds), 1e-4)
@@ -378,8 +380,7 @@ def test_a_bias_with_leading_axes_becomes_a_vector(shared: str, tmp_path: Path) 
     else:
         nodes += [node("Mul", ["a", "bias" if shared == "something else" else "x32"], ["y"])]
     model = product(nodes, bias=values(1, 32), v=values(24, 32) + 1, x32=values(3, 32))
-    path = written(model, tmp_path)
-    artifact, dense = packed(path, "operator", tmp_path), packed(path, "dense", tmp_path)
+    artifact, dense = both(model, tmp_path)
     fused = onnx.load(artifact)
     assert {found[2] for found in operators(fused)} == {3}
     shapes = {each.name: list(each.dims) for each in fused.graph.initializer}
