@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/pages.h"
 #include "kernels/sparse_matrix.h"
 #include "kernels/variant.h"
 
@@ -44,7 +45,7 @@ class BlockLayout {
   std::size_t block_columns_;
   std::size_t blocks_;
   std::size_t row_groups_;
-  std::vector<std::uint16_t> entries_;
+  Block<std::uint16_t> entries_;
   std::vector<std::uint64_t> starts_;   ///< of every block's every row group in `entries_`, and the end
   std::vector<std::uint16_t> pairs_;    ///< rows_ a block
   std::vector<std::uint8_t> order_;     ///< likewise

@@ -6,8 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "kernels/pages.h"
 #include "kernels/sparse_matrix.h"
 #include "kernels/variant.h"
 
@@ -39,7 +39,7 @@ class CodeLayout {
  private:
   std::size_t rows_;
   std::size_t columns_;
-  std::vector<std::uint8_t> codes_;
+  Block<std::uint8_t> codes_;
 };
 
 }  // namespace sparsebook::kernels

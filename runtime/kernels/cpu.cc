@@ -25,10 +25,9 @@ unsigned find_features() {
   const auto avx512 = [&, whole = (state & AVX512_STATE) == AVX512_STATE](unsigned of, unsigned place) {
     return whole && (of >> place & 1) != 0;
   };
-  return bit((ebx >> 5 & 1) != 0, Feature::AVX2) | bit(fma, Feature::FMA) | bit((ebx >> 8 & 1) != 0, Feature::BMI2) |
-         bit(avx512(ebx, 16), Feature::AVX512F) | bit(avx512(ebx, 30), Feature::AVX512BW) |
+  return bit((ebx >> 5 & 1) != 0, Feature::AVX2) | bit(fma, Feature::FMA) | bit(avx512(ebx, 16), Feature::AVX512F) | bit(avx512(ebx, 30), Feature::AVX512BW) |
          bit(avx512(ebx, 17), Feature::AVX512DQ) | bit(avx512(ebx, 31), Feature::AVX512VL) |
-         bit(avx512(ecx, 1), Feature::AVX512_VBMI);
+         bit(avx512(ecx, 1), Feature::AVX512_VBMI) | bit(avx512(ecx, 6), Feature::AVX512_VBMI2);
 }
 
 }  // namespace

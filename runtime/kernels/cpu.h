@@ -3,7 +3,7 @@
 
 namespace sparsebook::kernels {
 
-enum class Feature : unsigned { AVX2, FMA, BMI2, AVX512F, AVX512BW, AVX512DQ, AVX512VL, AVX512_VBMI };
+enum class Feature : unsigned { AVX2, FMA, AVX512F, AVX512BW, AVX512DQ, AVX512VL, AVX512_VBMI, AVX512_VBMI2 };
 
 /// Whether both the processor and the system have it: registers that the system does not keep for a thread are of no use. False
 /// for all of them on other than x86_64. Stands for __builtin_cpu_supports, to which Zig's runtime library answers no, always.

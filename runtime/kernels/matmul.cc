@@ -15,9 +15,8 @@ constexpr std::size_t LEAST_BLOCK = 128, MOST_BLOCK = 384;
 constexpr std::size_t WIDEST_TILE = 64;
 // Row groups of a part, at the least: every part reads all activations, which few rows would not repay.
 constexpr std::size_t PART_GROUPS = 16;
-// Strips whose sums are taken before they are stored.
-constexpr std::size_t STRIPS_AT_ONCE = 4;
-constexpr std::size_t MOST_SUMS = STRIPS_AT_ONCE * 8 * 32;
+// Sums that are taken before they are stored: enough for stretches of strips that are worth walking side by side, and a third of a first cache.
+constexpr std::size_t MOST_SUMS = 4096;
 
 std::size_t block_columns_for(std::size_t rows, std::size_t columns, std::uint64_t nonzeros) {
   const double density = static_cast<double>(nonzeros) / (static_cast<double>(rows) * static_cast<double>(columns));
@@ -128,12 +127,13 @@ void Matmul::run_window_batch(unsigned batch, std::size_t first, std::size_t cou
   const std::size_t lanes = WINDOW_BATCHES[batch];
   const std::size_t height = row.format.rows;
   const std::size_t strips = window_->strips();
+  const std::size_t at_once = MOST_SUMS / (lanes * height);
   const std::size_t parts = parts_of(window_cost(row, window_->groups(), count), strips);
   parallel.run(parts, [&](std::size_t part) {
     float sums[MOST_SUMS];
     const std::size_t end = part_begin(part + 1, parts, strips);
-    for (std::size_t begin = part_begin(part, parts, strips); begin < end; begin += STRIPS_AT_ONCE) {
-      const std::size_t stop = std::min(begin + STRIPS_AT_ONCE, end);
+    for (std::size_t begin = part_begin(part, parts, strips); begin < end; begin += at_once) {
+      const std::size_t stop = std::min(begin + at_once, end);
       window_->dot(batch, begin, stop, prepared, pitch, codebook_.data(), sums);
       for (std::size_t strip = begin; strip < stop; ++strip) {
         const std::size_t n = strip * height;

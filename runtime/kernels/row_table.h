@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cost.h"
+#include "kernels/pages.h"
 #include "kernels/parallel.h"
 #include "kernels/variant.h"
 
@@ -73,7 +74,7 @@ class RowTable {
   std::array<float, 256> codebook_{};
   std::uint64_t next_ = 0;             ///< where the next code or mask goes
   std::vector<std::uint64_t> starts_;  ///< of every row, which begins with its mask
-  std::vector<std::uint8_t> bytes_;
+  Block<std::uint8_t> bytes_;
 };
 
 }  // namespace sparsebook::kernels

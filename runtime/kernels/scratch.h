@@ -10,13 +10,15 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/pages.h"
+
 namespace sparsebook::kernels {
 
 /// Lends aligned buffers to as many threads as ask.
 class Scratch {
-  static constexpr std::size_t ALIGNMENT = 64;
   struct Free {
-    void operator()(void* data) const { ::operator delete(data, std::align_val_t{ALIGNMENT}); }
+    std::size_t bytes = 0;
+    void operator()(void* data) const noexcept { free_block(data, bytes); }
   };
   struct Buffer {
     std::unique_ptr<void, Free> data;
@@ -54,7 +56,7 @@ class Scratch {
       }
       if (!kept_.empty()) kept_.pop_back();  // too small: a larger one takes its place
     }
-    return {std::unique_ptr<void, Free>(::operator new(bytes, std::align_val_t{ALIGNMENT})), bytes};
+    return {std::unique_ptr<void, Free>(allocate_block(bytes), Free{bytes}), bytes};
   }
 
   void give_back(Buffer buffer) noexcept {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/pages.h"
 #include "kernels/sparse_matrix.h"
 #include "kernels/variant.h"
 
@@ -49,8 +50,8 @@ class WindowLayout {
   const WindowRow* row_;
   std::size_t columns_;
   std::vector<std::uint64_t> ends_;  ///< 0, then the end of every strip in groups
-  std::vector<std::uint16_t> steps_;
-  std::vector<std::uint8_t> groups_;
+  Block<std::uint16_t> steps_;
+  Block<std::uint8_t> groups_;
 };
 
 /// The cheapest of the variant's formats for the weight and one row of activations, judged by a few of its strips; null where the

@@ -12,6 +12,7 @@
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 #include "kernels/variants/tap_kernel.h"
+#include "kernels/variants/window_walk.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -31,8 +32,6 @@ struct Sixteen {
   static void store_lanes(float* to, std::uint16_t mask, Vector value) { _mm512_mask_storeu_ps(to, mask, value); }
   static Vector load_lanes(Vector into, std::uint16_t mask, const float* from) { return _mm512_mask_loadu_ps(into, mask, from); }
 };
-
-constexpr std::size_t AHEAD = 6144;  // bytes that a prefetch runs ahead of the groups
 
 // ---- activations: a copy in floats with a window of zeros behind it
 
@@ -131,39 +130,47 @@ struct Codebook256 {
 
 // One row of activations keeps a sum for every slot, to hide the additions' latency; several rows have sums enough.
 template <class Window, class Codebook, unsigned SLOTS, unsigned BATCH>
-void word_window(const WindowStrips& strips, const std::uint8_t* prepared, std::size_t pitch, float* sums) {
-  constexpr unsigned PLACE_BITS = Window::INDEX_BITS + Codebook::CODE_BITS;
-  constexpr unsigned CHAINS = BATCH == 1 ? SLOTS : 1;
-  const Codebook codebook(strips.codebook);
-  const std::uint8_t* group = strips.groups;
-  const std::uint16_t* step = strips.steps;
-  for (std::size_t strip = 0; strip < strips.strips; ++strip) {
-    const std::uint16_t* const end = step + (strips.ends[strip] - strips.ends[static_cast<std::ptrdiff_t>(strip) - 1]);
-    const std::uint8_t* base = prepared;
-    __m512 sum[BATCH][CHAINS];
-    for (unsigned b = 0; b < BATCH; ++b) {
-      for (unsigned c = 0; c < CHAINS; ++c) sum[b][c] = _mm512_setzero_ps();
-    }
-    for (; step != end; ++step, group += sizeof(Words)) {
-      _mm_prefetch(reinterpret_cast<const char*>(group) + AHEAD, _MM_HINT_T0);
-      base += std::size_t{*step} * (Window::ALIGN * sizeof(float));
-      const Words word = reinterpret_cast<Words>(_mm512_loadu_si512(group));
-      Words place[SLOTS];
-      __m512 value[SLOTS];
-      for (unsigned s = 0; s < SLOTS; ++s) {
-        place[s] = word >> (s * PLACE_BITS);
-        value[s] = codebook(word >> (s * PLACE_BITS + Window::INDEX_BITS));
-      }
+struct WordLookup {
+  static constexpr unsigned PLACE_BITS = Window::INDEX_BITS + Codebook::CODE_BITS;
+  static constexpr unsigned CHAINS = BATCH == 1 ? SLOTS : 1;
+  static constexpr std::size_t BYTES = sizeof(Words), STEP_BYTES = Window::ALIGN * sizeof(float), FLOATS = BATCH * WORD_ROWS;
+  struct Sums {
+    __m512 of[BATCH][CHAINS];
+    Sums() {
       for (unsigned b = 0; b < BATCH; ++b) {
-        const Window window(reinterpret_cast<const float*>(base + b * pitch));
-        for (unsigned s = 0; s < SLOTS; ++s) sum[b][s % CHAINS] = _mm512_fmadd_ps(value[s], window(place[s]), sum[b][s % CHAINS]);
+        for (unsigned c = 0; c < CHAINS; ++c) of[b][c] = _mm512_setzero_ps();
       }
     }
-    for (unsigned b = 0; b < BATCH; ++b, sums += WORD_ROWS) {
-      for (unsigned c = 1; c < CHAINS; ++c) sum[b][0] = _mm512_add_ps(sum[b][0], sum[b][c]);
-      _mm512_storeu_ps(sums, sum[b][0]);
+  };
+  Codebook codebook;
+  std::size_t pitch;
+
+  SPARSEBOOK_INLINE void add(const std::uint8_t* group, const std::uint8_t* base, Sums& sums) const {
+    const Words word = reinterpret_cast<Words>(_mm512_loadu_si512(group));
+    Words place[SLOTS];
+    __m512 value[SLOTS];
+    for (unsigned s = 0; s < SLOTS; ++s) {
+      place[s] = word >> (s * PLACE_BITS);
+      value[s] = codebook(word >> (s * PLACE_BITS + Window::INDEX_BITS));
+    }
+    for (unsigned b = 0; b < BATCH; ++b) {
+      const Window window(reinterpret_cast<const float*>(base + b * pitch));
+      for (unsigned s = 0; s < SLOTS; ++s) sums.of[b][s % CHAINS] = _mm512_fmadd_ps(value[s], window(place[s]), sums.of[b][s % CHAINS]);
     }
   }
+  static void store(const Sums& sums, float* to) {
+    for (unsigned b = 0; b < BATCH; ++b, to += WORD_ROWS) {
+      __m512 sum = sums.of[b][0];
+      for (unsigned c = 1; c < CHAINS; ++c) sum = _mm512_add_ps(sum, sums.of[b][c]);
+      _mm512_storeu_ps(to, sum);
+    }
+  }
+};
+
+template <class Window, class Codebook, unsigned SLOTS, unsigned BATCH>
+void word_window(const WindowStrips& strips, const std::uint8_t* prepared, std::size_t pitch, float* sums) {
+  constexpr std::size_t STRANDS = BATCH == 1 ? 4 : 1;
+  walk_windows<STRANDS>(WordLookup<Window, Codebook, SLOTS, BATCH>{Codebook(strips.codebook), pitch}, strips, prepared, sums);
 }
 
 template <class Window, class Codebook, unsigned SLOTS>
@@ -180,7 +187,7 @@ constexpr WindowRow word_row(float cost, float batch_cost) {
 // The places of every AVX-512 machine: the widest codebook decides, then how dense the weight is. All costs below are cycles as measured
 // on Sapphire Rapids, of groups and tiles that the second cache holds.
 constexpr WindowRow WORDS_16_4 = word_row<Window16, Codebook16, 4>(8, 3.4f);
-constexpr WindowRow WORDS_32_5 = word_row<Window32, Codebook32, 3>(7.5f, 3.2f);
+constexpr WindowRow WORDS_32_5 = word_row<Window32, Codebook32, 3>(7, 3.2f);
 constexpr WindowRow WORDS_64_4 = word_row<Window64, Codebook16, 3>(10, 5.4f);
 constexpr WindowRow WORDS_64_8 = word_row<Window64, Codebook256, 2>(17, 2.8f);
 

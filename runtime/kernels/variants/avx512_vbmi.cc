@@ -1,4 +1,4 @@
-// x86-64 with AVX-512 VBMI and BMI2 (Ice Lake and Zen 4 on): bytes are looked up in windows of 128.
+// x86-64 with AVX-512 VBMI and VBMI2 (Ice Lake and Zen 4 on): bytes are looked up in windows of 128.
 //
 // A float is four bytes; byte p of all activations is plane p. One `vpermi2b` finds a plane's byte for 64 places at once, so that a
 // window is four times as wide as that of a permute of floats, and sparse weights leave fewer places empty.
@@ -11,7 +11,7 @@ constexpr unsigned ROWS = 16;
 constexpr unsigned SLOTS = 4;
 constexpr unsigned PLACES = ROWS * SLOTS;
 constexpr unsigned WINDOW = 128;
-constexpr unsigned ALIGN = 32;
+constexpr unsigned ALIGN = 1;
 
 // ---- activations in four planes
 
@@ -44,23 +44,25 @@ bool split_planes(const float* x, std::size_t stride, std::size_t columns, std::
   return bad == 0;
 }
 
-// ---- places: 64 bytes of columns, then the codes. Byte unpacks leave four places of a row in one lane of four vectors.
+// ---- places: byte 4 row + slot, so that a slot is a byte of every row's word
 
-constexpr unsigned place(unsigned row, unsigned slot) { return row / 4 * 16 + 4 * slot + row % 4; }
+constexpr unsigned place(unsigned row, unsigned slot) { return SLOTS * row + slot; }
 
-// Bit 7 of a column's byte is bit 4 of the code, whose other bits are a nibble of the row's 16 bits of codes.
-struct Nibbles {
+// A byte holds a code of five bits and the upper three of the column's; the lower four are nibbles of half as many bytes.
+struct Fives {
   static constexpr unsigned CENTROIDS = 31;
-  static constexpr unsigned BYTES = PLACES + 2 * ROWS;
+  static constexpr unsigned BYTES = PLACES + PLACES / 2;
   static void put(std::uint8_t* group, unsigned row, unsigned slot, unsigned index, unsigned code) {
-    group[place(row, slot)] = static_cast<std::uint8_t>(index | code >> 4 << 7);
-    std::uint8_t& pair = group[PLACES + 2 * row + slot / 2];
-    pair = static_cast<std::uint8_t>(pair | (code & 15) << (slot % 2 * 4));
+    const unsigned at = place(row, slot);
+    group[at] = static_cast<std::uint8_t>(code | index >> 4 << 5);
+    std::uint8_t& pair = group[PLACES + at % 32];
+    pair = static_cast<std::uint8_t>(pair | (index & 15) << (at / 32 * 4));
   }
-  static unsigned index(const std::uint8_t* group, unsigned row, unsigned slot) { return group[place(row, slot)] & 127; }
-  static unsigned code(const std::uint8_t* group, unsigned row, unsigned slot) {
-    return (group[PLACES + 2 * row + slot / 2] >> (slot % 2 * 4) & 15) | group[place(row, slot)] >> 7 << 4;
+  static unsigned index(const std::uint8_t* group, unsigned row, unsigned slot) {
+    const unsigned at = place(row, slot);
+    return (group[PLACES + at % 32] >> (at / 32 * 4) & 15u) | group[at] >> 5 << 4;
   }
+  static unsigned code(const std::uint8_t* group, unsigned row, unsigned slot) { return group[place(row, slot)] & 31; }
 };
 
 struct Bytes {
@@ -76,64 +78,77 @@ struct Bytes {
 
 // ---- look-ups of a group's 64 places
 
-struct Quarters {
+struct Slots {
   __m512 slot[SLOTS];
 };
 
-// Four planes of 64 bytes become 64 floats.
-Quarters interleave(const __m512i* plane) {
-  const __m512i low01 = _mm512_unpacklo_epi8(plane[0], plane[1]), high01 = _mm512_unpackhi_epi8(plane[0], plane[1]);
-  const __m512i low23 = _mm512_unpacklo_epi8(plane[2], plane[3]), high23 = _mm512_unpackhi_epi8(plane[2], plane[3]);
-  return {{_mm512_castsi512_ps(_mm512_unpacklo_epi16(low01, low23)), _mm512_castsi512_ps(_mm512_unpackhi_epi16(low01, low23)),
-           _mm512_castsi512_ps(_mm512_unpacklo_epi16(high01, high23)),
-           _mm512_castsi512_ps(_mm512_unpackhi_epi16(high01, high23))}};
+__m512i blend(std::uint32_t mask, __m512i where_set, __m512i elsewhere) {
+  return _mm512_ternarylogic_epi32(_mm512_set1_epi32(static_cast<int>(mask)), where_set, elsewhere, 0xCA);
 }
 
-Quarters activations(const std::uint8_t* base, std::size_t pitch, __m512i index) {
-  __m512i plane[4];
-  for (unsigned p = 0; p < 4; ++p) {
-    const std::uint8_t* from = base + p * pitch;
-    plane[p] = _mm512_permutex2var_epi8(_mm512_loadu_si512(from), index, _mm512_loadu_si512(from + 64));
-  }
-  return interleave(plane);
+// The floats of 64 places, slot by slot, from their four planes of bytes: find(p, index) are plane p's bytes at the indices.
+//
+// Every plane is asked for its bytes in another order within each word, so that a blend or a funnel shift brings each of two planes' bytes
+// side by side: 14 operations on two ports, where four stages of unpacking would be 8 on the one port that the permutes need.
+template <class Find>
+Slots floats_at(__m512i index, const Find& find) {
+  const __m512i swapped = _mm512_shldi_epi16(index, index, 8);                            // slots 1 0 3 2
+  const __m512i a = find(0, index), b = find(1, swapped);
+  const __m512i c = find(2, _mm512_shldi_epi32(index, index, 16)), d = find(3, _mm512_shldi_epi32(swapped, swapped, 16));  // slots 2 3 0 1 and 3 2 1 0
+  const __m512i ab02 = blend(0x00FF00FF, a, b), ab13 = _mm512_shrdi_epi16(a, b, 8);
+  const __m512i cd20 = blend(0x00FF00FF, c, d), cd31 = _mm512_shrdi_epi16(c, d, 8);
+  return {{_mm512_castsi512_ps(blend(0x0000FFFF, ab02, cd20)), _mm512_castsi512_ps(blend(0x0000FFFF, ab13, cd31)),
+           _mm512_castsi512_ps(_mm512_shrdi_epi32(ab02, cd20, 16)), _mm512_castsi512_ps(_mm512_shrdi_epi32(ab13, cd31, 16))}};
 }
 
-// Up to 15 centroids: bit 4 is never set.
-struct FewNibbles : Nibbles {
-  static constexpr unsigned CENTROIDS = 15;
-  __m512 values;
-  explicit FewNibbles(const float* codebook) : values(_mm512_loadu_ps(codebook)) {}
-  Quarters operator()(const std::uint8_t* group, __m512i) const {
-    const Words codes =
-        reinterpret_cast<Words>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + PLACES))));
-    Quarters found;
-    for (unsigned s = 0; s < SLOTS; ++s) found.slot[s] = _mm512_permutexvar_ps(bits(codes >> (4 * s)), values);
-    return found;
+struct Window128 {
+  std::size_t plane;
+  SPARSEBOOK_INLINE Slots operator()(const std::uint8_t* base, __m512i index) const {
+    return floats_at(index, [&](unsigned p, __m512i at) {
+      const std::uint8_t* from = base + p * plane;
+      return _mm512_permutex2var_epi8(_mm512_loadu_si512(from), at, _mm512_loadu_si512(from + 64));
+    });
   }
 };
 
-struct ManyNibbles : Nibbles {
-  __m512 low, high;
-  explicit ManyNibbles(const float* codebook) : low(_mm512_loadu_ps(codebook)), high(_mm512_loadu_ps(codebook + 16)) {}
-  Quarters operator()(const std::uint8_t* group, __m512i index) const {
-    const Words codes =
-        reinterpret_cast<Words>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + PLACES))));
-    const std::uint64_t fifth = _mm512_movepi8_mask(index);
-    Quarters found;
-    for (unsigned s = 0; s < SLOTS; ++s) {
-      const auto set = static_cast<__mmask16>(_pext_u64(fifth, 0x000F000F000F000Full << (4 * s)));  // of every row
-      const __m512i nibble = bits(codes >> (4 * s) & 15);
-      const __m512i code = _mm512_mask_or_epi32(nibble, set, nibble, _mm512_set1_epi32(16));
-      found.slot[s] = _mm512_permutex2var_ps(low, code, high);
+// ---- the kernels
+
+struct ByteLookup {
+  static constexpr std::size_t STEP_BYTES = ALIGN, FLOATS = ROWS;
+  struct Sums {
+    __m512 of[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    SPARSEBOOK_INLINE void add(const Slots& x, const Slots& value) {
+      for (unsigned s = 0; s < SLOTS; ++s) of[s % 2] = _mm512_fmadd_ps(x.slot[s], value.slot[s], of[s % 2]);
     }
-    return found;
+  };
+  static void store(const Sums& sums, float* to) { _mm512_storeu_ps(to, _mm512_add_ps(sums.of[0], sums.of[1])); }
+};
+
+struct FivesLookup : ByteLookup, Fives {
+  using Fives::BYTES;
+  Window128 window;
+  __m512 low, high;
+  FivesLookup(const float* codebook, std::size_t plane)
+      : window{plane}, low(_mm512_loadu_ps(codebook)), high(_mm512_loadu_ps(codebook + 16)) {}
+  SPARSEBOOK_INLINE void add(const std::uint8_t* group, const std::uint8_t* base, Sums& sums) const {
+    const __m512i words = _mm512_loadu_si512(group);
+    // The nibbles twice over, the upper ones of every byte for the upper half of the places.
+    const __m512i nibbles = _mm512_srlv_epi64(_mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + PLACES))),
+                                              _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4));
+    // A permute ignores the bit above the index's seven, which is another place's.
+    const __m512i index = blend(0x0F0F0F0F, nibbles, _mm512_srli_epi32(words, 1));
+    Slots value;
+    for (unsigned s = 0; s < SLOTS; ++s) value.slot[s] = _mm512_permutex2var_ps(low, _mm512_srli_epi32(words, 8 * s), high);
+    sums.add(window(base, index), value);
   }
 };
 
 // The codebook in planes too: two tables of 128 bytes each.
-struct AllBytes : Bytes {
+struct BytesLookup : ByteLookup, Bytes {
+  using Bytes::BYTES;
+  Window128 window;
   __m512i table[4][4];
-  explicit AllBytes(const float* codebook) {
+  BytesLookup(const float* codebook, std::size_t plane) : window{plane} {
     for (unsigned p = 0; p < 4; ++p) {
       for (unsigned t = 0; t < 4; ++t) {
         std::uint8_t bytes[64];
@@ -142,55 +157,33 @@ struct AllBytes : Bytes {
       }
     }
   }
-  Quarters operator()(const std::uint8_t* group, __m512i) const {
-    const __m512i code = _mm512_loadu_si512(group + PLACES);
-    const __mmask64 upper = _mm512_movepi8_mask(code);
-    __m512i plane[4];
-    for (unsigned p = 0; p < 4; ++p) {
-      plane[p] = _mm512_mask_blend_epi8(upper, _mm512_permutex2var_epi8(table[p][0], code, table[p][1]),
-                                        _mm512_permutex2var_epi8(table[p][2], code, table[p][3]));
-    }
-    return interleave(plane);
+  SPARSEBOOK_INLINE void add(const std::uint8_t* group, const std::uint8_t* base, Sums& sums) const {
+    const Slots value = floats_at(_mm512_loadu_si512(group + PLACES), [&](unsigned p, __m512i code) {
+      return _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), _mm512_permutex2var_epi8(table[p][0], code, table[p][1]),
+                                    _mm512_permutex2var_epi8(table[p][2], code, table[p][3]));
+    });
+    sums.add(window(base, _mm512_loadu_si512(group)), value);
   }
 };
 
-// ---- the kernel
-
-template <class Values>
+template <class Lookup, std::size_t STRANDS>
 void byte_window(const WindowStrips& strips, const std::uint8_t* prepared, std::size_t pitch, float* sums) {
-  const Values values(strips.codebook);
-  const std::size_t plane = pitch / 4;
-  const std::uint8_t* group = strips.groups;
-  const std::uint16_t* step = strips.steps;
-  for (std::size_t strip = 0; strip < strips.strips; ++strip, sums += ROWS) {
-    const std::uint16_t* const end = step + (strips.ends[strip] - strips.ends[static_cast<std::ptrdiff_t>(strip) - 1]);
-    const std::uint8_t* base = prepared;
-    __m512 sum[SLOTS] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (; step != end; ++step, group += Values::BYTES) {
-      _mm_prefetch(reinterpret_cast<const char*>(group) + AHEAD, _MM_HINT_T0);
-      base += std::size_t{*step} * ALIGN;
-      const __m512i index = _mm512_loadu_si512(group);
-      const Quarters x = activations(base, plane, index), value = values(group, index);
-      for (unsigned s = 0; s < SLOTS; ++s) sum[s] = _mm512_fmadd_ps(x.slot[s], value.slot[s], sum[s]);
-    }
-    _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
-  }
+  walk_windows<STRANDS>(Lookup(strips.codebook, pitch / 4), strips, prepared, sums);
 }
 
-template <class Values>
+template <class Lookup, std::size_t STRANDS>
 constexpr WindowRow byte_row(float cost) {
-  return {{ROWS, SLOTS, WINDOW, ALIGN, Values::CENTROIDS, Values::BYTES, cost, Values::put, Values::index, Values::code},
+  return {{ROWS, SLOTS, WINDOW, ALIGN, Lookup::CENTROIDS, Lookup::BYTES, cost, Lookup::put, Lookup::index, Lookup::code},
           {plane_bytes, split_planes},
-          {byte_window<Values>, nullptr, nullptr},
+          {byte_window<Lookup, STRANDS>, nullptr, nullptr},
           cost};
 }
 
-constexpr WindowRow WINDOWS[] = {WORDS_16_4, WORDS_32_5, WORDS_64_4, byte_row<FewNibbles>(17), byte_row<ManyNibbles>(19.5f),
-                                 byte_row<AllBytes>(32)};
+constexpr WindowRow WINDOWS[] = {WORDS_16_4, WORDS_32_5, WORDS_64_4, byte_row<FivesLookup, 4>(19), byte_row<BytesLookup, 1>(31)};
 
 bool supported() {
   return cpu_has(Feature::AVX512F) && cpu_has(Feature::AVX512BW) && cpu_has(Feature::AVX512DQ) && cpu_has(Feature::AVX512VL) &&
-         cpu_has(Feature::AVX512_VBMI) && cpu_has(Feature::BMI2);
+         cpu_has(Feature::AVX512_VBMI) && cpu_has(Feature::AVX512_VBMI2);
 }
 
 }  // namespace

@@ -16,9 +16,9 @@ namespace {
 constexpr struct {
   Feature feature;
   const char* name;  ///< in /proc/cpuinfo
-} FEATURES[] = {{Feature::AVX2, "avx2"},         {Feature::FMA, "fma"},           {Feature::BMI2, "bmi2"},
-                {Feature::AVX512F, "avx512f"},   {Feature::AVX512BW, "avx512bw"}, {Feature::AVX512DQ, "avx512dq"},
-                {Feature::AVX512VL, "avx512vl"}, {Feature::AVX512_VBMI, "avx512vbmi"}};
+} FEATURES[] = {{Feature::AVX2, "avx2"},         {Feature::FMA, "fma"},
+                {Feature::AVX512F, "avx512f"},   {Feature::AVX512BW, "avx512bw"},       {Feature::AVX512DQ, "avx512dq"},
+                {Feature::AVX512VL, "avx512vl"}, {Feature::AVX512_VBMI, "avx512vbmi"}, {Feature::AVX512_VBMI2, "avx512_vbmi2"}};
 
 #if defined(__x86_64__) && defined(__linux__)
 std::set<std::string> said() {
