@@ -19,13 +19,13 @@ unsigned window_batch(const WindowRow& row, std::size_t activations) {
   return found;
 }
 
-double window_cost(const WindowRow& row, std::size_t groups, std::size_t activations) {
+double window_cost(const WindowRow& row, double groups, std::size_t activations) {
   double cost = 0;
   while (activations != 0) {
     const unsigned batch = WINDOW_BATCHES[window_batch(row, activations)];
     const double once = static_cast<double>(row.format.cost) + (batch - 1) * static_cast<double>(row.batch_cost);
     const std::size_t times = std::max<std::size_t>(1, activations / batch);
-    cost += static_cast<double>(times) * static_cast<double>(groups) * once;
+    cost += static_cast<double>(times) * groups * once;
     activations -= std::min<std::size_t>(activations, times * batch);
   }
   return cost;

@@ -9,7 +9,7 @@
 namespace sparsebook::kernels {
 
 /// Of a window layout of so many groups with this many rows of activations.
-[[nodiscard]] double window_cost(const WindowRow& row, std::size_t groups, std::size_t activations);
+[[nodiscard]] double window_cost(const WindowRow& row, double groups, std::size_t activations);
 
 /// The number of the window kernel (variant.h, WINDOW_BATCHES) for the next of this many rows of activations.
 [[nodiscard]] unsigned window_batch(const WindowRow& row, std::size_t activations);

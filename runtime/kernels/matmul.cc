@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "kernels/cost.h"
-#include "kernels/transpose.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -26,7 +25,7 @@ std::size_t block_columns_for(std::size_t rows, std::size_t columns, std::uint64
 
 // The activations [first, first + count) that a block meets, side by side by columns, and zeros where the layout wants them; lanes beyond
 // `count` are zero too.
-void lay_out(const WideLayout& layout, std::size_t block, std::size_t width, const Activations& x, std::size_t first,
+void lay_out(const Variant& variant, const WideLayout& layout, std::size_t block, std::size_t width, const Activations& x, std::size_t first,
              std::size_t count, float* to) {
   const std::size_t begin = block * layout.block_columns();
   const std::size_t columns = std::min(layout.block_columns(), layout.columns() - begin);
@@ -34,7 +33,7 @@ void lay_out(const WideLayout& layout, std::size_t block, std::size_t width, con
   std::fill_n(to + layout.block_columns() * width, (layout.laid_out_columns() - layout.block_columns()) * width, 0.0f);
   if (count < width) std::fill_n(to, columns * width, 0.0f);
   if (x.column_stride == 1) {
-    transpose(from, x.row_stride, count, columns, to, width);
+    variant.transpose(from, x.row_stride, count, columns, to, width);
     return;
   }
   for (std::size_t k = 0; k < columns; ++k, to += width) {
@@ -54,87 +53,108 @@ Matmul::Matmul(const Variant& variant, const SparseMatrix& weight)
       nonzeros_(weight.nonzeros()),
       block_columns_(block_columns_for(rows_, columns_, nonzeros_)) {
   std::copy_n(weight.codebook, codebook_.size(), codebook_.begin());
-  if (const WindowRow* row = cheapest_window(variant, weight)) {
-    window_.emplace(*row, weight);
-  } else {
-    owned_wide_ = std::make_unique<const WideLayout>(variant, weight, block_columns_, cheaper_form(variant, weight, block_columns_));
-    wide_ = owned_wide_.get();
+  const WindowChoice one = cheapest_window(variant, weight);
+  if (one.row == nullptr) {
+    static_cast<void>(wide_.get([&] { return widened(weight); }));
+    return;
   }
+  window_.emplace(*one.row, weight);
+  const WindowChoice several = cheapest_batch_window(variant, weight);
+  if (several.row != one.row) for_several_ = several;
+}
+
+OwnedMatrix Matmul::unpacked() const { return window_->unpacked(rows_); }
+
+SparseMatrix Matmul::view(const OwnedMatrix& matrix) const {
+  return {rows_, columns_, matrix.start.data(), matrix.column.data(), matrix.code.data(), codebook_.data(), centroids_};
+}
+
+const WindowLayout& Matmul::several() const {
+  return several_.get([&] {
+    const OwnedMatrix matrix = unpacked();
+    return WindowLayout(*for_several_.row, view(matrix));
+  });
 }
 
 const WideLayout& Matmul::wide() const {
-  if (const WideLayout* made = wide_.load(std::memory_order_acquire)) return *made;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!owned_wide_) {
-    const OwnedMatrix matrix = window_->unpacked(rows_);
-    const SparseMatrix weight = {rows_,           columns_,         matrix.start.data(), matrix.column.data(), matrix.code.data(),
-                                 codebook_.data(), centroids_};
-    owned_wide_ = std::make_unique<const WideLayout>(*variant_, weight, block_columns_, cheaper_form(*variant_, weight, block_columns_));
-    wide_.store(owned_wide_.get(), std::memory_order_release);
-  }
-  return *owned_wide_;
+  return wide_.get([&] {
+    const OwnedMatrix matrix = unpacked();
+    return widened(view(matrix));
+  });
+}
+
+WideLayout Matmul::widened(const SparseMatrix& weight) const {
+  return WideLayout(*variant_, weight, block_columns_, cheaper_form(*variant_, weight, block_columns_));
 }
 
 std::size_t Matmul::bytes() const {
-  const WideLayout* made = wide_.load(std::memory_order_acquire);
-  return (window_ ? window_->bytes() : 0) + (made != nullptr ? made->bytes() : 0);
+  const WindowLayout* const several = several_.made();
+  const WideLayout* const wide = wide_.made();
+  return (window_ ? window_->bytes() : 0) + (several != nullptr ? several->bytes() : 0) + (wide != nullptr ? wide->bytes() : 0);
 }
 
 const char* Matmul::form() const {
-  const WideLayout* made = wide_.load(std::memory_order_acquire);
-  if (made == nullptr) return "window";
-  if (!window_) return made->form();
-  return made->is_sparse() ? "window+block" : "window+codes";
+  static constexpr const char* FORMS[][3] = {{"window", "window+block", "window+codes"},
+                                             {"window+window", "window+window+block", "window+window+codes"}};
+  const WideLayout* const wide = wide_.made();
+  if (!window_) return wide->form();
+  return FORMS[several_.made() != nullptr ? 1 : 0][wide == nullptr ? 0 : wide->is_sparse() ? 1 : 2];
 }
 
-bool Matmul::prefers_windows(std::size_t activations) const {
-  if (!window_) return false;
+const WindowLayout* Matmul::windows_for(std::size_t activations) const {
+  if (!window_) return nullptr;
   const std::size_t blocks = (columns_ + block_columns_ - 1) / block_columns_;
   const double sparse = cheapest_block_tile(*variant_, activations, nonzeros_, std::uint64_t{blocks} * rows_, columns_).cost;
   const double dense = cheapest_panel_tile(*variant_, activations, rows_, columns_, columns_).cost;
-  return window_cost(window_->row(), window_->groups(), activations) <= std::min(sparse, dense);
+  const double one = window_cost(window_->row(), static_cast<double>(window_->groups()), activations);
+  const double several = for_several_.row != nullptr ? window_cost(*for_several_.row, for_several_.groups, activations) : one;
+  if (std::min(one, several) > std::min(sparse, dense)) return nullptr;
+  return activations > 1 && several < one ? &this->several() : &*window_;
 }
 
 void Matmul::run(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
   if (x.rows == 0) return;
   // A window kernel would multiply what is not finite by the zeros of empty places.
-  if (prefers_windows(x.rows) && run_windows(x, epilogue, parallel, scratch, y)) return;
+  const WindowLayout* const windows = windows_for(x.rows);
+  if (windows != nullptr && run_windows(*windows, x, epilogue, parallel, scratch, y)) return;
   run_wide(x, epilogue, parallel, scratch, y);
 }
 
 // Whether it could: all of x is finite.
-bool Matmul::run_windows(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
-  const WindowInput& input = window_->row().input;
-  const std::size_t pitch = input.prepared_bytes(columns_);
-  const auto prepared = scratch.lend(pitch * WINDOW_BATCHES[window_batch(window_->row(), x.rows)]);
+bool Matmul::run_windows(const WindowLayout& windows, const Activations& x, const Epilogue& epilogue, const Parallel& parallel,
+                         Scratch& scratch, float* y) const {
+  const WindowRow& row = windows.row();
+  const std::size_t pitch = row.input.prepared_bytes(columns_);
+  const auto prepared = scratch.lend(pitch * WINDOW_BATCHES[window_batch(row, x.rows)]);
   for (std::size_t m = 0; m < x.rows;) {
-    const unsigned batch = window_batch(window_->row(), x.rows - m);
+    const unsigned batch = window_batch(row, x.rows - m);
     const std::size_t lanes = WINDOW_BATCHES[batch];
     const std::size_t count = std::min(lanes, x.rows - m);
     for (std::size_t lane = 0; lane < lanes; ++lane) {  // lanes without activations repeat the last ones
-      const float* row = x.data + (m + std::min(lane, count - 1)) * x.row_stride;
-      if (!input.prepare(row, x.column_stride, columns_, prepared.bytes() + lane * pitch)) return false;
+      const float* from = x.data + (m + std::min(lane, count - 1)) * x.row_stride;
+      if (!row.input.prepare(from, x.column_stride, columns_, prepared.bytes() + lane * pitch)) return false;
     }
-    run_window_batch(batch, m, count, prepared.bytes(), pitch, epilogue, parallel, y);
+    run_window_batch(windows, batch, m, count, prepared.bytes(), pitch, epilogue, parallel, y);
     m += count;
   }
   return true;
 }
 
-void Matmul::run_window_batch(unsigned batch, std::size_t first, std::size_t count, const std::uint8_t* prepared,
-                              std::size_t pitch, const Epilogue& epilogue, const Parallel& parallel, float* y) const {
-  const WindowRow& row = window_->row();
+void Matmul::run_window_batch(const WindowLayout& windows, unsigned batch, std::size_t first, std::size_t count,
+                              const std::uint8_t* prepared, std::size_t pitch, const Epilogue& epilogue, const Parallel& parallel,
+                              float* y) const {
+  const WindowRow& row = windows.row();
   const std::size_t lanes = WINDOW_BATCHES[batch];
   const std::size_t height = row.format.rows;
-  const std::size_t strips = window_->strips();
+  const std::size_t strips = windows.strips();
   const std::size_t at_once = MOST_SUMS / (lanes * height);
-  const std::size_t parts = parts_of(window_cost(row, window_->groups(), count), strips);
+  const std::size_t parts = parts_of(window_cost(row, static_cast<double>(windows.groups()), count), strips);
   parallel.run(parts, [&](std::size_t part) {
     float sums[MOST_SUMS];
     const std::size_t end = part_begin(part + 1, parts, strips);
     for (std::size_t begin = part_begin(part, parts, strips); begin < end; begin += at_once) {
       const std::size_t stop = std::min(begin + at_once, end);
-      window_->dot(batch, begin, stop, prepared, pitch, codebook_.data(), sums);
+      windows.dot(batch, begin, stop, prepared, pitch, codebook_.data(), sums);
       for (std::size_t strip = begin; strip < stop; ++strip) {
         const std::size_t n = strip * height;
         const std::size_t there = std::min(height, rows_ - n);
@@ -170,7 +190,7 @@ void Matmul::run_tile(const WideLayout& layout, const WideTile& tile, const Acti
   const std::size_t layers = parts_of(cost, layout.blocks());
   parallel.run(layers, [&](std::size_t part) {
     for (std::size_t block = part_begin(part, layers, layout.blocks()); block < part_begin(part + 1, layers, layout.blocks()); ++block) {
-      lay_out(layout, block, width, x, first, count, lanes.floats() + block * block_floats);
+      lay_out(*variant_, layout, block, width, x, first, count, lanes.floats() + block * block_floats);
     }
   });
   parallel.run(parts, [&](std::size_t part) {
@@ -183,7 +203,7 @@ void Matmul::run_tile(const WideLayout& layout, const WideTile& tile, const Acti
     float turned[WIDEST_TILE * BLOCK_GROUP];
     for (std::size_t n = begin * BLOCK_GROUP; n < stop; n += BLOCK_GROUP, out += BLOCK_GROUP * width) {
       const std::size_t height = std::min<std::size_t>(BLOCK_GROUP, stop - n);
-      transpose(out, width, height, count, turned, BLOCK_GROUP);
+      variant_->transpose(out, width, height, count, turned, BLOCK_GROUP);
       for (std::size_t lane = 0; lane < count; ++lane) {
         variant_->finish(turned + lane * BLOCK_GROUP, height, epilogue.at(first + lane, n), y + (first + lane) * rows_ + n);
       }

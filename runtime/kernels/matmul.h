@@ -2,13 +2,11 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
-#include <memory>
-#include <mutex>
 #include <optional>
 
 #include "kernels/epilogue.h"
+#include "kernels/late.h"
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
 #include "kernels/sparse_matrix.h"
@@ -26,8 +24,8 @@ struct Activations {
   std::size_t column_stride;
 };
 
-/// A weight in the layouts that products with it take. The first is made here; the other one, where the number of activations wants
-/// it, when it is wanted first.
+/// A weight in the layouts that products with it take: windows for one row of activations, windows for several where another format is
+/// better for those, and a wide layout for many. The first is made here; the others when a number of activations wants them first.
 class Matmul {
  public:
   Matmul(const Variant& variant, const SparseMatrix& weight);
@@ -43,15 +41,22 @@ class Matmul {
   /// Bytes of the layouts that have been made.
   [[nodiscard]] std::size_t bytes() const;
 
-  /// "window", "block" or "codes" (wide_layout.h), or two of them with a plus between.
+  /// "window", "block" or "codes" (wide_layout.h), or those that have been made with a plus between.
   [[nodiscard]] const char* form() const;
 
  private:
-  [[nodiscard]] bool prefers_windows(std::size_t activations) const;
+  /// The windows by which so many activations cost least; null where the wide layout does it for less.
+  [[nodiscard]] const WindowLayout* windows_for(std::size_t activations) const;
+  [[nodiscard]] const WindowLayout& several() const;
   [[nodiscard]] const WideLayout& wide() const;
-  bool run_windows(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
-  void run_window_batch(unsigned batch, std::size_t first, std::size_t count, const std::uint8_t* prepared, std::size_t pitch,
-                        const Epilogue& epilogue, const Parallel& parallel, float* y) const;
+  [[nodiscard]] WideLayout widened(const SparseMatrix& weight) const;
+  /// The weight again, from the windows.
+  [[nodiscard]] OwnedMatrix unpacked() const;
+  [[nodiscard]] SparseMatrix view(const OwnedMatrix& matrix) const;
+  bool run_windows(const WindowLayout& windows, const Activations& x, const Epilogue& epilogue, const Parallel& parallel,
+                   Scratch& scratch, float* y) const;
+  void run_window_batch(const WindowLayout& windows, unsigned batch, std::size_t first, std::size_t count, const std::uint8_t* prepared,
+                        std::size_t pitch, const Epilogue& epilogue, const Parallel& parallel, float* y) const;
   void run_wide(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
   void run_tile(const WideLayout& layout, const WideTile& tile, const Activations& x, std::size_t first, std::size_t count,
                 const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
@@ -64,9 +69,9 @@ class Matmul {
   std::size_t block_columns_;
   std::array<float, 256> codebook_{};
   std::optional<WindowLayout> window_;
-  mutable std::mutex mutex_;
-  mutable std::unique_ptr<const WideLayout> owned_wide_;
-  mutable std::atomic<const WideLayout*> wide_{nullptr};
+  WindowChoice for_several_;  ///< no row where it would be that of `window_`
+  Late<WindowLayout> several_;
+  Late<WideLayout> wide_;
 };
 
 }  // namespace sparsebook::kernels

@@ -50,6 +50,11 @@ struct WindowInput {
   bool (*prepare)(const float* x, std::size_t stride, std::size_t columns, std::uint8_t* prepared);
 };
 
+/// to[c * to_stride + r] = from[r * from_stride + c] for r in [0, rows), c in [0, columns): a batch's rows become the lanes that a block kernel
+/// multiplies, and its sums rows again.
+using TransposeKernel = void (*)(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to,
+                                 std::size_t to_stride);
+
 /// How many rows of activations a window kernel takes at once, ascending. A variant may have kernels for the first of them only.
 inline constexpr unsigned WINDOW_BATCHES[] = {1, 4, 8};
 inline constexpr unsigned WINDOW_BATCH_COUNT = 3;
@@ -200,6 +205,7 @@ struct Variant {
   const PanelRow* panels;    ///< by ascending width
   std::size_t panel_count;
   std::size_t lanes;         ///< of a vector
+  TransposeKernel transpose;
   CopyKernel copy;
   TapKernel taps;
   FinishKernel finish;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/cost.h"
+
 namespace sparsebook::kernels {
 namespace {
 
@@ -61,6 +63,23 @@ class StripWalk {
   std::array<std::uint64_t, MOST_ROWS> next_{};
   std::array<std::uint64_t, MOST_ROWS> end_{};
 };
+
+template <class Cost>
+WindowChoice cheapest(const Variant& variant, const SparseMatrix& weight, const Cost& cost_of_row) {
+  WindowChoice best;
+  double least = 0;
+  for (std::size_t i = 0; i < variant.window_count; ++i) {
+    const WindowRow& row = variant.windows[i];
+    if (weight.centroids > row.format.centroids) continue;
+    const double groups = estimated_groups(row.format, weight);
+    const double cost = cost_of_row(row, groups);
+    if (best.row == nullptr || cost < least) {
+      best = {&row, groups};
+      least = cost;
+    }
+  }
+  return best;
+}
 
 std::size_t strips_of(const WindowFormat& format, std::size_t rows) { return (rows + format.rows - 1) / format.rows; }
 
@@ -152,19 +171,13 @@ double estimated_groups(const WindowFormat& format, const SparseMatrix& weight) 
   return static_cast<double>(groups) * static_cast<double>(weight.nonzeros()) / static_cast<double>(nonzeros);
 }
 
-const WindowRow* cheapest_window(const Variant& variant, const SparseMatrix& weight) {
-  const WindowRow* best = nullptr;
-  double least = 0;
-  for (std::size_t i = 0; i < variant.window_count; ++i) {
-    const WindowRow& row = variant.windows[i];
-    if (weight.centroids > row.format.centroids) continue;
-    const double cost = cost_of(row.format, estimated_groups(row.format, weight));
-    if (best == nullptr || cost < least) {
-      best = &row;
-      least = cost;
-    }
-  }
-  return best;
+WindowChoice cheapest_window(const Variant& variant, const SparseMatrix& weight) {
+  return cheapest(variant, weight, [](const WindowRow& row, double groups) { return cost_of(row.format, groups); });
+}
+
+WindowChoice cheapest_batch_window(const Variant& variant, const SparseMatrix& weight) {
+  constexpr unsigned MOST = WINDOW_BATCHES[WINDOW_BATCH_COUNT - 1];
+  return cheapest(variant, weight, [](const WindowRow& row, double groups) { return window_cost(row, groups, MOST); });
 }
 
 }  // namespace sparsebook::kernels

@@ -54,9 +54,18 @@ class WindowLayout {
   Block<std::uint8_t> groups_;
 };
 
-/// The cheapest of the variant's formats for the weight and one row of activations, judged by a few of its strips; null where the
+/// A format, and the groups that a weight takes in it.
+struct WindowChoice {
+  const WindowRow* row = nullptr;
+  double groups = 0;
+};
+
+/// The cheapest of the variant's formats for the weight and one row of activations, judged by a few of its strips; no row where the
 /// variant has none for its codebook.
-[[nodiscard]] const WindowRow* cheapest_window(const Variant& variant, const SparseMatrix& weight);
+[[nodiscard]] WindowChoice cheapest_window(const Variant& variant, const SparseMatrix& weight);
+
+/// Likewise for the most rows of activations that a kernel takes at once.
+[[nodiscard]] WindowChoice cheapest_batch_window(const Variant& variant, const SparseMatrix& weight);
 
 /// Groups that the weight would take in the format, from a few of its strips; exact for small weights.
 [[nodiscard]] double estimated_groups(const WindowFormat& format, const SparseMatrix& weight);

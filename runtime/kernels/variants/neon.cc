@@ -8,6 +8,7 @@
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 #include "kernels/variants/tap_kernel.h"
+#include "kernels/variants/transpose_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -50,7 +51,7 @@ bool always() { return true; }
 
 extern const Variant NEON;
 const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                      sizeof PANELS / sizeof *PANELS, Quad::LANES, copy_runs<Quad>, tap_sums<Quad>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
+                      sizeof PANELS / sizeof *PANELS, Quad::LANES, transpose, copy_runs<Quad>, tap_sums<Quad>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
                       {expand_elements, expand_elements}};
 
 }  // namespace sparsebook::kernels

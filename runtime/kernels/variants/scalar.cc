@@ -3,6 +3,7 @@
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 #include "kernels/variants/tap_kernel.h"
+#include "kernels/variants/transpose_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -63,7 +64,7 @@ bool always() { return true; }
 
 extern const Variant SCALAR;
 const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                        sizeof PANELS / sizeof *PANELS, Four::LANES, copy_runs<Four>, tap_sums<Four>, finish_sums<Four>, store_channels<Four>, gate_kernels<4>(),
+                        sizeof PANELS / sizeof *PANELS, Four::LANES, transpose, copy_runs<Four>, tap_sums<Four>, finish_sums<Four>, store_channels<Four>, gate_kernels<4>(),
                         {expand_elements, expand_elements}};
 
 }  // namespace sparsebook::kernels

@@ -1,21 +1,21 @@
 // Transposing activations: a batch's rows become the lanes that a block kernel multiplies.
 #pragma once
 
-#include <cstddef>
-#include <cstring>
+#include "kernels/variant.h"
 
 namespace sparsebook::kernels {
+namespace {  // every variant compiles its own (kernels/variant.h)
 
 /// Four floats in one register of any x86-64 or AArch64 machine.
 using Float4 = float __attribute__((vector_size(16)));
 
 inline Float4 load4(const float* from) {
   Float4 value;
-  std::memcpy(&value, from, sizeof value);
+  __builtin_memcpy(&value, from, sizeof value);
   return value;
 }
 
-inline void store4(float* to, Float4 value) { std::memcpy(to, &value, sizeof value); }
+inline void store4(float* to, Float4 value) { __builtin_memcpy(to, &value, sizeof value); }
 
 /// to[c * to_stride + r] = from[r * from_stride + c] for r in [0, 4), c in [0, 4).
 inline void transpose_square(const float* from, std::size_t from_stride, float* to, std::size_t to_stride) {
@@ -29,7 +29,7 @@ inline void transpose_square(const float* from, std::size_t from_stride, float* 
   store4(to + 3 * to_stride, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
-/// to[c * to_stride + r] = from[r * from_stride + c] for r in [0, rows), c in [0, columns).
+/// kernels/variant.h, TransposeKernel.
 inline void transpose(const float* from, std::size_t from_stride, std::size_t rows, std::size_t columns, float* to,
                       std::size_t to_stride) {
   // A cache line of every row at a time: rows of a power of two fall on one another in the cache, and would be read four times.
@@ -50,4 +50,5 @@ inline void transpose(const float* from, std::size_t from_stride, std::size_t ro
   }
 }
 
+}  // namespace
 }  // namespace sparsebook::kernels
