@@ -57,7 +57,7 @@ BlockLayout::BlockLayout(const SparseMatrix& weight, std::size_t block_columns)
 }
 
 std::size_t BlockLayout::bytes() const {
-  return entries_.size() * sizeof(std::uint16_t) + starts_.size() * sizeof(std::uint64_t) + pairs_.size() * sizeof(std::uint16_t) +
+  return bytes_of(entries_) + starts_.size() * sizeof(std::uint64_t) + pairs_.size() * sizeof(std::uint16_t) +
          order_.size();
 }
 

@@ -28,7 +28,7 @@ class CodeLayout {
   [[nodiscard]] std::size_t rows() const { return rows_; }
   [[nodiscard]] std::size_t columns() const { return columns_; }
   [[nodiscard]] std::size_t panels() const { return (rows_ + PANEL_ROWS - 1) / PANEL_ROWS; }
-  [[nodiscard]] std::size_t bytes() const { return codes_.size(); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_of(codes_); }
 
   /// Adds the products of the columns [first, first + count) to the sums of the panels in [begin, end): y[row * width + i] for rows
   /// counted from the first of them, PANEL_ROWS a panel, from the input's columns counted from `first`.

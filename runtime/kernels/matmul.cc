@@ -18,8 +18,9 @@ constexpr std::size_t PART_GROUPS = 16;
 constexpr std::size_t MOST_SUMS = 4096;
 
 std::size_t block_columns_for(std::size_t rows, std::size_t columns, std::uint64_t nonzeros) {
+  if (nonzeros == 0) return MOST_BLOCK;
   const double density = static_cast<double>(nonzeros) / (static_cast<double>(rows) * static_cast<double>(columns));
-  const double wanted = std::min(BLOCK_ENTRIES / density, static_cast<double>(MOST_BLOCK));  // infinite without a non-zero
+  const double wanted = std::min(BLOCK_ENTRIES / density, static_cast<double>(MOST_BLOCK));
   return std::max(static_cast<std::size_t>(wanted), LEAST_BLOCK);
 }
 

@@ -34,7 +34,7 @@ class Matmul {
   [[nodiscard]] std::size_t columns() const { return columns_; }
 
   /// y (M x rows(), row-major) = epilogue(x times the weight's transpose): output n is row n of the weight, whose columns
-  /// are x's. Sums are taken in float32, in an order that depends on shapes alone. Safe to call from several
+  /// are x's. Sums are taken in float32, in an order that depends on shapes alone, and on whether all of x is finite. Safe to call from several
   /// threads; `scratch` may serve any number of products.
   void run(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const;
 

@@ -1,8 +1,7 @@
 // Memory for what a layer is computed from: large blocks lie in large pages where the system has them.
 //
 // A layer of some MB is read once a run, and by then neither it nor the entries of its page tables are in any cache: a walk for every 4 KB
-// took as long as the bytes themselves. In pages of 2 MB a fully connected layer of 3.4 MB, evicted, was read at 18 GB/s where it
-// had been read at 12 (Sapphire Rapids, virtual machine).
+// took as long as the bytes themselves. docs/adr/0018 has the measurements.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +10,14 @@
 
 namespace sparsebook::kernels {
 
-/// Memory of at least so many bytes, from the beginning of a cache line or a large page on. Throws std::bad_alloc.
+/// Memory of at least so many bytes, from the beginning of a cache line on, on Linux from 1.3 MB on of a large page. Throws std::bad_alloc.
 [[nodiscard]] void* allocate_block(std::size_t bytes);
 
 /// Gives back what `allocate_block` gave for as many bytes.
 void free_block(void* block, std::size_t bytes) noexcept;
+
+/// What a block of so many bytes takes.
+[[nodiscard]] std::size_t block_bytes(std::size_t bytes);
 
 /// For containers of a layout.
 template <class T>
@@ -35,5 +37,11 @@ struct BlockAllocator {
 
 template <class T>
 using Block = std::vector<T, BlockAllocator<T>>;
+
+/// What a container takes.
+template <class T>
+[[nodiscard]] std::size_t bytes_of(const Block<T>& block) {
+  return block_bytes(block.capacity() * sizeof(T));
+}
 
 }  // namespace sparsebook::kernels

@@ -33,7 +33,7 @@ class RowTable {
   [[nodiscard]] std::uint64_t width() const { return width_; }
 
   /// Bytes that the table takes in memory.
-  [[nodiscard]] std::size_t bytes() const { return bytes_.size() + starts_.size() * sizeof(std::uint64_t); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_of(bytes_) + starts_.size() * sizeof(std::uint64_t); }
 
   /// Writes row `indices[i]`, counted from the end where it is negative, to y + i * width() for i in [0, count). Every index is in
   /// [-rows(), rows()).

@@ -20,10 +20,7 @@ class Scratch {
     std::size_t bytes = 0;
     void operator()(void* data) const noexcept { free_block(data, bytes); }
   };
-  struct Buffer {
-    std::unique_ptr<void, Free> data;
-    std::size_t bytes = 0;
-  };
+  using Buffer = std::unique_ptr<void, Free>;
 
  public:
   class Loan {
@@ -33,7 +30,7 @@ class Scratch {
     Loan& operator=(const Loan&) = delete;
     ~Loan() { owner_.give_back(std::move(buffer_)); }
     [[nodiscard]] float* floats() const { return reinterpret_cast<float*>(bytes()); }
-    [[nodiscard]] std::uint8_t* bytes() const { return static_cast<std::uint8_t*>(buffer_.data.get()); }
+    [[nodiscard]] std::uint8_t* bytes() const { return static_cast<std::uint8_t*>(buffer_.get()); }
 
    private:
     Scratch& owner_;
@@ -44,11 +41,15 @@ class Scratch {
   [[nodiscard]] Loan lend(std::size_t bytes) { return Loan(*this, bytes); }
 
  private:
+  // What is larger is given back to the system: it would stay for as long as any kernel lives, and clearing its pages anew is little beside
+  // what is done in it.
+  static constexpr std::size_t MOST_KEPT = std::size_t{32} << 20;
+
   Buffer take(std::size_t bytes) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       for (Buffer& kept : kept_) {
-        if (kept.bytes < bytes) continue;
+        if (kept.get_deleter().bytes < bytes) continue;
         Buffer found = std::move(kept);
         kept = std::move(kept_.back());
         kept_.pop_back();
@@ -56,10 +57,11 @@ class Scratch {
       }
       if (!kept_.empty()) kept_.pop_back();  // too small: a larger one takes its place
     }
-    return {std::unique_ptr<void, Free>(allocate_block(bytes), Free{bytes}), bytes};
+    return {allocate_block(bytes), Free{bytes}};
   }
 
   void give_back(Buffer buffer) noexcept {
+    if (buffer.get_deleter().bytes > MOST_KEPT) return;
     try {
       const std::lock_guard<std::mutex> lock(mutex_);
       kept_.push_back(std::move(buffer));

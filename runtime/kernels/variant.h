@@ -26,13 +26,10 @@ struct WindowFormat {
   unsigned (*code)(const std::uint8_t* group, unsigned row, unsigned slot);
 };
 
-/// Bytes that a window kernel may read behind the packed groups. (It prefetches further, which touches nothing.)
-inline constexpr std::size_t WINDOW_SLACK = 64;
-
 /// Consecutive strips of a window layout. A group's base is the base of the group before it in its strip, or 0, plus its step times
 /// the format's `align`.
 struct WindowStrips {
-  const std::uint8_t* groups;  ///< the first strip's first group
+  const std::uint8_t* groups;  ///< the first strip's first group; nothing behind the last one is read (it is prefetched, which touches nothing)
   const std::uint16_t* steps;  ///< of the same group
   const std::uint64_t* ends;   ///< of every strip, in groups of the layout; the first strip begins at ends[-1]
   std::size_t strips;

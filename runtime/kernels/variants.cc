@@ -6,7 +6,7 @@
 namespace sparsebook::kernels {
 
 extern const Variant SCALAR;
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
 extern const Variant AVX2;
 extern const Variant AVX512;
 extern const Variant AVX512_VBMI;
@@ -16,7 +16,7 @@ extern const Variant NEON;
 
 const std::vector<const Variant*>& variants() {
   static const std::vector<const Variant*> all = {
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
       &AVX512_VBMI, &AVX512, &AVX2,
 #elif defined(__aarch64__)
       &NEON,

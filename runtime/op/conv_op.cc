@@ -119,16 +119,15 @@ Conv::Conv(const abi::KernelInfo& info)
           }),
       scratch_(shared_scratch()) {}
 
-std::shared_ptr<const Conv::Prepared> Conv::prepare(const abi::Shape& x, const ConvolvedWeight& weight) const {
+std::shared_ptr<const Conv::Prepared> Conv::prepare(const abi::Shape& x, const std::shared_ptr<const ConvolvedWeight>& weight) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!prepared_ || prepared_->x != x || prepared_weight_ != &weight) {
-    const kernels::ConvShape shape = attributes_.shape(x, weight.shape());
-    abi::Shape output = {x[0], weight.shape()[0]};
-    for (std::size_t a = kernels::SPATIAL - (weight.shape().size() - 2); a < kernels::SPATIAL; ++a) {
+  if (!prepared_ || prepared_->x != x || prepared_->weight != weight) {
+    const kernels::ConvShape shape = attributes_.shape(x, weight->shape());
+    abi::Shape output = {x[0], weight->shape()[0]};
+    for (std::size_t a = kernels::SPATIAL - (weight->shape().size() - 2); a < kernels::SPATIAL; ++a) {
       output.push_back(static_cast<std::int64_t>(shape.axis[a].output));
     }
-    prepared_ = std::make_shared<const Prepared>(Prepared{x, output, kernels::Conv(shape, weight.weight())});
-    prepared_weight_ = &weight;
+    prepared_ = std::make_shared<const Prepared>(Prepared{weight, x, output, kernels::Conv(shape, weight->weight())});
   }
   return prepared_;
 }
@@ -136,7 +135,7 @@ std::shared_ptr<const Conv::Prepared> Conv::prepare(const abi::Shape& x, const C
 void Conv::compute(const abi::KernelContext& context) const {
   const auto form = weight_.get(context);
   const abi::Tensor x = context.input(0);
-  const auto prepared = prepare(x.shape, *form);
+  const auto prepared = prepare(x.shape, form);
   const auto bias = context.optional_input(2);
   if (bias && bias->shape != abi::Shape{form->shape()[0]}) {
     throw abi::OperatorError("B has shape " + abi::to_string(bias->shape) + ", which must be " +

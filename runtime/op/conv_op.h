@@ -54,21 +54,22 @@ class Conv {
   void compute(const abi::KernelContext& context) const;
 
  private:
-  /// A convolution prepared for one shape of X; `output` is its result's shape.
+  /// A convolution prepared for one shape of X and one weight, which it keeps alive: another weight at the same address would be taken for
+  /// it. `output` is its result's shape.
   struct Prepared {
+    std::shared_ptr<const ConvolvedWeight> weight;
     abi::Shape x;
     abi::Shape output;
     kernels::Conv conv;
   };
-  [[nodiscard]] std::shared_ptr<const Prepared> prepare(const abi::Shape& x, const ConvolvedWeight& weight) const;
+  [[nodiscard]] std::shared_ptr<const Prepared> prepare(const abi::Shape& x, const std::shared_ptr<const ConvolvedWeight>& weight) const;
 
   ConvAttributes attributes_;
   kernels::Activation activation_;
   Weight<ConvolvedWeight> weight_;
   std::shared_ptr<kernels::Scratch> scratch_;
-  // The latest one: X seldom changes its shape. The weight is the key's other half.
+  // The latest one: X seldom changes its shape.
   mutable std::mutex mutex_;
-  mutable const ConvolvedWeight* prepared_weight_ = nullptr;
   mutable std::shared_ptr<const Prepared> prepared_;
 };
 

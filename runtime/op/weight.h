@@ -25,6 +25,17 @@ namespace sparsebook::op {
   return {payload.shape.begin(), payload.shape.end()};
 }
 
+/// A symbol of one bit stands for up to 256 elements. Beyond that only constant streams go, which take no bytes: of those so many elements are
+/// believed as a weight without a use may have, which bounds by some GB what a small file makes a session allocate.
+inline constexpr std::uint64_t ELEMENTS_A_BYTE = 8 * 256;
+inline constexpr std::uint64_t CONSTANT_ELEMENTS = std::uint64_t{1} << 28;
+
+inline void refuse_bomb(const decode::Payload& payload, std::size_t size) {
+  if (payload.elements <= CONSTANT_ELEMENTS || payload.elements / ELEMENTS_A_BYTE <= size) return;
+  throw abi::OperatorError("the weight's shape " + abi::to_string(shape_of(payload)) + " has " + std::to_string(payload.elements) +
+                           " elements, more than a payload of " + std::to_string(size) + " bytes holds; the file is damaged, or meant to exhaust memory");
+}
+
 /// `Form` is a DecodedWeight that `make` gives for a payload; `make` throws PayloadError for a bad one. `check` throws OperatorError for
 /// a shape that does not fit the node, and is called before anything is decoded. Both leave here as a WeightError. `kind` says what is
 /// made, and all that it depends on besides the payload. A constant payload is decoded when the session is created. One that reaches a subgraph from outside is
@@ -89,6 +100,7 @@ class Weight {
     const auto make = [&] {
       const decode::Payload parsed = decode::parse(payload.bytes(), payload.elements());
       check_(shape_of(parsed));
+      refuse_bomb(parsed, payload.elements());
       return std::shared_ptr<const DecodedWeight>(make_(parsed));
     };
     const auto weight = LiveWeights::of_process().get({found, payload.elements(), kind_}, name_, make);

@@ -1,8 +1,7 @@
 // How a window kernel goes over its strips: several of them side by side, each from a stretch of its own.
 //
 // Weights of some MB come from memory, and a core's prefetchers follow every page of 4 KB by itself: from one page at a time they brought 10 GB/s,
-// from four pages 12 to 13 (Sapphire Rapids; ONNX Runtime's dense kernels read 13 to 14 there). It also hides latencies behind
-// each other where the weights are near.
+// from four pages 12 to 14 (Sapphire Rapids, docs/adr/0018). It also hides latencies behind each other where the weights are near.
 #pragma once
 
 #include "kernels/variant.h"

@@ -1,5 +1,7 @@
 // Every variant's products against sums in double: at the edges of strips, windows, blocks and tiles, with every width of codebook, in
 // buffers that end where the forbidden begins.
+#include <string>
+
 #include "check.h"
 #include "guarded.h"
 #include "kernels/matmul.h"
@@ -106,7 +108,7 @@ void wide(const Variant& variant, std::mt19937& random) {
   very_far.column = {4999999};
   very_far.code = {7};
   very_far.start = {0, 1};
-  check_product(variant, very_far, {1, 5000000, 1, 0}, random);
+  for (const std::size_t m : {1u, 4u, 20u}) check_product(variant, very_far, {m, 5000000, 1, 0}, random);
 }
 
 // A zero of the weight contributes nothing, also where an activation is infinite or no number.
@@ -138,7 +140,33 @@ void unpacking(const Variant& variant, std::mt19937& random) {
       CHECK(matrix.start == weight.start && matrix.column == weight.column && matrix.code == weight.code);
       CHECK(std::fabs(estimated_groups(row.format, weight.view()) - static_cast<double>(layout.groups())) < 0.5);
     }
+    SparseSample far(1, 3000000, 0.0, random, row.format.centroids);  // groups between that only bridge the way
+    far.column = {5, 2999999};
+    far.code = {1, 1};
+    far.start = {0, 2};
+    const WindowLayout layout(row, far.view());
+    CHECK(layout.unpacked(1).column == far.column);
+    CHECK(std::fabs(estimated_groups(row.format, far.view()) - static_cast<double>(layout.groups())) < 0.5);
   }
+}
+
+// One row, several and many have layouts of their own, each made when it is wanted first.
+void forms(const Variant& variant, std::mt19937& random) {
+  if (variant.name != std::string("avx512-vbmi")) return;  // the one whose best format for one row has no kernel for several
+  const SparseSample weight(512, 512, 0.02, random, 31);
+  const Matmul matmul(variant, weight.view());
+  const Guarded x(64 * 512), y(64 * 512);
+  for (std::size_t i = 0; i < 64 * 512; ++i) x[i] = 1;
+  Scratch scratch;
+  const auto after = [&](std::size_t m) {
+    matmul.run({x.get(), m, 512, 1}, {}, Serial(), scratch, y.get());
+    return std::string(matmul.form());
+  };
+  const std::size_t alone = matmul.bytes();
+  CHECK(after(1) == "window" && matmul.bytes() == alone);
+  CHECK(after(8) == "window+window" && matmul.bytes() > alone);
+  CHECK(after(64) == "window+window+block");
+  CHECK(after(1) == "window+window+block");
 }
 
 void activations_of_edges() {
@@ -160,6 +188,7 @@ int main() {
     wide(*variant, random);
     not_finite(*variant, random);
     unpacking(*variant, random);
+    forms(*variant, random);
     std::printf("%s: %s\n", variant->name, check::failures == before ? "as it should be" : "FAILED");
   }
   activations_of_edges();

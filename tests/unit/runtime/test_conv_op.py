@@ -113,3 +113,26 @@ def test_changing_input_shapes_in_one_session():
         x = normal(*shape)
         found, expected = ours.run(None, {"x": x})[0], theirs.run(None, {"x": x})[0]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_changing_payloads_in_one_session_some_of_which_do_not_fit():
+    """A weight may lie where one lay that is gone: what was prepared for that one does not fit it."""
+    fitting = [
+        weight((16, 16, 3, 3), density=density, seed=seed)[0]
+        for seed in range(4)
+        for density in (1.0, 0.05)
+    ]
+    strangers = [weight((16, 8, 3, 3), density=1.0, seed=100 + seed)[0] for seed in range(4)]
+    x = normal(1, 16, 14, 14)
+    made = graph([node("Conv", ["x", "w"], pads=[1, 1, 1, 1])], {"x": x, "w": fitting[0]}, {})
+    ours = session(made)
+    expected = [session(made).run(None, {"x": x, "w": payload})[0] for payload in fitting]
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        which = random.integers(len(fitting))
+        np.testing.assert_array_equal(
+            ours.run(None, {"x": x, "w": fitting[which]})[0], expected[which]
+        )
+        if random.random() < 0.5:
+            with pytest.raises(Exception, match="channels"):
+                ours.run(None, {"x": x, "w": strangers[random.integers(len(strangers))]})

@@ -140,3 +140,18 @@ def test_the_nodes_shape_bounds_what_is_allocated():
     huge = edited(payload, lambda body: body.__setitem__(slice(24, 32), b"\0\0\4\0\0\0\4\0"))
     with pytest.raises(Exception, match=r"shape is \[262144, 262144\], the node says \[6, 5\]"):
         session(graph([node("Decode", ["w"], shape=[6, 5])], {}, {"w": u8(huge)}))
+
+
+@pytest.mark.parametrize("shape", [(1, 2**32 - 1), (2**32 - 1, 1), (2**30, 1)])
+def test_a_small_payload_of_a_vast_weight_is_refused(shape):
+    """Nothing of it is stored, and so nothing but its shape would bound what is allocated."""
+    dims = b"".join(size.to_bytes(4, "little") for size in shape)
+    payload = write(np.zeros((1, 1), np.uint8), np.ones(1, np.float32), Options())
+    empty = edited(payload, lambda body: body.__setitem__(slice(24, 32), dims))
+    assert len(empty) < 64
+    for op in ("MatMul", "Gemm", "Gather"):
+        made, inputs = NODES[op]
+        with pytest.raises(
+            Exception, match=r"weight 'w': the weight's shape .* holds; the file is damaged"
+        ):
+            session(graph([made], inputs, {"w": u8(empty)}))
