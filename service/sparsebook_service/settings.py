@@ -24,6 +24,12 @@ def _trainer_python() -> Path:
     return Path(sys.prefix).parent / ".venv-trainer" / "bin" / "python"
 
 
+def _three_quarters_of_memory() -> int:
+    """So that a file which asks for all of it is refused before the machine runs out."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(GIB, memory // 4 * 3)
+
+
 def _existing_folder(path: Path | None) -> Path | None:
     if path is not None and not path.is_dir():
         raise ValueError("there is no such folder; `make platforms` makes build/platforms")
@@ -61,10 +67,11 @@ class Settings(BaseSettings):
     job_address_space_bytes: Annotated[
         int,
         Field(
+            default_factory=_three_quarters_of_memory,
             ge=GIB,
-            description="address space of a job's process and of a trainer on the CPU (RLIMIT_AS)",
+            description="address space of a job's process and of a trainer on the CPU (RLIMIT_AS); by default three quarters of the machine's memory",
         ),
-    ] = 64 * GIB
+    ]
     job_cpu_seconds: Annotated[
         int | None, Field(ge=1, description="processor time of a job (RLIMIT_CPU); none by default")
     ] = None

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import psutil
 
+from sparsebook_service.jobs.nursery import NAME
+
 COMMAND = str(Path(sys.executable).with_name("sparsebook"))
 START_SECONDS = 180
 
@@ -64,7 +66,7 @@ class Server:
         return httpx.Client(base_url=self.url, timeout=90)
 
     def job_processes(self) -> list[psutil.Process]:
-        return self._children("sparsebook_service.jobs.child")
+        return self._children(NAME)
 
     def worker_processes(self) -> list[psutil.Process]:
         return self._children("sparsebook_service.finetune.worker")
@@ -77,7 +79,7 @@ class Server:
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
-                if module in process.cmdline():
+                if module in (process.name(), *process.cmdline()):
                     found.append(process)
         return found
 
