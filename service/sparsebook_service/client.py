@@ -19,7 +19,6 @@ from typing import IO, Any, Self
 import httpx
 from pydantic import ValidationError
 
-from sparsebook_compressor import admit, pack
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, ExternalDataMissing, SparsebookError
 from sparsebook_service.jobs.schemas import Job, ResultFile
@@ -180,6 +179,8 @@ class Client:
             StorageFull: no room left on the disk.
             Unreachable: what arrived is not what the job says.
         """
+        from sparsebook_compressor import pack  # noqa: PLC0415  NumPy and ONNX, which the service does without
+
         assert job.result is not None
         with pack.fresh_folder(out) as folder:
             for file in job.result.files:
@@ -230,6 +231,8 @@ def _external_files(model: Path) -> list[str]:
     """The names of a model's external files, which must lie beside it."""
     if model.suffix.lower() == ".zip":
         return []
+    from sparsebook_compressor import admit, pack  # noqa: PLC0415  likewise
+
     tree = Tree()
     tree.add(model.name)
     names = pack.external_files(admit.load(model))

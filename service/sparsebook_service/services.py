@@ -16,6 +16,7 @@ from sparsebook_service.finetune.supervisor import Supervisor
 from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import nursery, recovery, sandbox
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.cache import Cache
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
@@ -78,7 +79,15 @@ class Services:
             bell=bell,
             runner=runner,
             queue=queue,
-            jobs=Jobs(storage, repository, queue, trainings, bell, metrics),
+            jobs=Jobs(
+                storage,
+                repository,
+                queue,
+                trainings,
+                bell,
+                metrics,
+                Cache(storage, repository, settings.runtimes),
+            ),
             trainings=trainings,
             supervisor=supervisor,
             housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost, trainings.sweep),

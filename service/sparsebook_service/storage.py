@@ -122,6 +122,16 @@ class Storage:
                 file.write(chunk)
                 check()
 
+    def copy(self, key: str, to: str) -> None:
+        """Give a file a second key; where the storage can, without a second copy of its bytes. Either can be removed.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageFull: the disk has no room.
+        """
+        with full_disk_named(to.rsplit("/", 1)[-1]):
+            obstore.copy(self.store, key, to)
+
     def size(self, key: str) -> int | None:
         """Bytes of a file that is there whole; None where there is none."""
         try:

@@ -16,8 +16,8 @@ from typing import Any
 from starlette.requests import Request
 
 from sparsebook_compressor.config import Config
+from sparsebook_compressor.demands import require_data
 from sparsebook_compressor.errors import BadValue, NotOnnx, StorageFull, TooLarge
-from sparsebook_compressor.pipeline import require_data
 from sparsebook_service import multipart
 from sparsebook_service.errors import DigestMismatch, UnsupportedMediaType
 from sparsebook_service.jobs import keys

@@ -118,6 +118,13 @@ async def compress(
             json_schema_extra={"pattern": "^[!-~]{1,255}$"},
         ),
     ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(
+            description="`no-cache` has the job computed even if the same was asked for before",
+            examples=["no-cache"],
+        ),
+    ] = None,
     content_digest: Annotated[
         str | None,
         Header(
@@ -145,7 +152,8 @@ async def compress(
     except BaseException:
         services.storage.remove(keys.job(job_id))
         raise
-    job = await run_in_threadpool(services.jobs.admit, job_id, upload, chosen, key)
+    admit = partial(services.jobs.admit, fresh="no-cache" in (cache_control or "").lower())
+    job = await run_in_threadpool(admit, job_id, upload, chosen, key)
     response.headers["Location"] = keys.address(job.id)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job

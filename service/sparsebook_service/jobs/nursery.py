@@ -21,6 +21,8 @@ from sparsebook_service.jobs.protocol import Order
 NAME = "sparsebook-job"  # as `ps` and `top` show it
 # The command line is what the fork server would import again for every process, because it is what was started.
 PRELOADED = ["sparsebook_service.jobs.child", "sparsebook_service.cli"]
+# Answers come before computations where the processors are busy with both.
+NICE = 10
 # The nursery may be killed while it is asked for a process.
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.2
@@ -92,6 +94,7 @@ def _launched(process: BaseProcess) -> BaseProcess:
 def _live(order: Order, stderr: Path, hears: Connection, said: Connection) -> None:
     """In the new process: take leave of the nursery, then work."""
     os.setsid()
+    os.nice(NICE)
     with stderr.open("wb") as file:
         os.dup2(hears.fileno(), 0)
         os.dup2(said.fileno(), 1)
