@@ -221,7 +221,7 @@ class Damage:
     faults: int = 0
     hangs: int = 0
     restarts: int = 0
-    problems: Counter[str] = field(default_factory=Counter)
+    problems: dict[str, int] = field(default_factory=dict)
     faulty: list[str] = field(default_factory=list)
 
     @property
@@ -262,7 +262,7 @@ def _settle(http: httpx.Client, job_id: str, content: bytes, damage: Damage, kep
     else:
         damage.failed += 1
         slug = job["error"]["type"].rsplit("/", 1)[-1]
-        damage.problems[slug] += 1
+        damage.problems[slug] = damage.problems.get(slug, 0) + 1
         if job["error"]["status"] >= 500:
             damage.faults += 1
             kept.mkdir(exist_ok=True)

@@ -29,6 +29,8 @@ from sparsebook_service.schemas import Problem
 TIMEOUT = httpx.Timeout(90, connect=10)
 POLL_SECONDS = 0.3
 LONG_POLL_SECONDS = 30
+# A larger model goes up in pieces, and goes on where an earlier call was interrupted.
+RESUMED_FROM_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 
 
@@ -120,7 +122,11 @@ class Client:
                 file = stack.enter_context(path.open("rb"))
                 files.append((part, (name, file, "application/octet-stream")))
 
-            attach("model", model.name, model)
+            params = {}
+            if model.stat().st_size > RESUMED_FROM_BYTES:
+                params["upload"] = self._upload(model)
+            else:
+                attach("model", model.name, model)
             for path in data:
                 attach("data", path.name, path)
             for part, graph in (("loss", loss), ("metric", metric)):
@@ -128,8 +134,18 @@ class Client:
                     attach(part, graph.name, graph)
             for name in _external_files(model):
                 attach("external", name, model.parent / name)
-            answer = self._send("POST", "/compress", files=files, headers=headers)
+            answer = self._send("POST", "/compress", files=files, headers=headers, params=params)
         return _job(answer)
+
+    def _upload(self, model: Path) -> str:
+        """Send a large file piece by piece; the id of the upload."""
+        from sparsebook_service.resumable import sending  # noqa: PLC0415  only few calls need it
+
+        try:
+            with self._talking():
+                return sending.send(self._url, model, dict(self._http.headers))
+        except sending.Refused as refused:
+            raise ServiceProblem(refused.problem) from refused
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:
         """Look a job up, at once or when it has ended, or after `wait` seconds (at most 60)."""

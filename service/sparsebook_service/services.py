@@ -22,6 +22,7 @@ from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
+from sparsebook_service.resumable.store import Uploads
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 
@@ -40,6 +41,7 @@ class Services:
     runner: Runner
     queue: Queue
     jobs: Jobs
+    uploads: Uploads
     trainings: Trainings
     supervisor: Supervisor
     housekeeper: Housekeeper
@@ -70,6 +72,7 @@ class Services:
             queue = Queue(engine, runner.run, settings.workers)
         recovery.requeue(storage, repository, queue)
         supervisor.start()
+        uploads = Uploads(settings, storage)
         lost = recovery.Lost(storage, repository, queue, runner.running)
         return cls(
             settings=settings,
@@ -88,9 +91,12 @@ class Services:
                 metrics,
                 Cache(storage, repository, settings.runtimes),
             ),
+            uploads=uploads,
             trainings=trainings,
             supervisor=supervisor,
-            housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost, trainings.sweep),
+            housekeeper=Housekeeper(
+                lost.take_up, trainings.take_up_lost, trainings.sweep, uploads.sweep
+            ),
         )
 
     def close(self) -> None:

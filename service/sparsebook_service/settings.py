@@ -55,6 +55,13 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="most that the `data` parts of a job may have together")
     ] = 16 * GIB
     max_data_files: Annotated[int, Field(ge=1, description="most `data` parts of a job")] = 1000
+    max_pending_bytes: Annotated[
+        int,
+        Field(ge=1, description="most that uploads which wait for their job may have together"),
+    ] = 64 * GIB
+    upload_expiry_seconds: Annotated[
+        int, Field(ge=1, description="an upload is removed so long after it was begun")
+    ] = 24 * 3600
     max_graph_bytes: Annotated[int, Field(ge=1, description="largest `loss` or `metric` graph")] = (
         16 * MIB
     )
