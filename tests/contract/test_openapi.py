@@ -36,7 +36,7 @@ def test_routes_are_documented() -> None:
     document = yaml.safe_load((ROOT / "openapi.yaml").read_text())
     for path, operations in document["paths"].items():
         for method in operations:
-            assert f"`{method.upper()} {path.replace('{job_id}', '{id}')}" in HTTP
+            assert f"`{method.upper()} {re.sub(r'\{\w+_id\}', '{id}', path)}" in HTTP
 
 
 def test_problems_are_documented() -> None:
