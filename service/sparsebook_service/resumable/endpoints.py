@@ -48,6 +48,7 @@ TusVersion = Annotated[
     PATH,
     status_code=204,
     summary="What the upload protocol can do here",
+    response_class=Response,
     responses={204: {"headers": {**_TUS, "Tus-Max-Size": header("Largest upload", "4294967296")}}},
 )
 async def upload_options(request: Request, services: ServicesDep) -> Response:
@@ -59,6 +60,7 @@ async def upload_options(request: Request, services: ServicesDep) -> Response:
     PATH,
     status_code=201,
     summary="Begin an upload",
+    response_class=Response,
     responses={
         201: {
             "headers": {
@@ -95,6 +97,7 @@ async def begin_upload(
 @router.head(
     f"{PATH}/{{upload_id}}",
     summary="How far an upload is",
+    response_class=Response,
     responses={
         200: {"headers": {**_TUS, **_OFFSET, **_LENGTH, **_EXPIRES}},
         **refusals("malformed-request", "unknown-upload"),
@@ -111,6 +114,7 @@ async def look_at_upload(
     f"{PATH}/{{upload_id}}",
     status_code=204,
     summary="Send the next bytes",
+    response_class=Response,
     openapi_extra=_PIECE,
     responses={
         204: {"headers": {**_TUS, **_OFFSET, **_EXPIRES}},
@@ -148,6 +152,7 @@ async def continue_upload(
     f"{PATH}/{{upload_id}}",
     status_code=204,
     summary="Give an upload up",
+    response_class=Response,
     responses=refusals("malformed-request", "unknown-upload", "upload-conflict"),
 )
 async def delete_upload(
