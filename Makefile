@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil kernels peers test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help demo paper distil kernels peers service-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -37,6 +37,9 @@ kernels: .venv .models ## the operators against ONNX Runtime's kernels, layer by
 
 peers: .venv .venv-peer-deepsparse .venv-peer-openvino ## DeepSparse and OpenVINO on the same layers, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers
+
+service-bench: .venv .models ## the service: kill -9, jobs a minute, polling, memory of uploads, damaged files; minutes
+	$(BIN)/python -m benchmarks.service
 
 test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

@@ -4,16 +4,20 @@ The method is Deep Compression (Han, Mao, Dally, arXiv 1510.00149): prune, share
 Huffman-code. `compress` is the one entry that writes a bundle; nothing here knows HTTP or a queue.
 """
 
-from sparsebook_compressor.artifact import Inspection, InspectRow, inspect
-from sparsebook_compressor.config import Config
-from sparsebook_compressor.decompress import decompress
-from sparsebook_compressor.errors import InputError, SparsebookError
-from sparsebook_compressor.estimate import Estimate, EstimateRow, estimate
-from sparsebook_compressor.pipeline import compress
-from sparsebook_compressor.progress import Progress
-from sparsebook_compressor.report import Report
-from sparsebook_compressor.tuning.report import Drift, TuningReport
-from sparsebook_compressor.tuning.tune import tune
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparsebook_compressor.artifact import Inspection, InspectRow, inspect
+    from sparsebook_compressor.config import Config
+    from sparsebook_compressor.decompressing import decompress
+    from sparsebook_compressor.errors import InputError, SparsebookError
+    from sparsebook_compressor.estimating import Estimate, EstimateRow, estimate
+    from sparsebook_compressor.pipeline import compress
+    from sparsebook_compressor.progress import Progress
+    from sparsebook_compressor.report import Report
+    from sparsebook_compressor.tuning.report import Drift, TuningReport
+    from sparsebook_compressor.tuning.tune import tune
 
 __all__ = [
     "Config",
@@ -33,3 +37,30 @@ __all__ = [
     "inspect",
     "tune",
 ]
+
+# Imported when they are asked for: whoever wants the errors or the config alone does without NumPy and ONNX Runtime.
+_WHERE = {
+    "Config": "config",
+    "Drift": "tuning.report",
+    "Estimate": "estimating",
+    "EstimateRow": "estimating",
+    "InputError": "errors",
+    "InspectRow": "artifact",
+    "Inspection": "artifact",
+    "Progress": "progress",
+    "Report": "report",
+    "SparsebookError": "errors",
+    "TuningReport": "tuning.report",
+    "compress": "pipeline",
+    "decompress": "decompressing",
+    "estimate": "estimating",
+    "inspect": "artifact",
+    "tune": "tuning.tune",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # No module may have the name of a function: it would take its place when it is imported.
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -26,6 +26,7 @@ def load(path: Path) -> ModelProto:
         TooLarge: a file over 2 GiB, which protobuf cannot hold.
         InvalidGraph: the checker of the onnx package refuses the graph.
         FileNotFoundError: there is no such file.
+        MemoryError: there is not enough of it for what the file holds.
     """
     size = path.stat().st_size
     if size == 0:
@@ -35,6 +36,8 @@ def load(path: Path) -> ModelProto:
     try:
         model = skim(path)
     except (NotWireFormat, DecodeError) as error:
+        if "alloc failed" in str(error):  # how protobuf says that there is not enough memory
+            raise MemoryError(str(error)) from error
         raise NotOnnx(
             f"{path.name}: not an ONNX file, or cut short ({size} bytes): {error}; export or copy it again"
         ) from error

@@ -10,11 +10,12 @@ from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight, Facts, encode
 from sparsebook_compressor.plan import PlanRow
+from sparsebook_compressor.stages.init import Init
 from sparsebook_compressor.stages.levels import Sample, sample, starting
 from sparsebook_compressor.stages.prune import Cut
 from sparsebook_compressor.stages.rate import share_for_bits
 from sparsebook_compressor.stages.representable import representable
-from sparsebook_compressor.stages.share import Init, Shared, share
+from sparsebook_compressor.stages.share import Shared, share
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from sparsebook_compressor.errors import BadValue, UnknownOption
-from sparsebook_compressor.stages.share import Init
+from sparsebook_compressor.stages.init import Init
 
 Preset: TypeAlias = Literal["safe", "paper"]
 Output: TypeAlias = Literal["operator", "portable", "dense"]

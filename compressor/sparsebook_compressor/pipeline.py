@@ -14,10 +14,9 @@ from onnx import ModelProto
 from sparsebook_compressor import admit, feeds, measure, pack
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
+from sparsebook_compressor.demands import asks, require_data
 from sparsebook_compressor.errors import (
     BadData,
-    BadValue,
-    NoTrainer,
     NotTrainable,
     SparsebookError,
 )
@@ -95,66 +94,6 @@ def compress(
     if fault is not None:
         raise fault
     return report
-
-
-def require_data(
-    config: Config,
-    files: Sequence[Path],
-    loss: Path | None,
-    metric: Path | None,
-    *,
-    trains: bool,
-) -> None:
-    """What can be said before the model is opened; of the files only the names are used.
-
-    Args:
-        config: what is to be done.
-        files: with samples.
-        loss: of the caller's own.
-        metric: likewise.
-        trains: whether there is somebody to retrain.
-
-    Raises:
-        BadValue: something is asked for that needs data.
-        NoTrainer: retraining is asked for, and nobody is there to do it.
-    """
-    asked = _asks(config, loss, metric)
-    if asked is not None and not files:
-        raise BadValue(f"{asked} needs data to train and measure with; give an .npz (--data F.npz)")
-    if asked is not None and not trains:
-        raise NoTrainer(
-            f"{asked} needs the fine-tuning worker, and there is none; make its environment with `make .venv-trainer`, or say with "
-            "SPARSEBOOK_TRAINER_PYTHON where it is"
-        )
-    if asked is not None and config.train.loss == "none":
-        raise BadValue(
-            f"config train.loss: {asked} is for retraining, which 'none' switches off; leave one of the two out"
-        )
-    if config.budget.max_drop is not None and config.prune.scope == "global":
-        raise BadValue(
-            "config prune.scope: a budget search decides each weight's density by its sensitivity; leave 'global' out"
-        )
-    if config.train.weight_decay > 0 and config.train.optimizer == "sgd":
-        raise BadValue("config train.weight_decay: it is AdamW's; leave train.optimizer at 'adamw'")
-    if config.train.rate > 0 and config.prune.rounds == 1:
-        raise BadValue(
-            "config train.rate: it works while pruning goes on; prune.rounds must be 2 at least, or left out"
-        )
-
-
-def _asks(config: Config, loss: Path | None, metric: Path | None) -> str | None:
-    """The first wish that only retraining can fulfil."""
-    if config.budget.max_drop is not None:
-        return "budget.max_drop"
-    if loss is not None:
-        return f"the loss {loss.name}"
-    if metric is not None:
-        return f"the metric {metric.name}"
-    if config.budget.metric != "auto":
-        return "budget.metric"
-    if "train" in config.model_fields_set and config.train.loss != "none":
-        return "train"
-    return None
 
 
 @dataclass(eq=False)
@@ -284,7 +223,7 @@ class _Job:
         if self.trainer is None:
             return None, "nothing was retrained: no fine-tuning worker was given"
         if not dataset.trains:
-            asked = _asks(self.config, self.loss, self.metric)
+            asked = asks(self.config, self.loss, self.metric)
             if asked is not None:
                 raise BadData(
                     f"{asked} needs samples to train with, and the data has test_ arrays alone; give plain arrays too"
@@ -310,7 +249,7 @@ class _Job:
         Raises:
             NotTrainable: training was asked for.
         """
-        if _asks(self.config, self.loss, self.metric) is not None:
+        if asks(self.config, self.loss, self.metric) is not None:
             raise error
         return f"nothing was retrained: {error}"
 

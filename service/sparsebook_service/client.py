@@ -19,7 +19,6 @@ from typing import IO, Any, Self
 import httpx
 from pydantic import ValidationError
 
-from sparsebook_compressor import admit, pack
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, ExternalDataMissing, SparsebookError
 from sparsebook_service.jobs.schemas import Job, ResultFile
@@ -30,6 +29,8 @@ from sparsebook_service.schemas import Problem
 TIMEOUT = httpx.Timeout(90, connect=10)
 POLL_SECONDS = 0.3
 LONG_POLL_SECONDS = 30
+# A larger model goes up in pieces, and goes on where an earlier call was interrupted.
+RESUMED_FROM_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 
 
@@ -121,7 +122,11 @@ class Client:
                 file = stack.enter_context(path.open("rb"))
                 files.append((part, (name, file, "application/octet-stream")))
 
-            attach("model", model.name, model)
+            params = {}
+            if model.stat().st_size > RESUMED_FROM_BYTES:
+                params["upload"] = self._upload(model)
+            else:
+                attach("model", model.name, model)
             for path in data:
                 attach("data", path.name, path)
             for part, graph in (("loss", loss), ("metric", metric)):
@@ -129,8 +134,18 @@ class Client:
                     attach(part, graph.name, graph)
             for name in _external_files(model):
                 attach("external", name, model.parent / name)
-            answer = self._send("POST", "/compress", files=files, headers=headers)
+            answer = self._send("POST", "/compress", files=files, headers=headers, params=params)
         return _job(answer)
+
+    def _upload(self, model: Path) -> str:
+        """Send a large file piece by piece; the id of the upload."""
+        from sparsebook_service.resumable import sending  # noqa: PLC0415  only few calls need it
+
+        try:
+            with self._talking():
+                return sending.send(self._url, model, dict(self._http.headers))
+        except sending.Refused as refused:
+            raise ServiceProblem(refused.problem) from refused
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:
         """Look a job up, at once or when it has ended, or after `wait` seconds (at most 60)."""
@@ -180,6 +195,8 @@ class Client:
             StorageFull: no room left on the disk.
             Unreachable: what arrived is not what the job says.
         """
+        from sparsebook_compressor import pack  # noqa: PLC0415  NumPy and ONNX, which the service does without
+
         assert job.result is not None
         with pack.fresh_folder(out) as folder:
             for file in job.result.files:
@@ -230,6 +247,8 @@ def _external_files(model: Path) -> list[str]:
     """The names of a model's external files, which must lie beside it."""
     if model.suffix.lower() == ".zip":
         return []
+    from sparsebook_compressor import admit, pack  # noqa: PLC0415  likewise
+
     tree = Tree()
     tree.add(model.name)
     names = pack.external_files(admit.load(model))

@@ -84,6 +84,12 @@ class UnknownJob(InputError):
         super().__init__(f"no job {job_id[:64]!r}: it never existed here or was deleted")
 
 
+class UnknownUpload(InputError):
+    """No upload has this id, or it is not whole yet."""
+
+    problem = "unknown-upload"
+
+
 class NotFound(InputError):
     """Nothing at this address."""
 

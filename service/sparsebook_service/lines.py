@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 STDERR_TAIL_BYTES = 4096
 
@@ -40,6 +40,26 @@ def _interrupted_later() -> Iterator[None]:
             signal.signal(kind, was)
     for number in came:
         signal.raise_signal(number)
+
+
+class Started(Protocol):
+    """A child that was started: as much of `subprocess.Popen` as is needed."""
+
+    pid: int
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """What it reads."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """What it writes."""
+
+    def poll(self) -> int | None:
+        """Its exit status, or minus the signal that ended it; None while it lives."""
+
+    def wait(self) -> int:
+        """Wait for that."""
 
 
 class LineProcess:
@@ -86,7 +106,7 @@ class LineProcess:
             raise
         return self
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Started:
         with self._stderr.open("wb") as stderr:
             return subprocess.Popen(  # noqa: S603  the command is our own, never a caller's
                 self._command,
@@ -119,7 +139,10 @@ class LineProcess:
         """End it and its group at once."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                try:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                except ProcessLookupError:  # it has just been forked: it has no group yet
+                    os.kill(self._process.pid, signal.SIGKILL)
 
     def say(self, line: bytes) -> None:
         """Write a line to its standard input. One that has ended does not hear it: the end of its output says so."""

@@ -11,6 +11,8 @@ from sparsebook_compressor.errors import BadValue, ExternalDataOutside
 MAX_SEGMENT_BYTES = 255  # NAME_MAX of Linux's file systems
 MAX_PATH_BYTES = 1024
 
+# ONNX Runtime takes external data under this name for an address in its own memory.
+_MEMORY = "_ORT_MEM_ADDR_"
 _DRIVE = re.compile(r"[A-Za-z]:/")
 # obstore's local store keeps a half-written file under `<name>#<number>` and refuses such names.
 _RESERVED = re.compile(r"#\d+\Z")
@@ -31,6 +33,7 @@ def fault(name: str) -> str | None:
         "is absolute": name.startswith("/") or _DRIVE.match(name) is not None,
         "leads out of the model's folder": ".." in segments,
         "is not plain: it has empty or '.' parts": "" in segments or "." in segments,
+        "stands for an address in ONNX Runtime's memory": _MEMORY in segments,
         "is too long": len(name.encode(errors="replace")) > MAX_PATH_BYTES
         or any(len(segment.encode(errors="replace")) > MAX_SEGMENT_BYTES for segment in segments),
         "ends in '#' and a number, which is kept for half-written files": any(

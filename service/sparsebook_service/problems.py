@@ -161,6 +161,20 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "Check the id against the Location of the answer that accepted the job, or list the jobs.",
     ),
     ProblemType(
+        "unknown-upload",
+        404,
+        "There is no such upload",
+        "No upload has this id: it never existed here, was deleted, or has expired. Or it is not whole yet, and a job was asked for.",
+        "Ask with HEAD how far it is and send the rest; where it is gone, begin again with POST /uploads.",
+    ),
+    ProblemType(
+        "upload-conflict",
+        409,
+        "The upload is somewhere else",
+        "The offset is not where the upload is, the upload is whole already, or another request writes to it.",
+        "Ask with HEAD for the offset, and go on from there.",
+    ),
+    ProblemType(
         "no-result",
         409,
         "The job has no result",

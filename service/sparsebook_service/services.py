@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Annotated, cast
 
+import structlog
 from fastapi import Depends, Request
 
 from sparsebook_service.claim import opening
@@ -13,15 +14,19 @@ from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.finetune.supervisor import Supervisor
 from sparsebook_service.housekeeping import Housekeeper
-from sparsebook_service.jobs import recovery
+from sparsebook_service.jobs import nursery, recovery, sandbox
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.cache import Cache
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
+from sparsebook_service.resumable.store import Uploads
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Services:
     runner: Runner
     queue: Queue
     jobs: Jobs
+    uploads: Uploads
     trainings: Trainings
     supervisor: Supervisor
     housekeeper: Housekeeper
@@ -43,6 +49,9 @@ class Services:
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
         """Start everything, in a data folder that is claimed. Blocks: call it in a thread."""
+        for lack in sandbox.missing():
+            log.warning("a wall around jobs is missing here", lack=lack)
+        nursery.start()
         with opening(settings.data_dir):
             engine = open_sqlite(settings.database_file)
             storage = Storage(settings.store_dir)
@@ -63,6 +72,7 @@ class Services:
             queue = Queue(engine, runner.run, settings.workers)
         recovery.requeue(storage, repository, queue)
         supervisor.start()
+        uploads = Uploads(settings, storage)
         lost = recovery.Lost(storage, repository, queue, runner.running)
         return cls(
             settings=settings,
@@ -72,10 +82,21 @@ class Services:
             bell=bell,
             runner=runner,
             queue=queue,
-            jobs=Jobs(storage, repository, queue, trainings, bell, metrics),
+            jobs=Jobs(
+                storage,
+                repository,
+                queue,
+                trainings,
+                bell,
+                metrics,
+                Cache(storage, repository, settings.runtimes),
+            ),
+            uploads=uploads,
             trainings=trainings,
             supervisor=supervisor,
-            housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost, trainings.sweep),
+            housekeeper=Housekeeper(
+                lost.take_up, trainings.take_up_lost, trainings.sweep, uploads.sweep
+            ),
         )
 
     def close(self) -> None:
@@ -89,6 +110,7 @@ class Services:
         self.runner.join()
         self.trainings.close()
         self.supervisor.close()
+        nursery.close()
 
 
 async def _of_request(

@@ -24,6 +24,12 @@ def _trainer_python() -> Path:
     return Path(sys.prefix).parent / ".venv-trainer" / "bin" / "python"
 
 
+def _three_quarters_of_memory() -> int:
+    """So that a file which asks for all of it is refused before the machine runs out."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(GIB, memory // 4 * 3)
+
+
 def _existing_folder(path: Path | None) -> Path | None:
     if path is not None and not path.is_dir():
         raise ValueError("there is no such folder; `make platforms` makes build/platforms")
@@ -49,6 +55,13 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="most that the `data` parts of a job may have together")
     ] = 16 * GIB
     max_data_files: Annotated[int, Field(ge=1, description="most `data` parts of a job")] = 1000
+    max_pending_bytes: Annotated[
+        int,
+        Field(ge=1, description="most that uploads which wait for their job may have together"),
+    ] = 64 * GIB
+    upload_expiry_seconds: Annotated[
+        int, Field(ge=1, description="an upload is removed so long after it was begun")
+    ] = 24 * 3600
     max_graph_bytes: Annotated[int, Field(ge=1, description="largest `loss` or `metric` graph")] = (
         16 * MIB
     )
@@ -61,10 +74,11 @@ class Settings(BaseSettings):
     job_address_space_bytes: Annotated[
         int,
         Field(
+            default_factory=_three_quarters_of_memory,
             ge=GIB,
-            description="address space of a job's process and of a trainer on the CPU (RLIMIT_AS)",
+            description="address space of a job's process and of a trainer on the CPU (RLIMIT_AS); by default three quarters of the machine's memory",
         ),
-    ] = 64 * GIB
+    ]
     job_cpu_seconds: Annotated[
         int | None, Field(ge=1, description="processor time of a job (RLIMIT_CPU); none by default")
     ] = None

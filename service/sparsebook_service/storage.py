@@ -122,6 +122,25 @@ class Storage:
                 file.write(chunk)
                 check()
 
+    def copy(self, key: str, to: str) -> None:
+        """Give a file a second key; where the storage can, without a second copy of its bytes. Either can be removed.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageFull: the disk has no room.
+        """
+        with full_disk_named(to.rsplit("/", 1)[-1]):
+            obstore.copy(self.store, key, to)
+
+    def take(self, key: str, path: Path) -> None:
+        """As `put`, of a local file that nobody changes any more; where the storage is a folder, without a second copy of its bytes."""
+        target = self._root / key
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(path)
+        except OSError:  # another disk, or one without such links
+            self.put(key, path)
+
     def size(self, key: str) -> int | None:
         """Bytes of a file that is there whole; None where there is none."""
         try:

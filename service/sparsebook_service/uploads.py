@@ -3,6 +3,7 @@
 Nothing is parsed here but HTTP. The caller removes the job's folder when anything is raised.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -16,12 +17,13 @@ from typing import Any
 from starlette.requests import Request
 
 from sparsebook_compressor.config import Config
+from sparsebook_compressor.demands import require_data
 from sparsebook_compressor.errors import BadValue, NotOnnx, StorageFull, TooLarge
-from sparsebook_compressor.pipeline import require_data
 from sparsebook_service import multipart
 from sparsebook_service.errors import DigestMismatch, UnsupportedMediaType
 from sparsebook_service.jobs import keys
 from sparsebook_service.names import Tree, model_name, plain_name
+from sparsebook_service.resumable.store import Finished
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import CHUNK_BYTES, Storage
 
@@ -95,7 +97,16 @@ class Upload:
 class Receiver:
     """Receives one request's body as the input of a job."""
 
-    def __init__(self, storage: Storage, settings: Settings, job_id: str, request: Request) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        settings: Settings,
+        job_id: str,
+        request: Request,
+        finished: Finished | None = None,
+    ) -> None:
+        """Args: finished: the model, where it was uploaded before."""
+        self._finished = finished
         self._storage = storage
         self._settings = settings
         self._job_id = job_id
@@ -120,8 +131,12 @@ class Receiver:
         content_type = self._request.headers.get("content-type", "")
         kind = content_type.split(";", 1)[0].strip().lower()
         config = None if config_text is None else Config.parse_json(config_text)
+        before = None if self._finished is None else await self._taken(self._finished, name)
         if kind == "multipart/form-data":
-            upload, config = await self._form(content_type, config, name)
+            upload, config = await self._form(content_type, config, name, before)
+        elif before is not None:
+            await self._empty()
+            upload = Upload(before)
         elif kind in RAW_TYPES:
             default = "model.zip" if "zip" in kind else "model.onnx"
             upload = Upload(await self._raw(model_name(name or default)))
@@ -186,16 +201,33 @@ class Receiver:
                 await writer.write(chunk)
         return Part(name=name, key=key, bytes=size, sha256=self._digest.hexdigest())
 
+    async def _taken(self, finished: Finished, name: str | None) -> Part:
+        """A model that was uploaded before, as this job's; its bytes are hashed, and stay where they are for other jobs."""
+        chosen = model_name(name or finished.name or "model.onnx")
+        key = keys.model(self._job_id, chosen)
+
+        def take() -> str:
+            self._storage.take(key, finished.path)
+            with finished.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+        digest = await asyncio.to_thread(take)
+        return Part(name=chosen, key=key, bytes=finished.bytes, sha256=digest)
+
+    async def _empty(self) -> None:
+        async for _ in self._body(0):
+            pass
+
     # ------------------------------------------------------------------------------------------- the form
 
     async def _form(
-        self, content_type: str, config: Config | None, name: str | None
+        self, content_type: str, config: Config | None, name: str | None, before: Part | None
     ) -> tuple[Upload, Config | None]:
         settings = self._settings
         most = settings.max_upload_bytes + settings.max_data_bytes + 2 * settings.max_graph_bytes
         most += MAX_CONFIG_BYTES + FORM_BYTES
         self._refuse_by_length(most)
-        form = _Form(self._storage, settings, self._job_id, name, config)
+        form = _Form(self._storage, settings, self._job_id, name, config, before)
         async for part in multipart.parts(content_type, self._body(most)):
             await form.take(part)
         return form.upload(), form.config
@@ -211,6 +243,7 @@ class _Form:
         job_id: str,
         name: str | None,
         config: Config | None,
+        before: Part | None,
     ) -> None:
         self.config = config
         self._storage = storage
@@ -218,11 +251,14 @@ class _Form:
         self._job_id = job_id
         self._name = name
         self._tree = Tree()
-        self._model: Part | None = None
+        self._model = before
         self._graphs: dict[str, Part] = {}
         self._data: list[Part] = []
         self._external: list[Part] = []
         self._model_room = settings.max_upload_bytes
+        if before is not None:
+            self._tree.add(before.name)
+            self._model_room -= before.bytes
         self._data_room = settings.max_data_bytes
 
     async def take(self, part: multipart.FormPart) -> None:

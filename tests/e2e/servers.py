@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import psutil
 
+from sparsebook_service.jobs.nursery import NAME
+
 COMMAND = str(Path(sys.executable).with_name("sparsebook"))
 START_SECONDS = 180
 
@@ -64,7 +66,7 @@ class Server:
         return httpx.Client(base_url=self.url, timeout=90)
 
     def job_processes(self) -> list[psutil.Process]:
-        return self._children("sparsebook_service.jobs.child")
+        return self._children(NAME)
 
     def worker_processes(self) -> list[psutil.Process]:
         return self._children("sparsebook_service.finetune.worker")
@@ -77,7 +79,7 @@ class Server:
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
-                if module in process.cmdline():
+                if module in (process.name(), *process.cmdline()):
                     found.append(process)
         return found
 
@@ -107,6 +109,11 @@ class Server:
             for folder, _, names in os.walk(self.data_dir / root)
             for name in names
         }
+
+    def alive_bytes(self, location: str) -> int:
+        """Bytes that lie in the folder of an upload."""
+        path = self.data_dir / "files/uploads" / location.rsplit("/", 1)[-1]
+        return path.stat().st_size if path.exists() else 0
 
     def files_of(self, job_id: str) -> set[str]:
         return {name for name in self.files() if job_id in name}

@@ -80,6 +80,12 @@ REFUSED = {
         "external-data-outside",
         "backslash",
     ),
+    "external that is an address in memory": (
+        form(MODEL_PART, ("external", ("*/_ORT_MEM_ADDR_/*", b"1"))),
+        422,
+        "external-data-outside",
+        "memory",
+    ),
     "external twice": (
         form(MODEL_PART, ("external", ("w", b"1")), ("external", ("w", b"2"))),
         422,

@@ -32,7 +32,8 @@ def test_jobs_survive_a_crash_and_a_stop(make_server: Any) -> None:
     with server.client() as http:
         jobs = [wait(http, job_id) for job_id in (running, *queued)]
         assert [job["state"] for job in jobs] == ["succeeded"] * 3
-        undisturbed = wait(http, submit(http, content, params=PAPER)["id"])
+        fresh = {"Cache-Control": "no-cache"}
+        undisturbed = wait(http, submit(http, content, params=PAPER, headers=fresh)["id"])
         files = [
             {file["name"]: file["sha256"] for file in job["result"]["files"]}
             for job in (jobs[0], undisturbed)

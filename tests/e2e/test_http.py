@@ -93,7 +93,12 @@ def test_raw_body_gives_the_bundle(http: httpx.Client, done: dict[str, Any]) -> 
 
 
 def test_the_same_request_gives_the_same_artifact(http: httpx.Client, done: dict[str, Any]) -> None:
-    again = wait(http, submit(http, BYTES, params={"name": "tiny.onnx"})["id"])
+    again = wait(
+        http,
+        submit(http, BYTES, params={"name": "tiny.onnx"}, headers={"Cache-Control": "no-cache"})[
+            "id"
+        ],
+    )
 
     def digest(job: dict[str, Any]) -> str:
         return next(

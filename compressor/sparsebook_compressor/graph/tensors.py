@@ -36,6 +36,8 @@ NAMES: dict[int, str] = {
 }
 # Dtypes of which several elements share a byte.
 _PACKED_BITS = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
+# ONNX Runtime takes external data at this "file" for an address in its own memory, which the offset gives.
+RUNTIMES_MEMORY = "_ORT_MEM_ADDR_"
 _CHUNK = 1 << 22
 # A sparse tensor is made dense up to this size, or up to so many times the bytes of its values: beyond it fewer than one
 # element in 4096 is stored, which no training leaves, and a few bytes would claim the memory of the machine.
@@ -63,6 +65,21 @@ def elements_of(tensor: TensorProto) -> int:
 def stored_bytes(tensor: TensorProto) -> int:
     """Bytes that the tensor's elements take in its own dtype."""
     return elements_of(tensor) * STORED[tensor.data_type].itemsize
+
+
+def check_declared(tensor: TensorProto) -> None:
+    """Refuse raw values that are not as long as the dimensions declare, before anybody makes room for what is declared.
+
+    Raises:
+        InvalidGraph: they are not.
+    """
+    if tensor.data_location == TensorProto.EXTERNAL:
+        lengths = [entry.value for entry in tensor.external_data if entry.key == "length"]
+        found = int(lengths[0]) if len(lengths) == 1 and lengths[0].isdecimal() else None
+    else:
+        found = len(tensor.raw_data) if tensor.HasField("raw_data") else None
+    if found is not None:
+        _check_size(tensor, found, stored_bytes(tensor), "bytes")
 
 
 def read_stored(tensor: TensorProto, source: Path) -> npt.NDArray[np.generic]:
@@ -171,7 +188,8 @@ def external_file(tensor: TensorProto, source: Path) -> tuple[Path, int, int | N
     """File, offset and length of external data, confined to the model's folder or own file (see wire.py).
 
     Raises:
-        ExternalDataOutside: an absolute path, `..`, a symbolic or hard link, or something that is no plain file.
+        ExternalDataOutside: an absolute path, `..`, a symbolic or hard link, an address in memory, or something that is no plain
+            file.
         ExternalDataMissing: no such file.
         InvalidGraph: offset or length that are no numbers.
     """
@@ -180,6 +198,10 @@ def external_file(tensor: TensorProto, source: Path) -> tuple[Path, int, int | N
     if location == OWN_FILE:
         return source, int(entries["offset"]), int(entries["length"])
     path = PurePosixPath(location)
+    if RUNTIMES_MEMORY in location:
+        raise ExternalDataOutside(
+            f"weight {tensor.name!r}: external data {location!r} stands for an address in ONNX Runtime's memory, not for a file"
+        )
     if (
         not location
         or path.is_absolute()

@@ -255,6 +255,7 @@ def _constants(found: list[Scope]) -> Iterator[_Constant]:
         if scope.graph is not None:
             for tensor in scope.graph.initializer:
                 if tensors.is_float(tensor):
+                    tensors.check_declared(tensor)
                     yield _Constant(tensor.name, scope, tensor, None)
             for sparse in scope.graph.sparse_initializer:
                 if tensors.is_float(sparse.values):

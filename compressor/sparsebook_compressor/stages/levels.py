@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sparsebook_compressor.stages.share import Init
+from sparsebook_compressor.stages.init import Init
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -7,11 +7,11 @@ values: about 10^6 bins of relative width 2^-11 with exact sums, so memory stays
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsebook_compressor.stages.init import Init
 from sparsebook_compressor.stages.prune import CHUNK, Cut, survivors
 
 F32 = npt.NDArray[np.float32]
@@ -19,7 +19,6 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
-Init: TypeAlias = Literal["linear", "density", "random"]
 
 # Lloyd's algorithm ends by itself; on the heavy-tailed weights tried it took 200 to 3000 steps of 0.1 ms.
 MOST_ITERATIONS = 100_000

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from onnx import ModelProto
 
 from sparsebook_compressor.artifact import Stored, payloads
-from sparsebook_compressor.decompress import check_headers, restore
+from sparsebook_compressor.decompressing import check_headers, restore
 from sparsebook_compressor.payload_header import with_codebook
 from sparsebook_compressor.tuning.held import Held, mark
 

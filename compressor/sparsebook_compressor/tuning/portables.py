@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from sparsebook_compressor.decompress import check_claim
+from sparsebook_compressor.decompressing import check_claim
 from sparsebook_compressor.errors import InvalidGraph
 from sparsebook_compressor.graph.attributes import int_attribute, ints_attribute
 from sparsebook_compressor.graph.roles import domain_of

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from onnx import ModelProto
 
 from sparsebook_compressor import admit
-from sparsebook_compressor.decompress import decompress
+from sparsebook_compressor.decompressing import decompress
 from sparsebook_compressor.errors import BadValue, InvalidGraph
 from sparsebook_compressor.graph.view import GraphView, survey
 from sparsebook_compressor.tuning import operators, portables

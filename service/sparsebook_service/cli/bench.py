@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from sparsebook_compressor.errors import BadValue
-from sparsebook_service.bench.measure import Wish, compare
 from sparsebook_service.cli import bench_tables, console, work
 from sparsebook_service.cli.options import AsJson, Data
 
@@ -69,6 +68,8 @@ def bench_command(
     * `sparsebook bench model-sparsebook/model.onnx --against model.onnx --data samples.npz --threads 4 --batches 1,32`
     * `sparsebook bench model-sparsebook/model.onnx --against model.onnx --door provider -o figures.json`
     """
+    from sparsebook_service.bench.measure import Wish, compare  # noqa: PLC0415  ONNX Runtime
+
     work.check_input(artifact, "the artifact")
     work.check_input(model, "the model")
     wish = Wish(

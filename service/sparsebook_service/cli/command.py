@@ -15,8 +15,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from sparsebook_compressor import Report, TuningReport, decompress, estimate, inspect
+import sparsebook_compressor as compressor
 from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
+from sparsebook_compressor.report import Report
+from sparsebook_compressor.tuning.report import TuningReport
 from sparsebook_service.cli import console, form, later, tables, tuning_tables, work
 from sparsebook_service.cli.bench import bench_command
 from sparsebook_service.cli.interrupts import Interrupts
@@ -212,7 +214,7 @@ def estimate_command(
     chosen = work.read_config(config, preset=preset)
     work.check_input(model, "the model")
     with work.pointing_to_tune(model):
-        found = estimate(model, chosen)
+        found = compressor.estimate(model, chosen)
     if as_json:
         _print_json(found)
     else:
@@ -229,7 +231,7 @@ def inspect_command(
     Example: `sparsebook inspect model-sparsebook/model.onnx`
     """
     work.check_input(file, "the file")
-    found = inspect(file)
+    found = compressor.inspect(file)
     if as_json:
         _print_json(found)
     else:
@@ -251,7 +253,7 @@ def decompress_command(
     work.check_input(artifact, "the artifact")
     if out.is_dir():
         raise BadValue(f"{out} is a folder; name the file to write, such as {out / 'model.onnx'}")
-    facts = decompress(artifact, out)
+    facts = compressor.decompress(artifact, out)
     if as_json:
         _print_json(facts)
     else:

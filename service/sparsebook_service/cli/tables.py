@@ -1,10 +1,16 @@
 """Reports, estimates and inspections as tables for people."""
 
-from sparsebook_compressor import Estimate, Inspection
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from sparsebook_compressor.report import Report
 from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
 from sparsebook_service.cli.form import Table, made_of, percent, shape, size
+
+if TYPE_CHECKING:
+    from sparsebook_compressor import Estimate, Inspection
 
 
 def report(found: Report) -> None:

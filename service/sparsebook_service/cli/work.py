@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsebook_compressor import compress, tune
+import sparsebook_compressor as compressor
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, InputError, NothingToCompress
 from sparsebook_compressor.progress import Progress, TrainingProgress
-from sparsebook_compressor.tuning.subject import Subject
 from sparsebook_service import settings
 from sparsebook_service.cli import console, later
 from sparsebook_service.client import Client, ServiceProblem, Unreachable
@@ -151,7 +150,7 @@ def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, q
     """Compress in this process; training is a child of it."""
     libraries = Libraries.find(settings.load().runtimes)
     with listening(quiet) as listener:
-        compress(
+        compressor.compress(
             model,
             out,
             config,
@@ -215,6 +214,9 @@ def pointing_to_tune(model: Path) -> Iterator[None]:
 
 
 def _has_codes(model: Path) -> bool:
+    # Seconds of imports that only few calls need, here and in the other places like it.
+    from sparsebook_compressor.tuning.subject import Subject  # noqa: PLC0415
+
     try:
         Subject.find(model, None, model.parent)  # it only looks
     except InputError:
@@ -235,7 +237,7 @@ def tune_here(artifact: Path, out: Path, config: Config, samples: Samples, *, qu
     """Tune in this process; training is a child of it."""
     libraries = Libraries.find(settings.load().runtimes)
     with listening(quiet) as listener:
-        tune(
+        compressor.tune(
             artifact,
             out,
             config,

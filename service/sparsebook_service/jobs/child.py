@@ -1,14 +1,13 @@
-"""The process of one job: `python -P -m sparsebook_service.jobs.child`.
+"""The process of one job, forked by the `nursery`.
 
-It reads an `Order` from standard input, compresses, and reports on standard output (see `protocol`). It is where
-untrusted files are parsed, so that it can be limited, and killed, without harm to the service.
+It carries an `Order` out and reports on standard output (see `protocol`). It is where untrusted files are parsed, so it stands in a
+`sandbox`, and can be killed without harm to the service.
 """
 
 import errno
 import hashlib
 import os
 import queue
-import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -26,7 +25,6 @@ from sparsebook_service.jobs.protocol import (
     Advanced,
     Answer,
     Done,
-    Limits,
     Made,
     MadeFile,
     Message,
@@ -36,6 +34,7 @@ from sparsebook_service.jobs.protocol import (
     Trained,
     TrainingAdvanced,
 )
+from sparsebook_service.jobs.sandbox import View, enclose
 from sparsebook_service.libraries import Libraries
 
 STDIN = 0
@@ -43,14 +42,12 @@ STDIN = 0
 Report: TypeAlias = Callable[[Message], None]
 
 
-def main() -> None:
-    """Carry out the order on standard input."""
+def main(order: Order) -> None:
+    """Carry out an order. Standard input closes when the service is gone."""
     report = _reporting_on_stdout()
-    heard = _lines()
-    order = Order.model_validate_json(next(heard))
-    _limit(order.limits)
+    enclose(order.limits, View.of_order(order))
     trainer = QueuedTrainer(report)
-    threading.Thread(target=_listen, args=(heard, trainer), daemon=True).start()
+    threading.Thread(target=_listen, args=(_lines(), trainer), daemon=True).start()
     report(_carry_out(order, report, trainer))
 
 
@@ -64,20 +61,6 @@ def _reporting_on_stdout() -> Report:
         reports.flush()
 
     return report
-
-
-def _limit(limits: Limits) -> None:
-    wanted = {
-        resource.RLIMIT_AS: limits.address_space_bytes,
-        resource.RLIMIT_CPU: limits.cpu_seconds,
-        resource.RLIMIT_FSIZE: limits.file_bytes,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, value in wanted.items():
-        if value is not None:
-            _, hard = resource.getrlimit(kind)
-            lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(kind, (lowered, hard))
 
 
 def _lines() -> Iterator[bytes]:
@@ -202,7 +185,3 @@ def _made(name: str, path: Path) -> MadeFile:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return MadeFile(name=name, bytes=path.stat().st_size, sha256=digest)
-
-
-if __name__ == "__main__":
-    main()

@@ -23,7 +23,7 @@ router = APIRouter(tags=["jobs"])
 _BINARY = {"type": "string", "format": "binary"}
 _BODY: dict[str, Any] = {
     "requestBody": {
-        "required": True,
+        "required": False,
         "description": "The model, raw or as a form. A .zip holds one .onnx file and its external data.",
         "content": {
             "application/octet-stream": {"schema": _BINARY},
@@ -93,6 +93,7 @@ _BODY: dict[str, Any] = {
             "external-data-outside",
             "not-ready",
             "storage-full",
+            "unknown-upload",
         ),
     },
 )
@@ -110,12 +111,26 @@ async def compress(
     name: Annotated[
         str | None, Query(description="The model's file name", examples=["resnet.onnx"])
     ] = None,
+    upload: Annotated[
+        str | None,
+        Query(
+            description="A finished upload that is the model (see `POST /uploads`); the body is empty, or a form without `model`",
+            examples=["5b0c6c6e-7a1f-4d0e-9c43-0c8f3c0b7a55"],
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         Header(
             description="The same key with the same files and config gives the same job",
             examples=["export-2026-01-05"],
             json_schema_extra={"pattern": "^[!-~]{1,255}$"},
+        ),
+    ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(
+            description="`no-cache` has the job computed even if the same was asked for before",
+            examples=["no-cache"],
         ),
     ] = None,
     content_digest: Annotated[
@@ -136,16 +151,20 @@ async def compress(
     key = uploads.idempotency_key(idempotency_key)
     digest = uploads.announced_digest(content_digest)
     job_id = Jobs.new_id()
-    receiver = uploads.Receiver(services.storage, services.settings, job_id, request)
+    finished = (
+        None if upload is None else await run_in_threadpool(services.uploads.finished, upload)
+    )
+    receiver = uploads.Receiver(services.storage, services.settings, job_id, request, finished)
     try:
-        upload, chosen = await receiver.receive(config, name, digest)
+        received, chosen = await receiver.receive(config, name, digest)
     except ClientDisconnect as gone:
         services.storage.remove(keys.job(job_id))
         raise MalformedRequest("the connection ended before the body was complete") from gone
     except BaseException:
         services.storage.remove(keys.job(job_id))
         raise
-    job = await run_in_threadpool(services.jobs.admit, job_id, upload, chosen, key)
+    admit = partial(services.jobs.admit, fresh="no-cache" in (cache_control or "").lower())
+    job = await run_in_threadpool(admit, job_id, received, chosen, key)
     response.headers["Location"] = keys.address(job.id)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job

@@ -1,28 +1,32 @@
 """The service's side of a job's process."""
 
-import sys
 from collections.abc import Iterator
 from typing import Self
 
+from sparsebook_service.jobs.nursery import Forked
 from sparsebook_service.jobs.protocol import MESSAGE, Answer, Message, Order
 from sparsebook_service.lines import LineProcess
+
+
+class _Forked(LineProcess):
+    """A line process that is forked by the nursery."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__((), folder=order.out, stderr=order.out / "stderr.log")
+        self._order = order
+
+    def _start(self) -> Forked:
+        return Forked(self._order, self._stderr)
 
 
 class JobProcess:
     """A child process that carries one order out; leaving the `with` kills what is left of it."""
 
     def __init__(self, order: Order) -> None:
-        # -P keeps the working folder, where the uploaded files are unpacked, out of the import path.
-        self._process = LineProcess(
-            [sys.executable, "-P", "-m", "sparsebook_service.jobs.child"],
-            folder=order.out,
-            stderr=order.out / "stderr.log",
-        )
-        self._order = order
+        self._process = _Forked(order)
 
     def __enter__(self) -> Self:
         self._process.__enter__()
-        self._process.say(self._order.model_dump_json().encode())
         return self
 
     def __exit__(self, *raised: object) -> None:

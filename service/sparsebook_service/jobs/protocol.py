@@ -28,7 +28,10 @@ class Limits(_Message):
 
 
 class Order(_Message):
-    """The work: compress `model` (an .onnx file, or a .zip of one with its external data) into the folder `out`."""
+    """The work: compress `model` (an .onnx file, or a .zip of one with its external data) into the folder `out`.
+
+    `named` are folders whose files the process may read if it is told their names.
+    """
 
     model: Path
     external: int
@@ -38,6 +41,7 @@ class Order(_Message):
     config: dict[str, Any]
     runtimes: Path | None
     out: Path
+    named: tuple[Path, ...] = ()
     limits: Limits
 
 

@@ -36,7 +36,12 @@ _JOBS = sa.Table(
     sa.Column("error", sa.JSON(none_as_null=True)),
     sa.Column("training", sa.JSON(none_as_null=True)),
     sa.Column("waiting", sa.String),
+    sa.Column("cache_key", sa.String),
+    sa.Column("cached_from", sa.String),
     sqlite_autoincrement=True,
+)
+_BY_CACHE_KEY = sa.schema.CreateIndex(
+    sa.Index("jobs_by_cache_key", sa.text("cache_key"), _table=_JOBS), if_not_exists=True
 )
 _LIVE = _JOBS.c.state.in_(("queued", "running"))
 
@@ -62,6 +67,8 @@ class JobRow:
     error: dict[str, Any] | None
     training: dict[str, Any] | None
     waiting: str | None
+    cache_key: str | None
+    cached_from: str | None
 
     @property
     def final(self) -> bool:
@@ -75,6 +82,8 @@ class Repository:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         make_tables(engine, _METADATA)
+        with engine.begin() as connection:  # also on the tables of an older version
+            connection.execute(_BY_CACHE_KEY)
 
     def add(
         self,
@@ -84,17 +93,29 @@ class Repository:
         upload: dict[str, Any],
         fingerprint: str,
         idempotency_key: str | None,
+        cache_key: str | None = None,
+        cached: tuple[str, dict[str, Any]] | None = None,
     ) -> JobRow | None:
-        """Insert a queued job; None where its idempotency key is taken."""
+        """Insert a queued job; None where its idempotency key is taken.
+
+        With `cached`, the id of an earlier job and its result, the job has succeeded already.
+        """
+        now = time.time()
+        ended = {}
+        if cached is not None:
+            ended = {"state": "succeeded", "progress": 1.0, "started": now, "finished": now}
+            ended |= {"cached_from": cached[0], "result": cached[1]}
         values = {
             "id": job_id,
             "state": "queued",
             "progress": 0.0,
-            "created": time.time(),
+            "created": now,
             "config": config,
             "upload": upload,
             "fingerprint": fingerprint,
             "idempotency_key": idempotency_key,
+            "cache_key": cache_key,
+            **ended,
         }
         try:
             with writing(self._engine) as connection:
@@ -112,6 +133,15 @@ class Repository:
     def by_idempotency_key(self, key: str) -> JobRow | None:
         """Read the job that was accepted under a key."""
         return self._one(_JOBS.c.idempotency_key == key)
+
+    def succeeded_as(self, cache_key: str) -> JobRow | None:
+        """Read the latest job that has succeeded in what is known by this key."""
+        query = sa.select(_JOBS).where(
+            (_JOBS.c.cache_key == cache_key) & (_JOBS.c.state == "succeeded")
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query.order_by(_JOBS.c.number.desc()).limit(1)).one_or_none()
+        return None if row is None else _row(row)
 
     def page(self, *, before: int | None, limit: int, state: State | None) -> list[JobRow]:
         """Newest first, `limit` of those whose number is below `before`."""

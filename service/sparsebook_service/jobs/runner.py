@@ -7,6 +7,7 @@ do at all.
 
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 import time
@@ -18,10 +19,11 @@ from typing import Any
 
 import structlog
 
-from sparsebook_compressor.errors import StorageFull
+from sparsebook_compressor.errors import InternalError, StorageFull
 from sparsebook_compressor.report import Report
 from sparsebook_service import problems
 from sparsebook_service.durable import Interrupted, when_there_is_room
+from sparsebook_service.finetune.keys import TRAININGS
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
@@ -40,6 +42,12 @@ from sparsebook_service.storage import Storage, full_disk_named
 TICK_SECONDS = 0.25
 # A stop of the service waits so long for the runs that were told of it: a tick, the end of a process, a folder removed.
 JOIN_SECONDS = 30.0
+# A process that is killed from outside is started again, so often and after such a pause, doubled each time: memory that had run out
+# may be free again. A limit of its own that a process has exceeded ends the job at once.
+RUNS_IF_KILLED = 3
+PAUSE_IF_KILLED_SECONDS = 1.0
+# What the nursery's fork server reports where it was killed itself.
+UNKNOWN_STATUS = 255
 
 
 class _NoLongerWanted(Exception):
@@ -53,6 +61,10 @@ class _Failed(Exception):
         super().__init__(detail)
         self.slug = slug
         self.result = result
+
+
+class _Killed(Exception):
+    """Something outside has ended the job's process."""
 
 
 class Runner:
@@ -158,6 +170,25 @@ class Runner:
         )
 
     def _to_the_end(self, row: JobRow) -> None:
+        for run in range(RUNS_IF_KILLED - 1):
+            try:
+                return self._once(row)
+            except _Killed as killed:
+                log = structlog.get_logger(__name__)
+                log.warning(
+                    "a job's process was killed; it is started again", job=row.id, how=str(killed)
+                )
+            if self._closing.wait(PAUSE_IF_KILLED_SECONDS * 2**run):
+                raise Interrupted
+            self._note(row.id, None)
+        try:
+            self._once(row)
+        except _Killed as killed:
+            how = "something ended the job's process again and again, most likely because memory ran out"
+            raise _Failed("limit-exceeded", f"{row.upload['model']['name']}: {how}") from killed
+        return None
+
+    def _once(self, row: JobRow) -> None:
         with full_disk_named("the job's files"):
             work = Path(tempfile.mkdtemp(prefix=f"{row.id}.", dir=self._settings.work_dir))
         try:
@@ -182,6 +213,8 @@ class Runner:
             config=row.config,
             runtimes=settings.runtimes,
             out=work,
+            # The names there come from contents: a job knows those of its own trainings alone.
+            named=(local(TRAININGS),),
             limits=Limits(
                 address_space_bytes=settings.job_address_space_bytes,
                 cpu_seconds=settings.job_cpu_seconds,
@@ -239,6 +272,7 @@ class Runner:
     def _publish(self, row: JobRow, made: Made, work: Path) -> dict[str, Any]:
         """Put the bundle into the storage; what the row keeps of it."""
         bundle = work / "bundle"
+        _check_own(work, made)
         report = Report.from_json((bundle / keys.REPORT).read_text())
         check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
         for file in made.files:
@@ -249,13 +283,25 @@ class Runner:
         return {"result": result, "bundle": made.bundle.model_dump()}
 
 
-def _died(process: JobProcess, order: Order) -> _Failed:
+def _check_own(work: Path, made: Made) -> None:
+    """What a process says it has made lies in its own folder: untrusted files were parsed in there, so it is not taken at its word.
+
+    Raises:
+        InternalError: it does not.
+    """
+    for path in (work / made.bundle.name, *(work / "bundle" / file.name for file in made.files)):
+        facts = path.lstat()
+        inside = path.resolve().is_relative_to(work.resolve())
+        if not (inside and stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1):
+            raise InternalError(f"{path} is not a file of the job's own")
+
+
+def _died(process: JobProcess, order: Order) -> Exception:
     """Why a process ended without a word."""
     status = process.exit_status()
     name = order.model.name
-    if status == -signal.SIGKILL:
-        how = "the system ended the job's process, most likely because memory ran out"
-        return _Failed("limit-exceeded", f"{name}: {how}")
+    if status in {-signal.SIGKILL, -signal.SIGTERM, UNKNOWN_STATUS}:
+        return _Killed(f"status {status}")
     if status == -signal.SIGXCPU:
         how = f"needs more than {order.limits.cpu_seconds} seconds of processor time"
         return _Failed("limit-exceeded", f"{name}: {how}")

@@ -142,6 +142,10 @@ class Job(BaseModel):
     waiting: str | None = Field(
         default=None, description="What a running job waits for, such as a fine-tuning worker"
     )
+    cached_from: str | None = Field(
+        default=None,
+        description="The earlier job whose artifact this is, where the same was asked for before and nothing was computed",
+    )
     times: Times
     config: dict[str, Any] = Field(
         description="As it was given; sent again it gives the same result"

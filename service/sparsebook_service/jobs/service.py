@@ -16,6 +16,8 @@ from sparsebook_service.errors import Cancelled, IdempotencyConflict, NoResult, 
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.cache import Cache
+from sparsebook_service.jobs.keeping import keep_after_success
 from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.schemas import Job, JobList, State
@@ -42,7 +44,9 @@ class Jobs:
         trainings: Trainings,
         bell: Bell,
         metrics: Metrics,
+        cache: Cache,
     ) -> None:
+        self._cache = cache
         self._storage = storage
         self._repository = repository
         self._queue = queue
@@ -55,7 +59,9 @@ class Jobs:
         """An id that nobody can guess."""
         return uuid4().hex
 
-    def admit(self, job_id: str, upload: Upload, config: Config, key: str | None) -> Job:
+    def admit(
+        self, job_id: str, upload: Upload, config: Config, key: str | None, *, fresh: bool = False
+    ) -> Job:
         """Accept an upload as a job, or find the job that it repeats.
 
         Args:
@@ -63,6 +69,7 @@ class Jobs:
             upload: what was uploaded.
             config: what is to be done.
             key: the Idempotency-Key.
+            fresh: compute it even if the same was asked for before.
 
         Returns:
             The new job, or the one that was accepted under the same key.
@@ -73,7 +80,7 @@ class Jobs:
             IdempotencyConflict: the key belongs to another request.
         """
         try:
-            job = self._admit(job_id, upload, config, key)
+            job = self._admit(job_id, upload, config, key, fresh)
         except BaseException:
             self._storage.remove(keys.job(job_id))
             raise
@@ -81,24 +88,34 @@ class Jobs:
             self._storage.remove(keys.job(job_id))
         return job
 
-    def _admit(self, job_id: str, upload: Upload, config: Config, key: str | None) -> Job:
+    def _admit(
+        self, job_id: str, upload: Upload, config: Config, key: str | None, fresh: bool
+    ) -> Job:
         fingerprint = upload.fingerprint(config)
+        cache_key = self._cache.key(fingerprint)
+        cached = None if fresh else self._cache.answer(cache_key, job_id)
         row = self._repository.add(
             job_id,
             config=config.as_given(),
             upload=upload.plain(),
             fingerprint=fingerprint,
             idempotency_key=key,
+            cache_key=cache_key,
+            cached=cached,
         )
         if row is None:
             assert key is not None
             return self._repeated(key, fingerprint)
+        self._metrics.job_accepted(upload.input_bytes)
+        if cached is not None:
+            keep_after_success(self._storage, row)
+            log.info("job answered from the cache", job=job_id, earlier=cached[0])
+            return to_job(row)
         try:
             self._queue.submit(job_id)
         except BaseException:
             self._repository.delete(job_id)
             raise
-        self._metrics.job_accepted(upload.input_bytes)
         log.info("job accepted", job=job_id, model=upload.model.name, bytes=upload.input_bytes)
         return to_job(row)
 

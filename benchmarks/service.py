@@ -1,0 +1,110 @@
+"""The service: what is lost, how fast it is, how much memory it takes, and what damaged files do to it.
+
+    .venv/bin/python -m benchmarks.service [--only latency|throughput|polling|upload|malformed|kills] [--kills N] [--jobs N]
+        [--seconds S] [--upload-mib N] [--malformed N] [--seed N]
+
+All on the loopback, with client and service on the same processors. Every measurement has a service of its own, with SQLite and a folder.
+By default it takes minutes; the whole table is --kills 200 --upload-mib 10240 --malformed 10000.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import service_runs
+from benchmarks.results import show, write
+
+MIB = 1 << 20
+SECTIONS = ("latency", "throughput", "polling", "upload", "malformed", "kills")
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    arguments = _arguments()
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="sparsebook-bench-") as folder:
+        for name, measure in _measurements(arguments).items():
+            if name in (arguments.only or SECTIONS):
+                found[name] = measure(Path(folder) / name)
+                print(f"{name}: {found[name]}", flush=True)
+    rows = [_row(name, found[name]) for name in SECTIONS if name in found]
+    show("The service on the loopback", ("", "found", "must", "aim", ""), rows)
+    print(write("service", found, flags=vars(arguments)))
+
+
+def _measurements(flags: argparse.Namespace) -> dict[str, Callable[[Path], dict[str, Any]]]:
+    return {
+        "latency": lambda folder: service_runs.latency(folder, 5),
+        "throughput": lambda folder: service_runs.throughput(folder, flags.jobs, flags.workers),
+        "polling": lambda folder: service_runs.polling(folder, 200, flags.seconds),
+        "upload": lambda folder: service_runs.upload(folder, flags.upload_mib * MIB),
+        "malformed": lambda folder: service_runs.malformed(folder, flags.malformed, flags.seed),
+        "kills": lambda folder: service_runs.kills(folder, flags.kills, flags.seed),
+    }
+
+
+def _row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
+    what, value, unit, must, aim, less = {
+        "latency": ("from POST to artifact, magika, idle", found.get("median"), "s", 10, 3, True),
+        "throughput": ("magika-sized jobs a minute", found.get("per_minute"), "", 60, 200, False),
+        "polling": (
+            "p99 of GET /jobs/{id}, 200 clients, 2 jobs running",
+            1000 * found.get("p99", 0),
+            "ms",
+            150,
+            50,
+            True,
+        ),
+        "upload": (
+            f"memory of the API, upload of {found.get('bytes', 0) / MIB:.0f} MiB",
+            found.get("most", 0) / 1e6,
+            "MB",
+            150,
+            100,
+            True,
+        ),
+        "malformed": (
+            f"5xx, faults, hangs, restarts of {found.get('sent')} damaged uploads",
+            found.get("bad"),
+            "",
+            0,
+            0,
+            True,
+        ),
+        "kills": (
+            f"lost or different of {found.get('jobs')} jobs, {sum(found.get('kills', {}).values())} kills",
+            found.get("lost", 0) + found.get("differ", 0),
+            "",
+            0,
+            0,
+            True,
+        ),
+    }[name]
+    assert value is not None
+
+    def reached(bar: float) -> bool:
+        return value <= bar if less else value >= bar
+
+    verdict = "aim" if reached(aim) else "must" if reached(must) else "MISSED"
+    return what, f"{value:.4g} {unit}", f"{must} {unit}", f"{aim} {unit}", verdict
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", action="append", choices=SECTIONS)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--jobs", type=int, default=40, help="of the throughput")
+    parser.add_argument("--workers", type=int, default=2, help="jobs at once, of the throughput")
+    parser.add_argument("--seconds", type=float, default=15, help="of polling")
+    parser.add_argument("--upload-mib", type=int, default=1024)
+    parser.add_argument("--malformed", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

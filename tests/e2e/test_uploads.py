@@ -1,0 +1,180 @@
+"""Uploads that go on where they were cut off."""
+
+import base64
+import hashlib
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sparsebook_service import client as clients
+from sparsebook_service.resumable import sending
+from tests.e2e import models
+from tests.e2e.calls import PAPER, assert_problem, wait
+from tests.e2e.servers import Server
+
+TUS = {"Tus-Resumable": "1.0.0"}
+CONTENT = models.mlp(64, 512, 512, 32, seed=5).SerializeToString()
+
+
+def begin(http: httpx.Client, length: int, name: str = "large.onnx") -> str:
+    metadata = f"filename {base64.b64encode(name.encode()).decode()}"
+    headers = TUS | {"Upload-Length": str(length), "Upload-Metadata": metadata}
+    answer = http.post("/uploads", headers=headers)
+    assert answer.status_code == 201, answer.text
+    return str(answer.headers["Location"])
+
+
+def piece(
+    http: httpx.Client, location: str, offset: int, content: bytes, **more: str
+) -> httpx.Response:
+    kind = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
+    return http.patch(location, content=content, headers=TUS | kind | more)
+
+
+def offset_of(http: httpx.Client, location: str) -> int:
+    answer = http.head(location, headers=TUS)
+    assert answer.status_code == 200
+    return int(answer.headers["Upload-Offset"])
+
+
+def job_of(http: httpx.Client, location: str, **options: Any) -> dict[str, Any]:
+    upload_id = location.rsplit("/", 1)[-1]
+    params = options.pop("params", {}) | {"upload": upload_id}
+    answer = http.post("/compress", params=params, **options)
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_an_upload_becomes_jobs(http: httpx.Client) -> None:
+    location = begin(http, len(CONTENT))
+    half = len(CONTENT) // 2
+    assert piece(http, location, 0, CONTENT[:half]).status_code == 204
+    refused = http.post("/compress", params={"upload": location.rsplit("/", 1)[-1]})
+    assert f"{half} of {len(CONTENT)}" in assert_problem(refused, 404, "unknown-upload")
+    assert offset_of(http, location) == half
+    assert piece(http, location, half, CONTENT[half:]).status_code == 204
+    raw = wait(http, job_of(http, location)["id"])
+    assert raw["state"] == "succeeded"
+    facts = {"bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+    assert raw["input"] == facts | {"name": "large.onnx"}
+    form = job_of(http, location, files={"config": (None, PAPER["config"], "application/json")})
+    assert wait(http, form["id"])["config"]["preset"] == "paper"
+    assert http.delete(location, headers=TUS).status_code == 204
+    gone = http.post("/compress", params={"upload": location.rsplit("/", 1)[-1]})
+    assert_problem(gone, 404, "unknown-upload")
+    assert http.get(f"/jobs/{raw['id']}/artifact").status_code == 200
+
+
+def test_an_upload_survives_crashes_byte_for_byte(make_server: Any) -> None:
+    server: Server = make_server()
+    content = models.slow()
+    with server.client() as http:
+        location = begin(http, len(content), "slow.onnx")
+    at, size = 0, 3 << 20
+    for turn in range(4):
+        stop = threading.Event()
+        with server.client() as http:
+
+            def send(http: httpx.Client = http, stop: threading.Event = stop) -> None:
+                try:
+                    at = offset_of(http, location)
+                    while at < len(content) and not stop.is_set():
+                        piece(http, location, at, content[at : at + size])
+                        at += len(content[at : at + size])
+                except httpx.TransportError:
+                    return
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            while server.alive_bytes(location) <= at and sender.is_alive():
+                time.sleep(0.01)
+            time.sleep(0.02 * turn)
+            server.kill()
+            stop.set()
+            sender.join()
+        server.start()
+        with server.client() as http:
+            at = offset_of(http, location)
+    with server.client() as http:
+        while at < len(content):
+            assert piece(http, location, at, content[at : at + size]).status_code == 204
+            at = offset_of(http, location)
+        job = job_of(http, location)
+        assert job["input"]["sha256"] == hashlib.sha256(content).hexdigest()
+        http.delete(f"/jobs/{job['id']}")
+
+
+def test_what_is_refused(http: httpx.Client, server: Server) -> None:
+    location = begin(http, len(CONTENT))
+    assert_problem(piece(http, location, 7, b"late"), 409, "upload-conflict")
+    assert_problem(piece(http, location, 0, bytes(9 << 20)), 413, "too-large")
+    wrong = "sha256 " + base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    refused = piece(http, location, 0, b"piece", **{"Upload-Checksum": wrong})
+    assert_problem(refused, 400, "digest-mismatch")
+    assert offset_of(http, location) == 0
+    assert_problem(http.patch("/uploads/nowhere", headers=TUS), 400, "bad-value")
+    nowhere = "/uploads/00000000-0000-4000-8000-000000000000"
+    assert_problem(piece(http, nowhere, 0, b"1"), 404, "unknown-upload")
+    assert_problem(http.post("/uploads", headers=TUS), 400, "bad-value")
+    assert_problem(http.post("/uploads", headers={"Upload-Length": "5"}), 400, "malformed-request")
+    too_much = http.post("/uploads", headers=TUS | {"Upload-Length": str(1 << 50)})
+    assert_problem(too_much, 413, "too-large")
+    evil = http.post("/compress", params={"upload": "../../sparsebook.sqlite"})
+    assert_problem(evil, 404, "unknown-upload")
+    both = http.post(
+        "/compress",
+        params={"upload": location.rsplit("/", 1)[-1]},
+        content=CONTENT,
+        headers={"Content-Type": "application/octet-stream"},
+    )
+    assert both.status_code == 404
+    http.delete(location, headers=TUS)
+    assert not [name for name in server.files() if "uploads/" in name]
+
+
+def test_quota_and_expiry(make_server: Any) -> None:
+    server: Server = make_server(max_pending_bytes=1000, upload_expiry_seconds=2)
+    with server.client() as http:
+        location = begin(http, 600)
+        refused = http.post("/uploads", headers=TUS | {"Upload-Length": "600"})
+        assert "600 bytes" in assert_problem(refused, 507, "storage-full")
+        time.sleep(2.1)
+        assert_problem(piece(http, location, 0, b"late"), 404, "unknown-upload")
+
+
+def test_the_client_sends_large_files_so_and_goes_on(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 50_000)
+    monkeypatch.setattr(sending, "PIECE_BYTES", 300_000)
+    model = tmp_path / "large.onnx"
+    model.write_bytes(CONTENT)
+    whole = sending.TusClient.upload_file
+
+    def interrupted(self: Any, path: str, **options: Any) -> str:
+        whole(self, path, stop_at=600_000, **options)
+        raise KeyboardInterrupt
+
+    with clients.Client(server.url) as client, server.client() as http:
+        with monkeypatch.context() as patch:
+            patch.setattr(sending.TusClient, "upload_file", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                client.compress(model)
+        (location,) = (
+            value
+            for value in sending.notes().read_text().split('"')
+            if "/uploads/" in value and " " not in value
+        )
+        before = offset_of(http, location)
+        assert 0 < before < len(CONTENT)
+        job = client.wait(client.compress(model).id)
+        assert job.input.sha256 == hashlib.sha256(CONTENT).hexdigest()
+        assert offset_of(http, location) == len(CONTENT)
+        monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 1 << 40)
+        assert client.compress(model).cached_from is not None
