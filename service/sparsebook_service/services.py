@@ -6,6 +6,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from sparsebook_service.access.repository import KeyRepository
+from sparsebook_service.access.service import Doorkeeper
 from sparsebook_service.claim import opening
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.finetune.queue import TrainingQueue
@@ -15,7 +17,10 @@ from sparsebook_service.finetune.supervisor import Supervisor
 from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import recovery
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.deadlines import Deadlines
+from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.retention import forgetting
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.workflow import Queue
@@ -39,6 +44,8 @@ class Services:
     trainings: Trainings
     supervisor: Supervisor
     housekeeper: Housekeeper
+    doorkeeper: Doorkeeper
+    quotas: Quotas
 
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
@@ -47,6 +54,7 @@ class Services:
             engine = open_sqlite(settings.database_file)
             storage = Storage(settings.store_dir)
             repository = Repository(engine)
+            keys = KeyRepository(engine)
             supervisor = Supervisor(settings)
             trainings = Trainings(
                 storage,
@@ -63,6 +71,9 @@ class Services:
             queue = Queue(engine, runner.run, settings.workers)
         recovery.requeue(storage, repository, queue)
         supervisor.start()
+        quotas = Quotas(settings, repository, keys)
+        jobs = Jobs(storage, repository, queue, trainings, bell, metrics, quotas)
+        deadlines = Deadlines(storage, repository, trainings, bell)
         lost = recovery.Lost(storage, repository, queue, runner.running)
         return cls(
             settings=settings,
@@ -72,10 +83,18 @@ class Services:
             bell=bell,
             runner=runner,
             queue=queue,
-            jobs=Jobs(storage, repository, queue, trainings, bell, metrics),
+            jobs=jobs,
             trainings=trainings,
             supervisor=supervisor,
-            housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost, trainings.sweep),
+            housekeeper=Housekeeper(
+                deadlines.enforce,
+                lost.take_up,
+                trainings.take_up_lost,
+                trainings.sweep,
+                forgetting(settings.retention_days, repository, jobs.forget),
+            ),
+            doorkeeper=Doorkeeper(keys),
+            quotas=quotas,
         )
 
     def close(self) -> None:

@@ -8,11 +8,12 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from sparsebook_compressor.config import Config
@@ -95,7 +96,16 @@ class Upload:
 class Receiver:
     """Receives one request's body as the input of a job."""
 
-    def __init__(self, storage: Storage, settings: Settings, job_id: str, request: Request) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        settings: Settings,
+        job_id: str,
+        request: Request,
+        room: Callable[[int], None],
+    ) -> None:
+        """`room` raises where so many bytes are too many; it blocks."""
+        self._room = room
         self._storage = storage
         self._settings = settings
         self._job_id = job_id
@@ -145,8 +155,7 @@ class Receiver:
 
     def _refuse_by_length(self, most: int) -> None:
         """Refuse by the announced length what would be refused while it arrives."""
-        length = self._request.headers.get("content-length", "0")
-        announced = int(length) if length.isdecimal() else 0
+        announced = announced_bytes(self._request)
         if announced > most:
             raise TooLarge(f"the upload is larger than {most} bytes")
         self._check_room(announced)
@@ -166,6 +175,7 @@ class Receiver:
             if total - checked >= ROOM_CHECK_BYTES:
                 checked = total
                 self._check_room(0)
+                await run_in_threadpool(self._room, total)
             pending += chunk
             if len(pending) >= CHUNK_BYTES:
                 self._digest.update(pending)
@@ -316,6 +326,12 @@ class _Form:
                 digest.update(chunk)
                 await writer.write(chunk)
         return Part(name=name, key=key, bytes=size, sha256=digest.hexdigest())
+
+
+def announced_bytes(request: Request) -> int:
+    """The length of the body that the client announces; 0 where it does not."""
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isdecimal() else 0
 
 
 _DIGEST = re.compile(r"\s*([a-z0-9*_.-]+)\s*=\s*:([A-Za-z0-9+/=]*):\s*")

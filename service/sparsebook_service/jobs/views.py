@@ -18,6 +18,8 @@ def to_job(row: JobRow) -> Job:
         progress=row.progress,
         training=None if row.training is None else Training.model_validate(row.training),
         waiting=row.waiting,
+        owner=row.owner,
+        deadline=None if row.deadline is None else _time(row.deadline),
         times=Times(
             created=_time(row.created),
             started=None if row.started is None else _time(row.started),
