@@ -4,10 +4,11 @@ What the work itself is to blame for is not tried again: it would only fail once
 """
 
 import errno
+import re
 import threading
 
 import tenacity
-from obstore.exceptions import BaseError, GenericError, JoinError
+from obstore.exceptions import BaseError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -34,6 +35,10 @@ _PASSING = frozenset(
     }
 )
 
+# obstore says so of what it has no class for: of the file system's faults with their number, of an object store's without.
+_GENERIC = re.compile(r"Generic \w+ error: ")
+_NUMBER = re.compile(r"os error (\d+)")
+
 
 def may_pass(error: BaseException) -> bool:
     """Whether the same may work a little later.
@@ -43,10 +48,9 @@ def may_pass(error: BaseException) -> bool:
     """
     if isinstance(error, TimeoutError | ConnectionError):
         return True
-    if isinstance(
-        error, BaseError
-    ):  # obstore says of a missing file, of a bad path and the like what they are
-        return isinstance(error, GenericError | JoinError)
+    if isinstance(error, BaseError | OSError) and _GENERIC.match(str(error)):
+        number = _NUMBER.search(str(error))
+        return number is None or int(number[1]) in _PASSING
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     if isinstance(error, OSError):

@@ -16,13 +16,13 @@ from sparsebook_service.storage import Storage
 log = structlog.get_logger(__name__)
 
 
-def due(settings: Settings, asked: float | None) -> float | None:
-    """When a job that is accepted now must have ended, in seconds since 1970; None where it may take its time.
+def allowed(settings: Settings, asked: float | None) -> float | None:
+    """The seconds from its acceptance within which a job must have ended; None where it may take its time.
 
-    `asked` are the seconds that its sender gives it; the service's own deadline holds all the same.
+    `asked` are those that its sender gives it; the service's own deadline holds all the same.
     """
     given = [seconds for seconds in (asked, settings.job_deadline_seconds) if seconds is not None]
-    return time.time() + min(given) if given else None
+    return min(given, default=None)
 
 
 class Deadlines:

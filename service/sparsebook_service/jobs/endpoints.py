@@ -121,7 +121,7 @@ async def compress(
             gt=0,
             le=MAX_DEADLINE_SECONDS,
             allow_inf_nan=False,
-            description="Seconds from now within which the job must have ended, or it fails with `deadline`",
+            description="Seconds from its acceptance within which the job must have ended, or it fails with `deadline`",
             examples=[3600],
         ),
     ] = None,
@@ -150,7 +150,7 @@ async def compress(
         raise NotReady("the service is stopping")
     key = uploads.idempotency_key(idempotency_key)
     digest = uploads.announced_digest(content_digest)
-    due = deadlines.due(services.settings, deadline)
+    seconds = deadlines.allowed(services.settings, deadline)
     announced = uploads.announced_bytes(request)
     room = await run_in_threadpool(services.quotas.before, caller, key, announced)
     job_id = Jobs.new_id()
@@ -163,7 +163,7 @@ async def compress(
     except BaseException:
         services.storage.remove(keys.job(job_id))
         raise
-    job = await run_in_threadpool(services.jobs.admit, job_id, upload, chosen, key, caller, due)
+    job = await run_in_threadpool(services.jobs.admit, job_id, upload, chosen, key, caller, seconds)
     response.headers["Location"] = keys.address(job.id)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job

@@ -118,21 +118,22 @@ class Repository:
     ) -> JobRow | None:
         """Insert a queued job; None where its idempotency key is taken.
 
-        Idempotency keys are their owner's: two owners may use the same. `accept` is called in the same transaction, the
+        `deadline` is in seconds from now. Idempotency keys are their owner's: two owners may use the same. `accept` is called in the same transaction, the
         job inserted; what it raises undoes it.
         """
+        now = time.time()
         values = {
             "id": job_id,
             "state": "queued",
             "progress": 0.0,
-            "created": time.time(),
+            "created": now,
             "config": config,
             "upload": upload,
             "fingerprint": fingerprint,
             "idempotency_key": _owned(owner, idempotency_key),
             "owner": owner,
             "stored": stored,
-            "deadline": deadline,
+            "deadline": None if deadline is None else now + deadline,
         }
         try:
             with writing(self._engine) as connection:

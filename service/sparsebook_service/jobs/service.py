@@ -76,7 +76,7 @@ class Jobs:
             config: what is to be done.
             key: the Idempotency-Key.
             caller: who sends it, and owns the job.
-            deadline: when it must have ended, seconds since 1970.
+            deadline: seconds from now within which it must have ended.
 
         Returns:
             The new job, or the one that was accepted under the same key.
