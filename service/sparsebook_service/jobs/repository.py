@@ -118,8 +118,18 @@ class Repository:
     ) -> JobRow | None:
         """Insert a queued job; None where its idempotency key is taken.
 
-        `deadline` is in seconds from now. Idempotency keys are their owner's: two owners may use the same. `accept` is called in the same transaction, the
-        job inserted; what it raises undoes it.
+        Idempotency keys are their owner's: two owners may use the same.
+
+        Args:
+            job_id: of the new job.
+            config: as it was given.
+            upload: what was uploaded.
+            fingerprint: of both.
+            idempotency_key: None where none was given.
+            owner: the API key that sends it.
+            stored: bytes that are stored for it.
+            deadline: seconds from now within which it must have ended.
+            accept: is called in the same transaction, the job inserted; what it raises undoes it.
         """
         now = time.time()
         values = {
