@@ -91,7 +91,7 @@ class Services:
                 lost.take_up,
                 trainings.take_up_lost,
                 trainings.sweep,
-                forgetting(settings.retention_days, repository, jobs.forget),
+                forgetting(settings.retention_days, repository, queue, jobs.forget),
             ),
             doorkeeper=Doorkeeper(keys),
             quotas=quotas,

@@ -1,5 +1,7 @@
 """What keeps a real service alive under load: caps, retention and deadlines."""
 
+import contextlib
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.e2e.calls import (
     wait_until_gone,
 )
 from tests.e2e.commands import Cli
+from tests.e2e.servers import Server
 
 SLOW = models.slow()
 # 134 MB, which takes longer than the deadlines that it is given.
@@ -62,9 +65,16 @@ def test_jobs_are_forgotten_after_their_time(make_server: Any) -> None:
         for job_id in (ended, failed):
             _until_forgotten(http, job_id)
             wait_until_gone(server, job_id)
+        assert _queued(server) == {running}
         # However long a job takes, it is there until it has ended.
         assert http.get(f"/jobs/{running}").json()["state"] in {"queued", "running"}
         assert http.delete(f"/jobs/{running}").status_code == 204
+
+
+def _queued(server: Server) -> set[str]:
+    """The jobs that the queue knows."""
+    with contextlib.closing(sqlite3.connect(server.data_dir / "sparsebook.sqlite")) as database:
+        return {row[0] for row in database.execute("SELECT workflow_uuid FROM workflow_status")}
 
 
 def _until_forgotten(http: httpx.Client, job_id: str) -> None:

@@ -37,30 +37,31 @@ def check_address(address: str, access: Access) -> None:
         )
 
 
-def check_local(host: str | None, origin: str | None) -> None:
+def check_local(host: str | None, origin: str | None, own: str) -> None:
     """Refuse what a page of the web has made a browser ask.
 
     Args:
         host: the Host header; programs without one are no browsers.
         origin: the Origin header.
+        own: the name or address that the service was told to listen on.
 
     Raises:
         Forbidden: one of them is another machine's.
     """
     for header, value in (("Host", host and f"//{host}"), ("Origin", origin)):
-        if value is not None and not _names_this_machine(value):
+        if value is not None and not _names_this_machine(value, own):
             raise Forbidden(
                 f"without API keys only this machine is served, and the request's {header} is "
                 f"{value.removeprefix('//')[:100]!r}: ask 127.0.0.1 or localhost, or serve with --access keys"
             )
 
 
-def _names_this_machine(address: str) -> bool:
+def _names_this_machine(address: str, own: str) -> bool:
     try:
         name = urlsplit(address).hostname or ""
     except ValueError:
         return False
-    if name == "localhost" or name.endswith(".localhost"):
+    if name in {"localhost", own.lower()} or name.endswith(".localhost"):
         return True
     try:
         return is_loopback(name)

@@ -34,7 +34,8 @@ def may(scope: Scope) -> Any:
                 token = None if credentials is None else credentials.credentials
                 return await run_in_threadpool(services.doorkeeper.admit, token, scope)
             if access == "loopback":
-                exposure.check_local(request.headers.get("host"), request.headers.get("origin"))
+                host, origin = request.headers.get("host"), request.headers.get("origin")
+                exposure.check_local(host, origin, services.settings.host)
         except (Unauthorized, Forbidden, RateLimited) as refused:
             client = request.client.host if request.client else None
             log.info(

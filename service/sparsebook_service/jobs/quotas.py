@@ -11,7 +11,7 @@ from functools import partial
 import sqlalchemy as sa
 
 from sparsebook_compressor.errors import StorageFull
-from sparsebook_service.access.caller import Caller
+from sparsebook_service.access.caller import Caller, Quota
 from sparsebook_service.access.repository import DAY_SECONDS, KeyRepository, count_job
 from sparsebook_service.errors import QuotaExceeded
 from sparsebook_service.jobs.repository import Repository, Usage, usage
@@ -62,20 +62,12 @@ class Quotas:
     def accept(self, connection: sa.Connection, caller: Caller) -> None:
         """Count a job that was just inserted, within its transaction."""
         if caller.key_id is not None:
+            # Counted for every key, because a row that was written is the lock on which its uploads queue up.
             today = count_job(connection, caller.key_id)
-            self._check_quota(caller, usage(connection, caller.key_id), today)
+            if caller.quota != Quota():
+                _check_quota(caller.quota, usage(connection, caller.key_id), today)
         if self._most is not None:
             self._check_all(usage(connection, None).stored)
-
-    @staticmethod
-    def _check_quota(caller: Caller, used: Usage, today: int) -> None:
-        quota = caller.quota
-        if quota.jobs_a_day is not None:
-            _check_day(quota.jobs_a_day, today)
-        if quota.jobs_at_once is not None:
-            _check_live(quota.jobs_at_once, used.live)
-        if quota.stored_bytes is not None:
-            _check_bytes(quota.stored_bytes, used.stored)
 
     def _check_all(self, wanted: int) -> None:
         if self._most is not None and wanted > self._most:
@@ -83,6 +75,15 @@ class Quotas:
                 f"all jobs together may keep {self._most} bytes (SPARSEBOOK_MAX_STORED_BYTES), and with this one they "
                 f"would keep {wanted}; nothing of it was kept"
             )
+
+
+def _check_quota(quota: Quota, used: Usage, today: int) -> None:
+    if quota.jobs_a_day is not None:
+        _check_day(quota.jobs_a_day, today)
+    if quota.jobs_at_once is not None:
+        _check_live(quota.jobs_at_once, used.live)
+    if quota.stored_bytes is not None:
+        _check_bytes(quota.stored_bytes, used.stored)
 
 
 def _check_live(most: int, wanted: int) -> None:

@@ -1,5 +1,6 @@
 """Keys without a server: their text, their digest, and what surrounds an answer to a fault."""
 
+import stat
 import time
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from sparsebook_compressor.errors import BadValue
 from sparsebook_service import errors
 from sparsebook_service.access import tokens
 from sparsebook_service.access.caller import ANYBODY, Caller, Quota, parse_scopes
-from sparsebook_service.access.exposure import check_address, is_loopback
-from sparsebook_service.access.repository import KeyRepository, count_job
+from sparsebook_service.access.exposure import check_address, check_local, is_loopback
+from sparsebook_service.access.repository import KeyRepository, count_job, opened
 from sparsebook_service.database import open_sqlite
+from sparsebook_service.errors import Forbidden
+from sparsebook_service.settings import Settings
 
 
 def test_a_key_fits_its_own_digest_alone() -> None:
@@ -107,3 +110,18 @@ def test_an_answer_to_a_fault_has_the_headers_too() -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_name_of_this_machine_that_was_given_is_served() -> None:
+    check_local("Build-Box:8080", None, own="build-box")
+    check_local(None, "http://localhost:3000", own="127.0.0.1")
+    with pytest.raises(Forbidden, match="Host"):
+        check_local("build-box.example", None, own="build-box")
+    with pytest.raises(Forbidden, match="Origin"):
+        check_local("127.0.0.1", "http://build-box.example", own="build-box")
+
+
+def test_a_new_data_folder_is_its_users_alone(tmp_path: Path) -> None:
+    with opened(Settings(data_dir=tmp_path / "data")) as keys:
+        assert keys.all() == []
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
