@@ -66,7 +66,8 @@ def opening(data_dir: Path) -> Iterator[None]:
 
 def _open(data_dir: Path, name: str) -> int:
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        # Other users of the machine have no business with models; a folder that is there stays as it is.
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(data_dir / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise BadValue(

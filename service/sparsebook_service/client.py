@@ -34,6 +34,9 @@ RESUMED_FROM_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 
 
+_NOBODYS_FAULT = {"cancelled", "diverged", "rate-limited", "quota-exceeded"}
+
+
 class ServiceProblem(SparsebookError):
     """The service answered with a problem, or a job ended with one.
 
@@ -55,7 +58,7 @@ class ServiceProblem(SparsebookError):
     @property
     def callers_fault(self) -> bool:
         """Whether the caller can mend it."""
-        return 400 <= self.found.status < 500 and self.slug not in {"cancelled", "diverged"}
+        return 400 <= self.found.status < 500 and self.slug not in _NOBODYS_FAULT
 
 
 class Unreachable(SparsebookError):
@@ -65,11 +68,21 @@ class Unreachable(SparsebookError):
 class Client:
     """A connection to a service. Every method raises ServiceProblem where the service refuses, Unreachable where it is gone."""
 
-    def __init__(self, url: str) -> None:
-        """Args: url: of the service, such as http://127.0.0.1:8080."""
+    def __init__(self, url: str, *, api_key: str | None = None) -> None:
+        """Connect when there is something to ask.
+
+        Args:
+            url: of the service, such as http://127.0.0.1:8080.
+            api_key: where the service asks for one.
+
+        Raises:
+            BadValue: what is no URL, or cannot be a key.
+        """
         self._url = url.rstrip("/")
         try:
-            self._http = httpx.Client(base_url=self._url, timeout=TIMEOUT)
+            self._http = httpx.Client(
+                base_url=self._url, timeout=TIMEOUT, headers=_authorization(api_key)
+            )
         except (httpx.InvalidURL, ValueError) as error:
             raise BadValue(f"the server's address {url!r} is not a URL: {error}") from error
 
@@ -97,6 +110,7 @@ class Client:
         loss: Path | None = None,
         metric: Path | None = None,
         idempotency_key: str | None = None,
+        deadline: float | None = None,
     ) -> Job:
         """Upload a model, with its external data, and queue its compression.
 
@@ -107,6 +121,7 @@ class Client:
             loss: a small .onnx graph to train for.
             metric: likewise, to measure by.
             idempotency_key: makes a repetition give the same job.
+            deadline: seconds within which the job must have ended; it fails otherwise.
 
         Raises:
             InputError: the model is not ONNX, or its external data is not beside it.
@@ -122,7 +137,7 @@ class Client:
                 file = stack.enter_context(path.open("rb"))
                 files.append((part, (name, file, "application/octet-stream")))
 
-            params = {}
+            params: dict[str, str | float] = {} if deadline is None else {"deadline": deadline}
             if model.stat().st_size > RESUMED_FROM_BYTES:
                 params["upload"] = self._upload(model)
             else:
@@ -241,6 +256,13 @@ class Client:
             raise Unreachable(
                 f"no connection to {self._url}: {error}; is `sparsebook serve` running there?"
             ) from error
+
+
+def _authorization(api_key: str | None) -> dict[str, str]:
+    key = (api_key or "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise BadValue("the API key has characters that no key has: copy it again, as it was shown")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _external_files(model: Path) -> list[str]:

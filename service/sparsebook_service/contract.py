@@ -67,6 +67,21 @@ class DocumentedApp(FastAPI):
         return self.openapi_schema
 
 
+def _add_access(operation: dict[str, Any]) -> None:
+    """What API keys add to an operation. A service on the loopback asks for none, so the empty requirement is there too."""
+    operation["security"].append({})
+    answers = operation["responses"]
+    answers["401"] = _refusal(["unauthorized"])
+    answers["401"]["headers"] = {
+        "WWW-Authenticate": header("How to say who asks", 'Bearer realm="sparsebook"')
+    }
+    answers["403"] = _refusal(["forbidden"])
+    answers.setdefault("429", _refusal(["rate-limited"]))
+    answers["429"]["headers"] = {
+        "Retry-After": header("Seconds to wait, where waiting helps", "10")
+    }
+
+
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
@@ -94,4 +109,6 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
             operation["responses"].setdefault("500", _refusal(["internal"]))
+            if "security" in operation:
+                _add_access(operation)
     return document

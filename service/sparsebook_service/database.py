@@ -36,7 +36,7 @@ def open_sqlite(path: Path) -> sa.Engine:
 
 
 def make_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
-    """Create the tables that are missing, and in older ones the columns that are missing; these may be NULL."""
+    """Create the tables that are missing, and in older ones the columns, which may be NULL, and indexes that are missing."""
     metadata.create_all(engine)
     found = sa.inspect(engine)
     for table in metadata.tables.values():
@@ -48,6 +48,8 @@ def make_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
                     connection.exec_driver_sql(
                         f'ALTER TABLE "{table.name}" ADD COLUMN "{column.name}" {kind}'
                     )
+        for index in table.indexes:
+            index.create(engine, checkfirst=True)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def digest_field(sha256: str) -> str:
 
 def disposition(name: str) -> str:
     """The Content-Disposition of a download under a name, whatever characters it has."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "file"  # no hidden file
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 

@@ -145,6 +145,12 @@ class QueueClient:
         """Put what a process has taken back into the queue: the process has lost it."""
         self._client.resume_workflow(workflow_id, queue_name=self._name)
 
+    def forget(self, workflow_ids: Iterable[str]) -> None:
+        """Remove what is known of those that have come to an end; others stay."""
+        ended = self._in_state(workflow_ids, _DEAD | {WorkflowStatusString.SUCCESS.value})
+        if ended:
+            self._client.delete_workflows(sorted(ended))
+
     def close(self) -> None:
         """Let go."""
         self._client.destroy()

@@ -8,10 +8,15 @@
     │   ├── UnsupportedMediaType  a body of a kind that is not accepted
     │   ├── NotAcceptable         no representation that the caller accepts
     │   ├── RangeNotSatisfiable   a range outside the file
+    │   ├── Unauthorized          no API key, or none that is active
+    │   ├── Forbidden             the key is not good for this
     │   ├── UnknownJob            no such job
     │   └── NotFound              nothing at this address
     ├── NoResult                  the job has not succeeded
     ├── Cancelled                 the job was cancelled
+    ├── Refused
+    │   ├── RateLimited           the key asks too often
+    │   └── QuotaExceeded         the key has all that it may have
     └── NotReady                  the service cannot take work now
 
 Statuses and titles stand in `problems`; only this module turns exceptions into answers.
@@ -27,8 +32,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 
 from sparsebook_compressor.errors import InputError, SparsebookError
-from sparsebook_service import problems
+from sparsebook_service import problems, secure
 from sparsebook_service.schemas import Problem
+
+CHALLENGE = 'Bearer realm="sparsebook"'
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +81,28 @@ class RangeNotSatisfiable(InputError):
         self.size = size
 
 
+class Unauthorized(InputError):
+    """No API key, or none that is active; `sent` says whether something came that was meant to be one."""
+
+    problem = "unauthorized"
+
+    def __init__(self, detail: str, *, sent: bool = False) -> None:
+        """Keep for the WWW-Authenticate header whether a key was sent."""
+        super().__init__(detail)
+        self.sent = sent
+
+
+class Forbidden(InputError):
+    """The caller may not do this; `scope` is what the key lacks."""
+
+    problem = "forbidden"
+
+    def __init__(self, detail: str, *, scope: str | None = None) -> None:
+        """Keep the scope for the WWW-Authenticate header."""
+        super().__init__(detail)
+        self.scope = scope
+
+
 class UnknownJob(InputError):
     """No job has this id."""
 
@@ -114,6 +143,27 @@ class NotReady(SparsebookError):
     problem = "not-ready"
 
 
+class Refused(SparsebookError):
+    """Not now; `retry_after` is in seconds, None where no wait alone helps."""
+
+    def __init__(self, detail: str, *, retry_after: int | None) -> None:
+        """Keep the seconds for the Retry-After header."""
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class RateLimited(Refused):
+    """The key asks too often."""
+
+    problem = "rate-limited"
+
+
+class QuotaExceeded(Refused):
+    """The key has all the jobs or bytes that it may have."""
+
+    problem = "quota-exceeded"
+
+
 class ProblemResponse(JSONResponse):
     """A problem as an HTTP answer."""
 
@@ -121,10 +171,11 @@ class ProblemResponse(JSONResponse):
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         """Take the status from the problem."""
+        # Here too, because an answer to a fault passes by every middleware.
         super().__init__(
             problem.model_dump(exclude_none=True),
             status_code=problem.status,
-            headers=dict(headers) if headers else None,
+            headers={**secure.headers(None), **(headers or {})},
         )
 
 
@@ -145,12 +196,25 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 async def _sparsebook_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, SparsebookError)
     problem = problems.of_error(error, request.url.path)
-    headers: dict[str, str] = {}
-    if isinstance(error, RangeNotSatisfiable):
-        headers["Content-Range"] = f"bytes */{error.size}"
     if problem.status >= 500:
         log.error("request failed", path=request.url.path, problem=error.problem, detail=str(error))
-    return ProblemResponse(problem, headers)
+    return ProblemResponse(problem, _headers(error))
+
+
+def _headers(error: SparsebookError) -> dict[str, str]:
+    """The headers that tell programs what the detail tells people."""
+    match error:
+        case RangeNotSatisfiable(size=size):
+            return {"Content-Range": f"bytes */{size}"}
+        case Unauthorized(sent=sent):
+            return {"WWW-Authenticate": CHALLENGE + (', error="invalid_token"' if sent else "")}
+        case Forbidden(scope=str(scope)):
+            lacks = f', error="insufficient_scope", scope="{scope}"'
+            return {"WWW-Authenticate": CHALLENGE + lacks}
+        case Refused(retry_after=int(seconds)):
+            return {"Retry-After": str(seconds)}
+        case _:
+            return {}
 
 
 async def _validation_error(request: Request, error: Exception) -> ProblemResponse:

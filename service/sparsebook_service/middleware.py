@@ -7,22 +7,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sparsebook_service import problems
+from sparsebook_service import problems, secure
 from sparsebook_service.errors import ProblemResponse
-
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
-# The interactive documentation loads scripts and styles.
-_WITHOUT_POLICY = frozenset({"/docs"})
 
 
 class SecurityHeaders:
-    """Tells browsers to take answers for nothing but what they are."""
+    """Gives every answer the headers of `secure`, unless it says otherwise itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,10 +26,8 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in secure.headers(scope["path"]).items():
                     headers.setdefault(name, value)
-                if scope["path"] not in _WITHOUT_POLICY:
-                    headers.setdefault("Content-Security-Policy", _POLICY)
             await send(message)
 
         await self._app(scope, receive, with_headers)

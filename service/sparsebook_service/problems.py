@@ -154,10 +154,38 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "Use a new key for a new request; the same key only for a repetition of the same one.",
     ),
     ProblemType(
+        "unauthorized",
+        401,
+        "An API key is needed",
+        "The service asks for an API key, and none came, or one that does not exist, has expired or was revoked.",
+        "Send Authorization: Bearer with a key from `sparsebook keys create` (--api-key, SPARSEBOOK_API_KEY).",
+    ),
+    ProblemType(
+        "forbidden",
+        403,
+        "This is not allowed",
+        "The key lacks the scope that this needs, or another machine's page asks a service that serves its own alone.",
+        "Use a key with the scope that the detail names, or ask the service under the name of its own machine.",
+    ),
+    ProblemType(
+        "rate-limited",
+        429,
+        "Too many requests",
+        "The key has asked more often than it may within a minute.",
+        "Wait as many seconds as Retry-After says; instead of asking again and again use `?wait=`.",
+    ),
+    ProblemType(
+        "quota-exceeded",
+        429,
+        "The key's quota is used up",
+        "The key has as many jobs or stored bytes as it may have; nothing of the upload was kept.",
+        "Wait until jobs have ended (Retry-After), delete jobs that are no longer needed, or use a key that may have more.",
+    ),
+    ProblemType(
         "unknown-job",
         404,
         "There is no such job",
-        "No job has this id: it never existed here, or it was deleted.",
+        "No job of yours has this id: it never existed here, was deleted, or another key has sent it.",
         "Check the id against the Location of the answer that accepted the job, or list the jobs.",
     ),
     ProblemType(
@@ -187,6 +215,13 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "The job was cancelled",
         "The job was cancelled before it was done.",
         "Submit it again if it is still wanted.",
+    ),
+    ProblemType(
+        "deadline",
+        504,
+        "The job did not end in time",
+        "The job had a deadline, its own or the service's, and had not ended by then.",
+        "Give it more time (`?deadline=`, SPARSEBOOK_JOB_DEADLINE_SECONDS), or a smaller model; a queue that is long may be why.",
     ),
     ProblemType(
         "limit-exceeded",

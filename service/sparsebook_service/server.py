@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service import logs
+from sparsebook_service.access import exposure
 from sparsebook_service.app import create_app
 from sparsebook_service.claim import claim
 from sparsebook_service.leaving import leave, stop_on_hangup
@@ -38,9 +39,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for server in self.servers if self.started else []:
             for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
+                _warn_of_access(self._app.state.services, host)
                 log.info(
                     "listening",
-                    url=_url(*listening.getsockname()[:2]),
+                    url=_url(host, port),
                     data_dir=str(self._settings.data_dir.resolve()),
                     version=VERSION,
                 )
@@ -57,13 +60,24 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
 
+def _warn_of_access(services: Services, host: str) -> None:
+    access = services.settings.access
+    if access == "anyone" and not exposure.is_loopback(host):
+        log.warning(
+            "ANYBODY who reaches this address may send, read and delete every job: no API keys are asked for",
+            host=host,
+        )
+    if access == "keys" and not services.doorkeeper.knows_anybody():
+        log.warning("no API key is active: make one with `sparsebook keys create`")
+
+
 def run(settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
-        BadValue: the address cannot be listened on, or the data folder cannot be used.
+        BadValue: the address cannot be listened on, or not without API keys, or the data folder cannot be used.
     """
-    with _listen(settings.host, settings.port) as listening, claim(settings.data_dir):
+    with _listen(settings) as listening, claim(settings.data_dir):
         logs.configure(settings.log_format, settings.log_level)
         app = create_app(settings)
         config = uvicorn.Config(
@@ -81,7 +95,8 @@ def run(settings: Settings) -> None:
         Server(config, app, settings).run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.host, settings.port
     listening: socket.socket | None = None
     try:
         # The protocol must be spelt out: asyncio turns Nagle's algorithm off only on sockets that name it, and with it
@@ -89,6 +104,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
         )[0]
+        exposure.check_address(str(address[0]), settings.access)
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

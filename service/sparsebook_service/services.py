@@ -7,6 +7,8 @@ from typing import Annotated, cast
 import structlog
 from fastapi import Depends, Request
 
+from sparsebook_service.access.repository import KeyRepository
+from sparsebook_service.access.service import Doorkeeper
 from sparsebook_service.claim import opening
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.finetune.queue import TrainingQueue
@@ -17,7 +19,10 @@ from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import nursery, recovery, sandbox
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.cache import Cache
+from sparsebook_service.jobs.deadlines import Deadlines
+from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.retention import forgetting
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.workflow import Queue
@@ -45,6 +50,8 @@ class Services:
     trainings: Trainings
     supervisor: Supervisor
     housekeeper: Housekeeper
+    doorkeeper: Doorkeeper
+    quotas: Quotas
 
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
@@ -56,6 +63,7 @@ class Services:
             engine = open_sqlite(settings.database_file)
             storage = Storage(settings.store_dir)
             repository = Repository(engine)
+            keys = KeyRepository(engine)
             supervisor = Supervisor(settings)
             trainings = Trainings(
                 storage,
@@ -73,6 +81,10 @@ class Services:
         recovery.requeue(storage, repository, queue)
         supervisor.start()
         uploads = Uploads(settings, storage)
+        quotas = Quotas(settings, repository, keys)
+        cache = Cache(storage, repository, settings.runtimes)
+        jobs = Jobs(storage, repository, queue, trainings, bell, metrics, quotas, cache)
+        deadlines = Deadlines(storage, repository, trainings, bell)
         lost = recovery.Lost(storage, repository, queue, runner.running)
         return cls(
             settings=settings,
@@ -82,21 +94,20 @@ class Services:
             bell=bell,
             runner=runner,
             queue=queue,
-            jobs=Jobs(
-                storage,
-                repository,
-                queue,
-                trainings,
-                bell,
-                metrics,
-                Cache(storage, repository, settings.runtimes),
-            ),
+            jobs=jobs,
             uploads=uploads,
             trainings=trainings,
             supervisor=supervisor,
             housekeeper=Housekeeper(
-                lost.take_up, trainings.take_up_lost, trainings.sweep, uploads.sweep
+                deadlines.enforce,
+                lost.take_up,
+                trainings.take_up_lost,
+                trainings.sweep,
+                uploads.sweep,
+                forgetting(settings.retention_days, repository, queue, jobs.forget),
             ),
+            doorkeeper=Doorkeeper(keys),
+            quotas=quotas,
         )
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +12,9 @@ from sparsebook_compressor.errors import BadValue, UnknownOption
 
 PREFIX = "SPARSEBOOK_"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MAX_DEADLINE_SECONDS = 366 * 86_400
+
+Access: TypeAlias = Literal["loopback", "keys", "anyone"]
 
 LATER = {
     "DATABASE_URL": "Postgres is not built yet: jobs live in SQLite below SPARSEBOOK_DATA_DIR",
@@ -46,6 +49,13 @@ class Settings(BaseSettings):
     ] = Path("sparsebook-data")
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port; 0 takes a free one")] = 8080
+    access: Annotated[
+        Access,
+        Field(
+            description="who is served: `loopback` this machine alone, without keys; `keys` whoever has an API key; "
+            "`anyone` whoever reaches the address"
+        ),
+    ] = "loopback"
     workers: Annotated[int, Field(ge=1, le=256, description="jobs that run at once")] = 2
     max_upload_bytes: Annotated[
         int,
@@ -68,6 +78,30 @@ class Settings(BaseSettings):
     min_free_bytes: Annotated[
         int, Field(ge=0, description="below this much free disk new jobs are refused")
     ] = 512 * MIB
+    max_stored_bytes: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="with more kept for all jobs together new ones are refused; none by default",
+        ),
+    ] = None
+    retention_days: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="jobs are forgotten so long after their end; never by default",
+        ),
+    ] = None
+    job_deadline_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=MAX_DEADLINE_SECONDS,
+            allow_inf_nan=False,
+            description="most that a job may take from its acceptance to its end, waiting included; none by default",
+        ),
+    ] = None
     zip_max_ratio: Annotated[
         int, Field(ge=1, description="largest content : size of a .zip of more than 16 MiB content")
     ] = 200

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from sparsebook_service import downloads
+from sparsebook_service.access.guard import may
 from sparsebook_service.contract import refusals
 from sparsebook_service.errors import NotFound, NotReady
 from sparsebook_service.libraries import HERE_ALONE, PLATFORMS, Libraries
@@ -43,6 +44,8 @@ def ready(services: ServicesDep) -> Ready:
     services.repository.count_by_state()
     if services.storage.free_bytes() < services.settings.min_free_bytes:
         raise NotReady("less free disk than SPARSEBOOK_MIN_FREE_BYTES: uploads are refused")
+    if services.quotas.is_full():
+        raise NotReady("SPARSEBOOK_MAX_STORED_BYTES are stored: uploads are refused")
     return Ready()
 
 
@@ -50,6 +53,7 @@ def ready(services: ServicesDep) -> Ready:
     "/metrics",
     tags=["operation"],
     summary="Metrics for Prometheus",
+    dependencies=[may("metrics")],
     response_class=Response,
     responses={
         200: {
@@ -84,7 +88,12 @@ def _described(platform: str, path: Path) -> OperatorLibrary:
     )
 
 
-@router.get("/runtime", tags=["runtime"], summary="List the operator libraries")
+@router.get(
+    "/runtime",
+    tags=["runtime"],
+    summary="List the operator libraries",
+    dependencies=[may("read")],
+)
 def list_libraries(services: ServicesDep) -> OperatorLibraries:
     """The operator libraries that can be downloaded, by platform."""
     found = Libraries.find(services.settings.runtimes).by_platform()
@@ -95,6 +104,7 @@ def list_libraries(services: ServicesDep) -> OperatorLibraries:
     "/runtime/{platform}",
     tags=["runtime"],
     summary="Download an operator library",
+    dependencies=[may("read")],
     response_class=Response,
     responses={
         200: {

@@ -9,11 +9,12 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from sparsebook_compressor.config import Config
@@ -103,9 +104,11 @@ class Receiver:
         settings: Settings,
         job_id: str,
         request: Request,
+        room: Callable[[int], None],
         finished: Finished | None = None,
     ) -> None:
-        """Args: finished: the model, where it was uploaded before."""
+        """`room` raises where so many bytes are too many; it blocks. `finished` is the model, where it was uploaded before."""
+        self._room = room
         self._finished = finished
         self._storage = storage
         self._settings = settings
@@ -160,8 +163,7 @@ class Receiver:
 
     def _refuse_by_length(self, most: int) -> None:
         """Refuse by the announced length what would be refused while it arrives."""
-        length = self._request.headers.get("content-length", "0")
-        announced = int(length) if length.isdecimal() else 0
+        announced = announced_bytes(self._request)
         if announced > most:
             raise TooLarge(f"the upload is larger than {most} bytes")
         self._check_room(announced)
@@ -181,6 +183,7 @@ class Receiver:
             if total - checked >= ROOM_CHECK_BYTES:
                 checked = total
                 self._check_room(0)
+                await run_in_threadpool(self._room, total)
             pending += chunk
             if len(pending) >= CHUNK_BYTES:
                 self._digest.update(pending)
@@ -352,6 +355,12 @@ class _Form:
                 digest.update(chunk)
                 await writer.write(chunk)
         return Part(name=name, key=key, bytes=size, sha256=digest.hexdigest())
+
+
+def announced_bytes(request: Request) -> int:
+    """The length of the body that the client announces; 0 where it does not."""
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isdecimal() else 0
 
 
 _DIGEST = re.compile(r"\s*([a-z0-9*_.-]+)\s*=\s*:([A-Za-z0-9+/=]*):\s*")

@@ -376,7 +376,7 @@ def test_a_client_that_goes_away_leaves_nothing(server: Server) -> None:
     before = server.files()
     with connect(server) as connection:
         connection.sendall(
-            b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            b"POST /compress HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
             b"Content-Length: 50000000\r\n\r\n" + bytes(30_000_000)
         )
         deadline = time.monotonic() + 10

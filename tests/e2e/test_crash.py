@@ -23,7 +23,7 @@ def test_jobs_survive_a_crash_and_a_stop(make_server: Any) -> None:
         orphan.wait(timeout=10)
     server.start()
     with server.client() as http, connect(server) as waiting:
-        waiting.sendall(f"GET /jobs/{running}?wait=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        waiting.sendall(f"GET /jobs/{running}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         wait_until_busy(http, running)
         assert server.stop() == 0
         assert waiting.recv(100).startswith(b"HTTP/1.1 200")
@@ -46,7 +46,7 @@ def test_asked_twice_the_service_cuts_what_is_under_way(make_server: Any) -> Non
     server: Server = make_server()
     with connect(server) as upload:
         upload.sendall(
-            b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            b"POST /compress HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
             b"Content-Length: 50000000\r\n\r\n" + bytes(30_000_000)
         )
         deadline = time.monotonic() + 60

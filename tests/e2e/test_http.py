@@ -331,8 +331,32 @@ def test_problems_are_documented(http: httpx.Client) -> None:
 def test_documentation_and_headers(http: httpx.Client) -> None:
     assert http.get("/openapi.json").json()["info"]["title"] == "Sparsebook"
     assert "/openapi.json" in http.get("/docs").text
-    for path in ("/healthz", "/nope", "/docs"):
+    for path in ("/healthz", "/nope", "/docs", "/jobs", "/jobs/", "/jobs?limit=x", "/problems/x"):
         headers = http.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert "server" not in headers
+        assert "x-powered-by" not in headers
+
+
+def test_headers_of_downloads(http: httpx.Client, done: dict[str, Any]) -> None:
+    answer = http.get(done["result"]["files"][0]["href"])
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="')
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_no_folder_is_listed(http: httpx.Client, done: dict[str, Any]) -> None:
+    folder = done["result"]["files"][-1]["href"].rsplit("/", 1)[0]
+    for path in (
+        "/",
+        "/jobs/",
+        "/files/",
+        "/runtime/",
+        f"/jobs/{done['id']}/artifact/",
+        folder + "/",
+    ):
+        assert_problem(http.get(path), 404, "not-found")

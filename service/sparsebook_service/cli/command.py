@@ -19,13 +19,15 @@ import sparsebook_compressor as compressor
 from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
 from sparsebook_compressor.report import Report
 from sparsebook_compressor.tuning.report import TuningReport
-from sparsebook_service.cli import console, form, later, tables, tuning_tables, work
+from sparsebook_service.cli import console, form, keys, later, tables, tuning_tables, work
 from sparsebook_service.cli.bench import bench_command
 from sparsebook_service.cli.interrupts import Interrupts
 from sparsebook_service.cli.options import (
+    ApiKey,
     AsJson,
     ConfigFile,
     Data,
+    Deadline,
     Loss,
     MaxLatency,
     Metric,
@@ -90,6 +92,8 @@ def compress_command(
             "--server", help="Compress on a Sparsebook service instead of here.", metavar="URL"
         ),
     ] = None,
+    api_key: ApiKey = None,
+    deadline: Deadline = None,
     as_json: AsJson = False,
     min_ratio: MinRatio = None,
     max_latency: MaxLatency = None,
@@ -115,6 +119,10 @@ def compress_command(
     samples.check()
     folder = out or Path(f"{model.stem}-sparsebook")
     work.check_output(folder)
+    if deadline is not None and server is None:
+        raise BadValue(
+            "--deadline is for a job on a server: give --server, or run this under `timeout`"
+        )
     with (
         _showing(folder, Report.from_json, tables.report, as_json),
         work.pointing_to_tune(model),
@@ -122,7 +130,14 @@ def compress_command(
         if server is None:
             work.compress_here(model, folder, chosen, samples, quiet=as_json)
         else:
-            work.compress_there(server, model, folder, chosen, samples, quiet=as_json)
+            work.compress_there(
+                work.Server(server, api_key, deadline),
+                model,
+                folder,
+                chosen,
+                samples,
+                quiet=as_json,
+            )
 
 
 @app.command("tune")
@@ -261,6 +276,7 @@ def decompress_command(
 
 
 app.command("bench")(bench_command)
+app.add_typer(keys.app, name="keys")
 
 
 @app.command("serve")
@@ -275,6 +291,15 @@ def serve_command(
         Path | None,
         typer.Option("--data-dir", help="Where jobs and files are kept. Default sparsebook-data."),
     ] = None,
+    access: Annotated[
+        str | None,
+        typer.Option(
+            "--access",
+            metavar="loopback|keys|anyone",
+            help="Who is served: **loopback** (default) this machine alone, without keys; **keys** whoever has an "
+            "API key; **anyone** whoever reaches the address.",
+        ),
+    ] = None,
 ) -> None:
     """Run the HTTP service. Settings come from SPARSEBOOK_… variables too; docs/http.md lists them.
 
@@ -283,7 +308,7 @@ def serve_command(
     # Three seconds of imports that no other command needs.
     from sparsebook_service import server, settings  # noqa: PLC0415
 
-    server.run(settings.load(host=host, port=port, data_dir=data_dir))
+    server.run(settings.load(host=host, port=port, data_dir=data_dir, access=access))
 
 
 @app.command("worker")
@@ -376,7 +401,7 @@ def _run() -> None:
 
 # The details of these say what would be right here.
 _SAY_THEMSELVES = {"bad-value", "bad-data", "unknown-option", "not-ready"}
-_SAY_THEMSELVES |= {"not-trainable", "budget-not-met", "diverged"}
+_SAY_THEMSELVES |= {"not-trainable", "budget-not-met", "diverged", "quota-exceeded"}
 
 
 def _advice(error: SparsebookError) -> str | None:

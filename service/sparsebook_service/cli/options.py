@@ -27,6 +27,23 @@ Preset: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[
     int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default 0.")
 ]
+ApiKey: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="SPARSEBOOK_API_KEY",
+        metavar="KEY",
+        help="For the server, where it asks for one. Better in the variable: other users see command lines.",
+    ),
+]
+Deadline: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--deadline",
+        metavar="SECONDS",
+        help="With --server: the job fails if it has not ended by then, waiting included.",
+    ),
+]
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
 ]

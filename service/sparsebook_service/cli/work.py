@@ -165,13 +165,27 @@ def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, q
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a job runs: the service's address, the API key for it, and the seconds that the job may take."""
+
+    url: str
+    api_key: str | None = None
+    deadline: float | None = None
+
+
 def compress_there(
-    server: str, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
+    server: Server, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
 ) -> None:
     """Compress on a server and download the bundle; a job that is interrupted here is cancelled there."""
-    with Client(server) as client, console.progress(not quiet) as shown:
+    with Client(server.url, api_key=server.api_key) as client, console.progress(not quiet) as shown:
         job = client.compress(
-            model, config=config, data=samples.data, loss=samples.loss, metric=samples.metric
+            model,
+            config=config,
+            data=samples.data,
+            loss=samples.loss,
+            metric=samples.metric,
+            deadline=server.deadline,
         )
 
         def on_change(now: Job) -> None:
@@ -181,7 +195,7 @@ def compress_there(
 
         try:
             if not quiet:
-                console.say(f"job {job.id} at {server}")
+                console.say(f"job {job.id} at {server.url}")
             client.download(client.wait(job.id, on_change), out)
         except ServiceProblem as problem:
             if problem.job is not None and problem.job.result is not None:

@@ -1,7 +1,7 @@
 """Answers a request that has been answered before: with the earlier job's artifact, without computing it again.
 
 The same means: the same bytes and names of model, external data, data, loss and metric, the same config with its seed, the same version
-of the product and the same operator libraries. A job that is answered so has files of its own, so that either job can be deleted.
+of the product, the same operator libraries and the same API key. A job that is answered so has files of its own, so that either job can be deleted.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ class Cache:
         self._repository = repository
         self._runtimes = runtimes
 
-    def key(self, fingerprint: str) -> str:
-        """What a request is known by, from the fingerprint of its files and config."""
+    def key(self, fingerprint: str, owner: str | None) -> str:
+        """What a request of an API key is known by, from the fingerprint of its files and config."""
         libraries = Libraries.find(self._runtimes).by_platform()
         facts = {name: path.stat() for name, path in libraries.items()}
         made_with = [[name, found.st_size, found.st_mtime_ns] for name, found in facts.items()]
-        text = json.dumps([VERSION, sorted(made_with), fingerprint])
+        text = json.dumps([VERSION, sorted(made_with), fingerprint, owner])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def answer(self, key: str, job_id: str) -> tuple[str, dict[str, Any]] | None:

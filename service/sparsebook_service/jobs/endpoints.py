@@ -8,12 +8,14 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from sparsebook_service import downloads, uploads
+from sparsebook_service.access.guard import Reader, Submitter
 from sparsebook_service.contract import header, refusals
 from sparsebook_service.errors import MalformedRequest, NotAcceptable, NotFound, NotReady
-from sparsebook_service.jobs import keys
+from sparsebook_service.jobs import deadlines, keys
 from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.services import ServicesDep
+from sparsebook_service.settings import MAX_DEADLINE_SECONDS
 
 MAX_WAIT_SECONDS = 60.0
 RETRY_AFTER_SECONDS = "1"
@@ -87,6 +89,8 @@ _BODY: dict[str, Any] = {
             "digest-mismatch",
             "malformed-request",
             "idempotency-conflict",
+            "rate-limited",
+            "quota-exceeded",
             "too-large",
             "unsupported-media-type",
             "not-onnx",
@@ -101,6 +105,7 @@ async def compress(
     request: Request,
     response: Response,
     services: ServicesDep,
+    caller: Submitter,
     config: Annotated[
         str | None,
         Query(
@@ -116,6 +121,16 @@ async def compress(
         Query(
             description="A finished upload that is the model (see `POST /uploads`); the body is empty, or a form without `model`",
             examples=["5b0c6c6e-7a1f-4d0e-9c43-0c8f3c0b7a55"],
+        ),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            le=MAX_DEADLINE_SECONDS,
+            allow_inf_nan=False,
+            description="Seconds from its acceptance within which the job must have ended, or it fails with `deadline`",
+            examples=[3600],
         ),
     ] = None,
     idempotency_key: Annotated[
@@ -150,11 +165,18 @@ async def compress(
         raise NotReady("the service is stopping")
     key = uploads.idempotency_key(idempotency_key)
     digest = uploads.announced_digest(content_digest)
+    seconds = deadlines.allowed(services.settings, deadline)
+    announced = uploads.announced_bytes(request)
+    room = await run_in_threadpool(services.quotas.before, caller, key, announced)
     job_id = Jobs.new_id()
     finished = (
-        None if upload is None else await run_in_threadpool(services.uploads.finished, upload)
+        None
+        if upload is None
+        else await run_in_threadpool(services.uploads.finished, upload, caller)
     )
-    receiver = uploads.Receiver(services.storage, services.settings, job_id, request, finished)
+    receiver = uploads.Receiver(
+        services.storage, services.settings, job_id, request, room, finished
+    )
     try:
         received, chosen = await receiver.receive(config, name, digest)
     except ClientDisconnect as gone:
@@ -164,7 +186,7 @@ async def compress(
         services.storage.remove(keys.job(job_id))
         raise
     admit = partial(services.jobs.admit, fresh="no-cache" in (cache_control or "").lower())
-    job = await run_in_threadpool(admit, job_id, received, chosen, key)
+    job = await run_in_threadpool(admit, job_id, received, chosen, key, caller, seconds)
     response.headers["Location"] = keys.address(job.id)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job
@@ -173,6 +195,7 @@ async def compress(
 @router.get("/jobs", summary="List jobs", responses=refusals("bad-value"))
 def list_jobs(
     services: ServicesDep,
+    caller: Reader,
     limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page")] = 50,
     cursor: Annotated[
         str | None, Query(description="`next` of the page before", min_length=1)
@@ -180,7 +203,7 @@ def list_jobs(
     state: Annotated[State | None, Query(description="Only jobs in this state")] = None,
 ) -> JobList:
     """A page of jobs, newest first."""
-    return services.jobs.page(cursor=cursor, limit=limit, state=state)
+    return services.jobs.page(caller, cursor=cursor, limit=limit, state=state)
 
 
 @router.get(
@@ -195,6 +218,7 @@ async def get_job(
     job_id: str,
     response: Response,
     services: ServicesDep,
+    caller: Reader,
     wait: Annotated[
         float,
         Query(
@@ -205,16 +229,16 @@ async def get_job(
     ] = 0,
 ) -> Job:
     """The job as it is now, or, with `wait`, when it has ended."""
-    job = await services.jobs.wait(job_id, min(wait, MAX_WAIT_SECONDS))
+    job = await services.jobs.wait(job_id, min(wait, MAX_WAIT_SECONDS), caller)
     if not job.final:
         response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job", responses=refusals("unknown-job"))
-def cancel_job(job_id: str, services: ServicesDep) -> Job:
+def cancel_job(job_id: str, services: ServicesDep, caller: Submitter) -> Job:
     """Stop a job within two seconds. A job that has ended stays as it is."""
-    return services.jobs.cancel(job_id)
+    return services.jobs.cancel(job_id, caller)
 
 
 @router.delete(
@@ -223,9 +247,9 @@ def cancel_job(job_id: str, services: ServicesDep) -> Job:
     summary="Delete a job",
     responses=refusals("unknown-job"),
 )
-def delete_job(job_id: str, services: ServicesDep) -> None:
+def delete_job(job_id: str, services: ServicesDep, caller: Submitter) -> None:
     """Forget a job and free its storage; one that runs is stopped."""
-    services.jobs.delete(job_id)
+    services.jobs.delete(job_id, caller)
 
 
 @router.get(
@@ -240,11 +264,13 @@ def delete_job(job_id: str, services: ServicesDep) -> None:
         **refusals("unknown-job", "not-acceptable", "no-result", "cancelled"),
     },
 )
-async def get_report(job_id: str, request: Request, services: ServicesDep) -> Response:
+async def get_report(
+    job_id: str, request: Request, services: ServicesDep, caller: Reader
+) -> Response:
     """What was done to each weight and what came of it."""
     if not _accepts_json(request.headers.get("accept", "*/*")):
         raise NotAcceptable("the report is JSON; ask for application/json")
-    await run_in_threadpool(services.jobs.made, job_id)
+    await run_in_threadpool(services.jobs.made, job_id, caller)
     content = await services.storage.read(keys.artifact(job_id, keys.REPORT))
     return Response(content, media_type="application/json")
 
@@ -284,9 +310,9 @@ def _file_responses(media_type: str) -> dict[int | str, dict[str, Any]]:
     response_class=Response,
     responses=_file_responses("application/zip"),
 )
-def get_bundle(job_id: str, request: Request, services: ServicesDep) -> Response:
+def get_bundle(job_id: str, request: Request, services: ServicesDep, caller: Reader) -> Response:
     """All files of the artifact as one .zip. The same job gives the same bytes."""
-    bundle, _ = services.jobs.made(job_id)
+    bundle, _ = services.jobs.made(job_id, caller)
     return downloads.serve(
         request,
         partial(services.storage.stream, keys.bundle(job_id)),
@@ -303,9 +329,11 @@ def get_bundle(job_id: str, request: Request, services: ServicesDep) -> Response
     response_class=Response,
     responses=_file_responses("application/octet-stream"),
 )
-def get_artifact_file(job_id: str, file: str, request: Request, services: ServicesDep) -> Response:
+def get_artifact_file(
+    job_id: str, file: str, request: Request, services: ServicesDep, caller: Reader
+) -> Response:
     """One of the job's `result.files`."""
-    _, files = services.jobs.made(job_id)
+    _, files = services.jobs.made(job_id, caller)
     made = files.get(file)
     if made is None:
         raise NotFound(f"the artifact has no file {file[:200]!r}; it has {', '.join(files)}")

@@ -1,6 +1,8 @@
 """What of a job that has ended is kept until it is deleted."""
 
-from sparsebook_service.jobs import keys
+from typing import Any
+
+from sparsebook_service.jobs import keys, sizes
 from sparsebook_service.jobs.repository import JobRow
 from sparsebook_service.storage import Storage
 
@@ -23,6 +25,12 @@ def keep_after_failure(storage: Storage, row: JobRow, *, output: bool) -> None:
         storage.remove(keys.inputs(row.id))
     elif not output:
         storage.remove(keys.output(row.id))
+
+
+def bytes_after_failure(row: JobRow, result: dict[str, Any] | None) -> int:
+    """How much is kept of a job that failed, with what it has reached, if anything."""
+    upload = sizes.of_upload(row.upload) if keeps_upload(row) else 0
+    return upload + (0 if result is None else sizes.of_output(result))
 
 
 def keep_after_success(storage: Storage, row: JobRow) -> None:

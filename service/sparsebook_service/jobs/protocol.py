@@ -8,9 +8,10 @@ service answers with any number of `TrainingAdvanced` and one `Trained` or `Trai
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from sparsebook_compressor.progress import Stage, TrainingProgress
+from sparsebook_service.names import fault
 
 
 class _Message(BaseModel):
@@ -63,10 +64,20 @@ class Train(_Message):
     dataset: Path
 
 
-class MadeFile(_Message):
-    """A file that the work has made; `name` is its path in the bundle."""
+def _plain(name: str) -> str:
+    reason = fault(name)
+    if reason is not None:
+        raise ValueError(f"the file name {name[:200]!r} {reason}")
+    return name
 
-    name: str
+
+class MadeFile(_Message):
+    """A file that the work has made; `name` is its path in the bundle.
+
+    It is a plain path below the bundle whatever the process says: it has parsed files of strangers.
+    """
+
+    name: Annotated[str, AfterValidator(_plain)]
     bytes: int
     sha256: str
 

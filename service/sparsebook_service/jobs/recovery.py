@@ -7,7 +7,11 @@ import structlog
 
 from sparsebook_service import problems
 from sparsebook_service.jobs import keys
-from sparsebook_service.jobs.keeping import keep_after_failure, keep_after_success
+from sparsebook_service.jobs.keeping import (
+    bytes_after_failure,
+    keep_after_failure,
+    keep_after_success,
+)
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
@@ -54,7 +58,7 @@ def _give_up(storage: Storage, repository: Repository, row: JobRow) -> None:
         "internal", "the job was given up: it failed too often", keys.address(row.id)
     )
     keep_after_failure(storage, row, output=False)
-    repository.fail(row.id, problem.model_dump())
+    repository.fail(row.id, problem.model_dump(), stored=bytes_after_failure(row, None))
 
 
 class Lost:

@@ -5,6 +5,7 @@ against a cancel) changes nothing and is told so.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -38,6 +39,10 @@ _JOBS = sa.Table(
     sa.Column("waiting", sa.String),
     sa.Column("cache_key", sa.String),
     sa.Column("cached_from", sa.String),
+    # The API key that has sent it; NULL where no keys were asked for.
+    sa.Column("owner", sa.String, index=True),
+    sa.Column("stored", sa.BigInteger),
+    sa.Column("deadline", sa.Float),
     sqlite_autoincrement=True,
 )
 _BY_CACHE_KEY = sa.schema.CreateIndex(
@@ -67,13 +72,35 @@ class JobRow:
     error: dict[str, Any] | None
     training: dict[str, Any] | None
     waiting: str | None
-    cache_key: str | None
-    cached_from: str | None
+    cache_key: str | None = None
+    cached_from: str | None = None
+    owner: str | None = None
+    stored: int | None = None
+    deadline: float | None = None
 
     @property
     def final(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many jobs are queued or running, and the bytes that are stored for all of them, those that have ended too."""
+
+    live: int
+    stored: int
+
+
+def usage(connection: sa.Connection, owner: str | None) -> Usage:
+    """What the jobs of a key, or of everybody where `owner` is None, take up."""
+    live = sa.func.count(sa.case((_LIVE, 1))).label("live")
+    stored = sa.func.coalesce(sa.func.sum(_JOBS.c.stored), 0).label("stored")
+    query = sa.select(live, stored)
+    if owner is not None:
+        query = query.where(_JOBS.c.owner == owner)
+    found = connection.execute(query).one()
+    return Usage(live=int(found.live), stored=int(found.stored))
 
 
 class Repository:
@@ -93,12 +120,29 @@ class Repository:
         upload: dict[str, Any],
         fingerprint: str,
         idempotency_key: str | None,
+        owner: str | None = None,
+        stored: int = 0,
+        deadline: float | None = None,
+        accept: Callable[[sa.Connection], None] = lambda _connection: None,
         cache_key: str | None = None,
         cached: tuple[str, dict[str, Any]] | None = None,
     ) -> JobRow | None:
         """Insert a queued job; None where its idempotency key is taken.
 
-        With `cached`, the id of an earlier job and its result, the job has succeeded already.
+        Idempotency keys are their owner's: two owners may use the same.
+
+        Args:
+            job_id: of the new job.
+            config: as it was given.
+            upload: what was uploaded.
+            fingerprint: of both.
+            idempotency_key: None where none was given.
+            owner: the API key that sends it.
+            stored: bytes that are stored for it.
+            deadline: seconds from now within which it must have ended.
+            accept: is called in the same transaction, the job inserted; what it raises undoes it.
+            cache_key: by which a later job finds its result.
+            cached: the id of an earlier job and its result, with which this one has succeeded already.
         """
         now = time.time()
         ended = {}
@@ -113,13 +157,17 @@ class Repository:
             "config": config,
             "upload": upload,
             "fingerprint": fingerprint,
-            "idempotency_key": idempotency_key,
+            "idempotency_key": _owned(owner, idempotency_key),
+            "owner": owner,
+            "stored": stored,
+            "deadline": None if deadline is None else now + deadline,
             "cache_key": cache_key,
             **ended,
         }
         try:
             with writing(self._engine) as connection:
                 connection.execute(_JOBS.insert().values(values))
+                accept(connection)
         except IntegrityError:
             if idempotency_key is None:
                 raise
@@ -130,9 +178,9 @@ class Repository:
         """Read one job."""
         return self._one(_JOBS.c.id == job_id)
 
-    def by_idempotency_key(self, key: str) -> JobRow | None:
-        """Read the job that was accepted under a key."""
-        return self._one(_JOBS.c.idempotency_key == key)
+    def by_idempotency_key(self, owner: str | None, key: str | None) -> JobRow | None:
+        """Read the job that was accepted under a key of an owner."""
+        return None if key is None else self._one(_JOBS.c.idempotency_key == _owned(owner, key))
 
     def succeeded_as(self, cache_key: str) -> JobRow | None:
         """Read the latest job that has succeeded in what is known by this key."""
@@ -143,13 +191,22 @@ class Repository:
             row = connection.execute(query.order_by(_JOBS.c.number.desc()).limit(1)).one_or_none()
         return None if row is None else _row(row)
 
-    def page(self, *, before: int | None, limit: int, state: State | None) -> list[JobRow]:
-        """Newest first, `limit` of those whose number is below `before`."""
+    def usage(self, owner: str | None) -> Usage:
+        """What the jobs of an owner, or of everybody where it is None, take up."""
+        with self._engine.connect() as connection:
+            return usage(connection, owner)
+
+    def page(
+        self, *, before: int | None, limit: int, state: State | None, owner: str | None = None
+    ) -> list[JobRow]:
+        """Newest first, `limit` of those whose number is below `before`; of all owners where `owner` is None."""
         query = sa.select(_JOBS).order_by(_JOBS.c.number.desc()).limit(limit)
         if before is not None:
             query = query.where(_JOBS.c.number < before)
         if state is not None:
             query = query.where(_JOBS.c.state == state)
+        if owner is not None:
+            query = query.where(_JOBS.c.owner == owner)
         with self._engine.connect() as connection:
             return [_row(row) for row in connection.execute(query)]
 
@@ -205,8 +262,16 @@ class Repository:
         """Note what a running job waits for; False where it is not running any more."""
         return self._update((_JOBS.c.id == job_id) & (_JOBS.c.state == "running"), waiting=waiting)
 
-    def succeed(self, job_id: str, result: dict[str, Any]) -> bool:
-        """Finish a running job with its result; False where it is not running any more."""
+    def overdue(self, now: float) -> list[JobRow]:
+        """Live jobs whose deadline has passed."""
+        return self._some(_LIVE & (_JOBS.c.deadline <= now))
+
+    def ended_before(self, then: float, limit: int) -> list[JobRow]:
+        """Jobs that had ended by a time, at most so many, the oldest first."""
+        return self._some(_JOBS.c.finished <= then, limit)
+
+    def succeed(self, job_id: str, result: dict[str, Any], stored: int = 0) -> bool:
+        """Finish a running job with its result, of so many bytes; False where it is not running any more."""
         return self._update(
             (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
             state="succeeded",
@@ -216,14 +281,19 @@ class Repository:
             training=None,
             waiting=None,
             result=result,
+            stored=stored,
         )
 
     def fail(
-        self, job_id: str, error: dict[str, Any], result: dict[str, Any] | None = None
+        self,
+        job_id: str,
+        error: dict[str, Any],
+        result: dict[str, Any] | None = None,
+        stored: int = 0,
     ) -> bool:
         """Finish a live job with the problem that stopped it; False where it is not live any more.
 
-        `result` is what was reached all the same.
+        `result` is what was reached all the same, `stored` the bytes that are kept of the job.
         """
         return self._update(
             (_JOBS.c.id == job_id) & _LIVE,
@@ -232,6 +302,7 @@ class Repository:
             waiting=None,
             error=error,
             result=result,
+            stored=stored,
         )
 
     def cancel(self, job_id: str, error: dict[str, Any]) -> bool:
@@ -242,12 +313,18 @@ class Repository:
             finished=time.time(),
             waiting=None,
             error=error,
+            stored=0,
         )
 
     def delete(self, job_id: str) -> bool:
         """Forget a job; False where there is none."""
         with writing(self._engine) as connection:
             return connection.execute(_JOBS.delete().where(_JOBS.c.id == job_id)).rowcount > 0
+
+    def _some(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[JobRow]:
+        query = sa.select(_JOBS).where(condition).order_by(_JOBS.c.number).limit(limit)
+        with self._engine.connect() as connection:
+            return [_row(row) for row in connection.execute(query)]
 
     def _one(self, condition: sa.ColumnElement[bool]) -> JobRow | None:
         with self._engine.connect() as connection:
@@ -257,6 +334,11 @@ class Repository:
     def _update(self, condition: sa.ColumnElement[bool], **values: Any) -> bool:
         with writing(self._engine) as connection:
             return connection.execute(_JOBS.update().where(condition).values(values)).rowcount > 0
+
+
+def _owned(owner: str | None, key: str | None) -> str | None:
+    """A key as the column has it, in which all are unique; a key has no spaces, so these never meet those without owner."""
+    return key if owner is None or key is None else f"{owner} {key}"
 
 
 def _row(row: sa.Row[Any]) -> JobRow:

@@ -25,9 +25,13 @@ from sparsebook_service import problems
 from sparsebook_service.durable import Interrupted, when_there_is_room
 from sparsebook_service.finetune.keys import TRAININGS
 from sparsebook_service.finetune.service import Trainings
-from sparsebook_service.jobs import keys
+from sparsebook_service.jobs import keys, sizes
 from sparsebook_service.jobs.bell import Bell
-from sparsebook_service.jobs.keeping import keep_after_failure, keep_after_success
+from sparsebook_service.jobs.keeping import (
+    bytes_after_failure,
+    keep_after_failure,
+    keep_after_success,
+)
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Made, Order, Stopped, Train
 from sparsebook_service.jobs.repository import JobRow, Repository
@@ -35,6 +39,7 @@ from sparsebook_service.jobs.results import summarise
 from sparsebook_service.jobs.training import Training
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.pace import paced
+from sparsebook_service.patience import ATTEMPTS, attempts, may_pass
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage, full_disk_named
 
@@ -112,9 +117,18 @@ class Runner:
             Interrupted: the service stops.
         """
         with self._noted_as_running(job_id):
-            row = when_there_is_room(lambda: self._repository.begin(job_id), self._closing)
-            if row is not None:
-                self._run(row)
+            for attempt in attempts(self._closing):
+                with attempt:
+                    self._run_from_the_start(
+                        job_id, last=attempt.retry_state.attempt_number == ATTEMPTS
+                    )
+
+    def _run_from_the_start(self, job_id: str, *, last: bool) -> None:
+        if self._closing.is_set():
+            raise Interrupted
+        row = when_there_is_room(lambda: self._repository.begin(job_id), self._closing)
+        if row is not None:
+            self._run(row, last=last)
 
     @contextmanager
     def _noted_as_running(self, job_id: str) -> Iterator[None]:
@@ -129,7 +143,7 @@ class Runner:
                 self._running.discard(job_id)
                 self._changed.notify_all()
 
-    def _run(self, row: JobRow) -> None:
+    def _run(self, row: JobRow, *, last: bool) -> None:
         job_id = row.id
         log = structlog.get_logger(__name__).bind(job=job_id)
         log.info("job started", model=row.upload["model"]["name"])
@@ -143,9 +157,12 @@ class Runner:
             failed = known
         except StorageFull as full:
             failed = _Failed(full.problem, str(full))
-        except Exception:
+        except Exception as error:
             # A job that is cancelled or deleted has its files removed under its hands.
             if self._repository.is_running(job_id):
+                if may_pass(error) and not last:
+                    log.warning("a fault that may pass: the job begins again", fault=repr(error))
+                    raise
                 log.exception("a fault in a job")
             failed = _Failed("internal", "an unexpected fault; the service's log has the details")
         if failed is not None:
@@ -154,8 +171,11 @@ class Runner:
         if now is None or now.state == "cancelled":
             self._storage.remove(keys.job(job_id))
             log.info("job stopped", reason="cancelled or deleted")
-        elif failed is not None:
-            log.warning("job failed", problem=failed.slug, detail=str(failed))
+        elif now.state == "failed":
+            # Once more, by what the row says: another may have failed it meanwhile, and what was made came too late.
+            keep_after_failure(self._storage, now, output=now.result is not None)
+            why = now.error or {}
+            log.warning("job failed", problem=why["type"], detail=why["detail"])
         else:
             log.info(f"job {now.state}", seconds=round(time.monotonic() - started, 3))
         when_there_is_room(lambda: self._trainings.release(job_id), self._closing)
@@ -165,8 +185,9 @@ class Runner:
         # Files first: on a full disk that makes the room which the row needs.
         keep_after_failure(self._storage, row, output=failed.result is not None)
         problem = problems.describe(failed.slug, str(failed), keys.address(row.id)).model_dump()
+        stored = bytes_after_failure(row, failed.result)
         when_there_is_room(
-            lambda: self._repository.fail(row.id, problem, failed.result), self._closing
+            lambda: self._repository.fail(row.id, problem, failed.result, stored), self._closing
         )
 
     def _to_the_end(self, row: JobRow) -> None:
@@ -198,7 +219,8 @@ class Runner:
             shutil.rmtree(work, ignore_errors=True)
         if isinstance(outcome, Stopped):
             raise _Failed(outcome.problem, outcome.detail, result)
-        if not self._repository.succeed(row.id, result or {}):
+        assert result is not None
+        if not self._repository.succeed(row.id, result, sizes.of_output(result)):
             raise _NoLongerWanted
         keep_after_success(self._storage, row)
 

@@ -21,6 +21,8 @@ EXAMPLE_JOB: JsonValue = {
     "progress": 1.0,
     "training": None,
     "waiting": None,
+    "owner": None,
+    "deadline": None,
     "times": {
         "created": "2026-01-05T09:30:00.120000Z",
         "started": "2026-01-05T09:30:00.310000Z",
@@ -145,6 +147,13 @@ class Job(BaseModel):
     cached_from: str | None = Field(
         default=None,
         description="The earlier job whose artifact this is, where the same was asked for before and nothing was computed",
+    )
+    owner: str | None = Field(
+        default=None,
+        description="Id of the API key that has sent it; null where none was asked for",
+    )
+    deadline: datetime | None = Field(
+        default=None, description="When it must have ended, in UTC; null where it may take its time"
     )
     times: Times
     config: dict[str, Any] = Field(

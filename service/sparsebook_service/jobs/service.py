@@ -12,13 +12,15 @@ import structlog
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service import problems
+from sparsebook_service.access.caller import Caller
 from sparsebook_service.errors import Cancelled, IdempotencyConflict, NoResult, UnknownJob
 from sparsebook_service.finetune.service import Trainings
-from sparsebook_service.jobs import keys
+from sparsebook_service.jobs import keys, sizes
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.cache import Cache
 from sparsebook_service.jobs.keeping import keep_after_success
 from sparsebook_service.jobs.protocol import MadeFile
+from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.schemas import Job, JobList, State
 from sparsebook_service.jobs.views import to_job
@@ -44,6 +46,7 @@ class Jobs:
         trainings: Trainings,
         bell: Bell,
         metrics: Metrics,
+        quotas: Quotas,
         cache: Cache,
     ) -> None:
         self._cache = cache
@@ -53,6 +56,7 @@ class Jobs:
         self._trainings = trainings
         self._bell = bell
         self._metrics = metrics
+        self._quotas = quotas
 
     @staticmethod
     def new_id() -> str:
@@ -60,7 +64,15 @@ class Jobs:
         return uuid4().hex
 
     def admit(
-        self, job_id: str, upload: Upload, config: Config, key: str | None, *, fresh: bool = False
+        self,
+        job_id: str,
+        upload: Upload,
+        config: Config,
+        key: str | None,
+        caller: Caller,
+        deadline: float | None = None,
+        *,
+        fresh: bool = False,
     ) -> Job:
         """Accept an upload as a job, or find the job that it repeats.
 
@@ -69,6 +81,8 @@ class Jobs:
             upload: what was uploaded.
             config: what is to be done.
             key: the Idempotency-Key.
+            caller: who sends it, and owns the job.
+            deadline: seconds from now within which it must have ended.
             fresh: compute it even if the same was asked for before.
 
         Returns:
@@ -78,9 +92,11 @@ class Jobs:
 
         Raises:
             IdempotencyConflict: the key belongs to another request.
+            QuotaExceeded: the caller has all that he may have.
+            StorageFull: all jobs together keep as much as they may.
         """
         try:
-            job = self._admit(job_id, upload, config, key, fresh)
+            job = self._admit(job_id, upload, config, key, caller, deadline, fresh)
         except BaseException:
             self._storage.remove(keys.job(job_id))
             raise
@@ -89,53 +105,75 @@ class Jobs:
         return job
 
     def _admit(
-        self, job_id: str, upload: Upload, config: Config, key: str | None, fresh: bool
+        self,
+        job_id: str,
+        upload: Upload,
+        config: Config,
+        key: str | None,
+        caller: Caller,
+        deadline: float | None,
+        fresh: bool,
     ) -> Job:
         fingerprint = upload.fingerprint(config)
-        cache_key = self._cache.key(fingerprint)
+        plain = upload.plain()
+        cache_key = self._cache.key(fingerprint, caller.key_id)
         cached = None if fresh else self._cache.answer(cache_key, job_id)
         row = self._repository.add(
             job_id,
             config=config.as_given(),
-            upload=upload.plain(),
+            upload=plain,
             fingerprint=fingerprint,
             idempotency_key=key,
+            owner=caller.key_id,
+            stored=sizes.of_upload(plain) if cached is None else sizes.of_output(cached[1]),
+            deadline=deadline,
+            accept=lambda connection: self._quotas.accept(connection, caller),
             cache_key=cache_key,
             cached=cached,
         )
         if row is None:
             assert key is not None
-            return self._repeated(key, fingerprint)
+            return self._repeated(key, fingerprint, caller)
         self._metrics.job_accepted(upload.input_bytes)
         if cached is not None:
             keep_after_success(self._storage, row)
-            log.info("job answered from the cache", job=job_id, earlier=cached[0])
+            log.info(
+                "job answered from the cache", job=job_id, earlier=cached[0], owner=caller.key_id
+            )
             return to_job(row)
         try:
             self._queue.submit(job_id)
         except BaseException:
             self._repository.delete(job_id)
             raise
-        log.info("job accepted", job=job_id, model=upload.model.name, bytes=upload.input_bytes)
+        log.info(
+            "job accepted",
+            job=job_id,
+            model=upload.model.name,
+            bytes=upload.input_bytes,
+            owner=caller.key_id,
+        )
         return to_job(row)
 
-    def _repeated(self, key: str, fingerprint: str) -> Job:
-        row = self._repository.by_idempotency_key(key)
+    def _repeated(self, key: str, fingerprint: str, caller: Caller) -> Job:
+        row = self._repository.by_idempotency_key(caller.key_id, key)
         if row is None or row.fingerprint != fingerprint:
             raise IdempotencyConflict(
                 f"the Idempotency-Key {key!r} was used for another model, data or config"
             )
         return to_job(row)
 
-    def get(self, job_id: str) -> Job:
+    # To every caller another one's job is unknown, as if there were none.
+
+    def get(self, job_id: str, caller: Caller) -> Job:
         """Look a job up.
 
         Raises:
             UnknownJob: there is none.
         """
-        return to_job(self._row(job_id))
+        return to_job(self._row(job_id, caller))
 
-    async def wait(self, job_id: str, seconds: float) -> Job:
+    async def wait(self, job_id: str, seconds: float, caller: Caller) -> Job:
         """Look a job up when it has ended, or after some seconds, or when the service stops.
 
         Raises:
@@ -144,7 +182,7 @@ class Jobs:
         deadline = time.monotonic() + seconds
         with self._bell.listen(job_id) as heard:
             while True:
-                job = await asyncio.to_thread(self.get, job_id)
+                job = await asyncio.to_thread(self.get, job_id, caller)
                 left = deadline - time.monotonic()
                 if job.final or left <= 0 or self._bell.closed:
                     return job
@@ -153,51 +191,62 @@ class Jobs:
                 except TimeoutError:
                     continue
 
-    def page(self, *, cursor: str | None, limit: int, state: State | None) -> JobList:
+    def page(
+        self, caller: Caller, *, cursor: str | None, limit: int, state: State | None
+    ) -> JobList:
         """A page of jobs, newest first.
 
         Raises:
             BadValue: a cursor that was not given out.
         """
         before = None if cursor is None else _number(cursor)
-        rows = self._repository.page(before=before, limit=limit + 1, state=state)
+        owner = None if caller.sees_all else caller.key_id
+        rows = self._repository.page(before=before, limit=limit + 1, state=state, owner=owner)
         shown = rows[:limit]
         return JobList(
             jobs=[to_job(row) for row in shown],
             next=_cursor(shown[-1].number) if len(rows) > limit else None,
         )
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str, caller: Caller) -> Job:
         """Cancel a job; one that has ended stays as it is.
 
         Raises:
             UnknownJob: there is none.
         """
+        self._row(job_id, caller)
         problem = problems.describe(
             "cancelled", "the job was cancelled on request", keys.address(job_id)
         )
         if self._repository.cancel(job_id, problem.model_dump()):
             self._free(job_id)
             log.info("job cancelled", job=job_id)
-        return self.get(job_id)
+        return self.get(job_id, caller)
 
-    def delete(self, job_id: str) -> None:
+    def delete(self, job_id: str, caller: Caller) -> None:
         """Forget a job, running or not, and free its storage.
 
         Raises:
             UnknownJob: there is none.
         """
-        if not self._repository.delete(job_id):
+        self._row(job_id, caller)
+        if not self.forget(job_id):
             raise UnknownJob(job_id)
-        self._free(job_id)
         log.info("job deleted", job=job_id)
+
+    def forget(self, job_id: str) -> bool:
+        """Forget a job, whoever's it is, and free its storage; False where there is none."""
+        forgotten = self._repository.delete(job_id)
+        if forgotten:
+            self._free(job_id)
+        return forgotten
 
     def _free(self, job_id: str) -> None:
         self._storage.remove(keys.job(job_id))
         self._trainings.release(job_id)
         self._bell.ring(job_id)
 
-    def made(self, job_id: str) -> tuple[MadeFile, dict[str, MadeFile]]:
+    def made(self, job_id: str, caller: Caller) -> tuple[MadeFile, dict[str, MadeFile]]:
         """What a job has made: the bundle as one file, and its files by name.
 
         Raises:
@@ -205,7 +254,7 @@ class Jobs:
             NoResult: it has not ended, or failed without one.
             Cancelled: it was cancelled.
         """
-        row = self._row(job_id)
+        row = self._row(job_id, caller)
         if row.state == "cancelled":
             raise Cancelled("the job was cancelled: it has no artifact")
         if row.result is None:
@@ -214,9 +263,9 @@ class Jobs:
         files = [MadeFile(**_made_fields(file)) for file in row.result["result"]["files"]]
         return MadeFile(**row.result["bundle"]), {file.name: file for file in files}
 
-    def _row(self, job_id: str) -> JobRow:
+    def _row(self, job_id: str, caller: Caller) -> JobRow:
         row = self._repository.get(job_id)
-        if row is None:
+        if row is None or not caller.sees(row.owner):
             raise UnknownJob(job_id)
         return row
 

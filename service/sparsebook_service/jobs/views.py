@@ -19,6 +19,8 @@ def to_job(row: JobRow) -> Job:
         training=None if row.training is None else Training.model_validate(row.training),
         waiting=row.waiting,
         cached_from=row.cached_from,
+        owner=row.owner,
+        deadline=None if row.deadline is None else _time(row.deadline),
         times=Times(
             created=_time(row.created),
             started=None if row.started is None else _time(row.started),

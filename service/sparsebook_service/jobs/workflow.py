@@ -41,6 +41,10 @@ class Queue:
         """Put a job that was taken and is not run back into the queue."""
         self._client.resume(job_id)
 
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Remove what the queue still knows of jobs that have ended."""
+        self._client.forget(job_ids)
+
     def close(self) -> None:
         """Stop taking jobs."""
         self._client.close()

@@ -7,6 +7,8 @@ from fastapi import APIRouter, Header, Request, Response
 
 from sparsebook_compressor.errors import BadValue, TooLarge
 from sparsebook_service import problems
+from sparsebook_service.access.caller import Caller
+from sparsebook_service.access.guard import Submitter
 from sparsebook_service.contract import header, refusals
 from sparsebook_service.errors import NotReady
 from sparsebook_service.resumable.store import MOST_PIECE_BYTES, PATH, Answer
@@ -75,6 +77,7 @@ async def upload_options(request: Request, services: ServicesDep) -> Response:
 async def begin_upload(
     request: Request,
     services: ServicesDep,
+    caller: Submitter,
     upload_length: Annotated[
         int, Header(ge=1, description="Bytes of the whole file", examples=[104857600])
     ],
@@ -91,7 +94,11 @@ async def begin_upload(
     if services.bell.closed:
         raise NotReady("the service is stopping")
     await asyncio.to_thread(services.uploads.check_room, upload_length)
-    return await _through(request, services)
+    await asyncio.to_thread(services.quotas.check_bytes, caller, upload_length)
+    answer = await _through(request, services)
+    if "location" in answer.headers:
+        await asyncio.to_thread(services.uploads.begun, answer.headers["location"], caller)
+    return answer
 
 
 @router.head(
@@ -104,10 +111,14 @@ async def begin_upload(
     },
 )
 async def look_at_upload(
-    upload_id: str, request: Request, services: ServicesDep, tus_resumable: TusVersion = None
+    upload_id: str,
+    request: Request,
+    services: ServicesDep,
+    caller: Submitter,
+    tus_resumable: TusVersion = None,
 ) -> Response:
     """The bytes that are there, from which it goes on."""
-    return await _through(request, services)
+    return await _of_caller(upload_id, request, services, caller)
 
 
 @router.patch(
@@ -134,6 +145,7 @@ async def continue_upload(
     upload_id: str,
     request: Request,
     services: ServicesDep,
+    caller: Submitter,
     upload_offset: Annotated[int, Header(ge=0, description="Bytes that are there", examples=[0])],
     tus_resumable: TusVersion = None,
     upload_checksum: Annotated[
@@ -145,7 +157,7 @@ async def continue_upload(
     ] = None,
 ) -> Response:
     """Append a piece at the offset, which must be the one that HEAD gives."""
-    return await _through(request, services)
+    return await _of_caller(upload_id, request, services, caller)
 
 
 @router.delete(
@@ -156,9 +168,20 @@ async def continue_upload(
     responses=refusals("malformed-request", "unknown-upload", "upload-conflict"),
 )
 async def delete_upload(
-    upload_id: str, request: Request, services: ServicesDep, tus_resumable: TusVersion = None
+    upload_id: str,
+    request: Request,
+    services: ServicesDep,
+    caller: Submitter,
+    tus_resumable: TusVersion = None,
 ) -> Response:
     """Remove its bytes. Jobs that were made of it have their own."""
+    return await _of_caller(upload_id, request, services, caller)
+
+
+async def _of_caller(
+    upload_id: str, request: Request, services: ServicesDep, caller: Caller
+) -> Response:
+    await asyncio.to_thread(services.uploads.check_owner, upload_id, caller)
     return await _through(request, services)
 
 

@@ -16,7 +16,9 @@ from resumable_upload.server import TusServer
 from resumable_upload.storage import SQLiteStorage
 
 from sparsebook_compressor.errors import StorageFull, TooLarge
+from sparsebook_service.access.caller import Caller
 from sparsebook_service.errors import UnknownUpload
+from sparsebook_service.resumable.owners import Owners
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage, full_disk_named
 
@@ -61,6 +63,7 @@ class Uploads:
         self._storage = storage
         self._folder = storage.local(FOLDER)
         self._kept = SQLiteStorage(str(settings.data_dir / "uploads.sqlite"), str(self._folder))
+        self._owners = Owners(self._kept.db_path)
         self._server = TusServer(
             storage=self._kept,
             base_path=PATH,
@@ -90,6 +93,18 @@ class Uploads:
         assert isinstance(content, bytes)
         return Answer(status, found, content.decode())
 
+    def begun(self, location: str, caller: Caller) -> None:
+        """Note whose the upload is that lies at an address."""
+        self._owners.note(location.rsplit("/", 1)[-1], caller)
+
+    def check_owner(self, upload_id: str, caller: Caller) -> None:
+        """Refuse an upload of somebody else.
+
+        Raises:
+            UnknownUpload: it is not the caller's.
+        """
+        self._owners.check(upload_id, caller)
+
     def check_room(self, length: int) -> None:
         """Refuse an upload of so many bytes that would not find room beside those that are under way.
 
@@ -115,12 +130,13 @@ class Uploads:
             (promised,) = connection.execute("SELECT SUM(upload_length) FROM uploads").fetchone()
         return int(promised or 0)
 
-    def finished(self, upload_id: str) -> Finished:
-        """An upload that is whole.
+    def finished(self, upload_id: str, caller: Caller) -> Finished:
+        """An upload of the caller's that is whole.
 
         Raises:
-            UnknownUpload: there is none of this name, or it is not whole yet.
+            UnknownUpload: he has none of this name, or it is not whole yet.
         """
+        self.check_owner(upload_id, caller)
         found = self._kept.get_upload(upload_id)
         if found is None:
             raise UnknownUpload(
@@ -139,6 +155,7 @@ class Uploads:
             return
         self._swept = time.monotonic()
         self._kept.cleanup_expired_uploads()
+        self._owners.sweep()
         for file in self._folder.iterdir():
             old = time.time() - file.stat().st_mtime > SWEEP_SECONDS
             if old and self._kept.get_upload(file.name) is None:

@@ -46,3 +46,10 @@ def test_names_of_downloads_are_safe() -> None:
 
 def test_digest() -> None:
     assert digest_field("00" * 32) == f"sha-256=:{'A' * 43}=:"
+
+
+@pytest.mark.parametrize("name", [".bashrc", "..", "", "...x"])
+def test_no_download_is_a_hidden_file(name: str) -> None:
+    plain = disposition(name).split('"')[1]
+    assert plain
+    assert not plain.startswith(".")

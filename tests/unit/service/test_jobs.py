@@ -4,6 +4,9 @@ import threading
 from pathlib import Path
 from typing import cast
 
+import pytest
+from pydantic import ValidationError
+
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import InternalError
 from sparsebook_compressor.protocol import Protocol, StageMetric
@@ -189,3 +192,9 @@ def test_a_process_gets_no_training_of_folders_that_are_not_its_own(tmp_path: Pa
     ] == ["folder"] * 8
     training.begin(Train(order=job / "order", dataset=job / "order"))
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "", "a\\b"])
+def test_a_jobs_process_names_no_file_outside_its_bundle(name: str) -> None:
+    with pytest.raises(ValidationError, match="the file name"):
+        MadeFile(name=name, bytes=1, sha256="")

@@ -2,9 +2,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from sparsebook_service.database import open_sqlite
-from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.errors import QuotaExceeded
+from sparsebook_service.jobs.repository import Repository, Usage, usage
 
 UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": [], "external": []}
 
@@ -66,12 +68,12 @@ def test_idempotency_keys_are_unique(repository: Repository) -> None:
     assert add(repository, "b", "key") is None
     assert add(repository, "c") is not None
     assert add(repository, "d") is not None
-    found = repository.by_idempotency_key("key")
+    found = repository.by_idempotency_key(None, "key")
     assert found is not None
     assert found.id == "a"
     assert repository.delete("a")
     assert not repository.delete("a")
-    assert repository.by_idempotency_key("key") is None
+    assert repository.by_idempotency_key(None, "key") is None
     assert add(repository, "b", "key") is not None
 
 
@@ -120,3 +122,76 @@ def test_a_failed_job_may_have_a_result(repository: Repository) -> None:
         {"why": "it"},
         None,
     )
+
+
+def test_idempotency_keys_are_their_owners(repository: Repository) -> None:
+    def add_of(owner: str | None, job_id: str) -> Any:
+        return repository.add(
+            job_id, config={}, upload=UPLOAD, fingerprint="", idempotency_key="k", owner=owner
+        )
+
+    assert [
+        add_of(owner, job_id) is None for owner, job_id in ((None, "a"), ("x", "b"), ("x", "c"))
+    ] == [False, False, True]
+    found = [repository.by_idempotency_key(owner, "k") for owner in (None, "x", "y")]
+    assert [row and row.id for row in found] == ["a", "b", None]
+    assert repository.by_idempotency_key("x", None) is None
+
+
+def test_a_job_that_is_not_accepted_is_not_there(repository: Repository) -> None:
+    def refuse(connection: sa.Connection) -> None:
+        assert usage(connection, "x") == Usage(live=1, stored=5)
+        raise QuotaExceeded("too many", retry_after=1)
+
+    with pytest.raises(QuotaExceeded):
+        repository.add(
+            "a",
+            config={},
+            upload=UPLOAD,
+            fingerprint="",
+            idempotency_key="k",
+            owner="x",
+            stored=5,
+            accept=refuse,
+        )
+    assert repository.get("a") is None
+    assert repository.usage("x") == Usage(live=0, stored=0)
+
+
+def test_usage_is_of_what_is_kept(repository: Repository) -> None:
+    for number, job_id in enumerate("abcd"):
+        repository.add(
+            job_id,
+            config={},
+            upload=UPLOAD,
+            fingerprint="",
+            idempotency_key=None,
+            owner="x" if number else None,
+            stored=10,
+        )
+    assert repository.usage("x") == Usage(live=3, stored=30)
+    assert repository.usage(None) == Usage(live=4, stored=40)
+    for job_id in "bc":
+        repository.begin(job_id)
+    repository.succeed("b", {}, stored=3)
+    repository.fail("c", {}, stored=1)
+    repository.cancel("d", {})
+    assert repository.usage("x") == Usage(live=0, stored=4)
+    assert [row.id for row in repository.page(before=None, limit=9, state=None, owner="x")] == [
+        "d",
+        "c",
+        "b",
+    ]
+
+
+def test_a_table_of_an_older_version_gets_columns_and_indexes(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "jobs.sqlite")
+    Repository(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_jobs_owner")
+        connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN owner")
+    repository = Repository(engine)
+    add(repository, "a")
+    assert {index["name"] for index in sa.inspect(engine).get_indexes("jobs")} >= {"ix_jobs_owner"}
+    assert repository.usage("x") == Usage(live=0, stored=0)
+    engine.dispose()

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import resource
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,13 +11,15 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from sparsebook_service import patience
 from sparsebook_service.database import open_sqlite
+from sparsebook_service.durable import Interrupted
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
-from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.repository import Repository, Usage
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
@@ -32,7 +36,13 @@ class Meddled(Storage):
     def put(self, key: str, path: Path, check: Callable[[], None] = lambda: None) -> None:
         if key.endswith(keys.REPORT):
             self.meddle()
-        super().put(key, path, check)
+        try:
+            super().put(key, path, check)
+        finally:
+            self.mend()
+
+    def mend(self) -> None:
+        """What was meddled with."""
 
 
 @pytest.fixture
@@ -160,3 +170,104 @@ def test_a_fault_at_the_very_end_keeps_the_upload_of_a_job_with_data(
     kept = {keys.model("a", "m.onnx"), keys.data("a", 0, "d.npz")} if with_data else set()
     root = storage.local("")
     assert {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()} == kept
+
+
+class NoFilesLeft:
+    """The process may open no file, for so many attempts: a real fault of the system, which passes."""
+
+    def __init__(self, storage: Meddled, attempts: int) -> None:
+        self.seen = 0
+        self._left = attempts
+        self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        storage.meddle, storage.mend = self.short, self.mend
+
+    def short(self) -> None:
+        self.seen += 1
+        if self._left:
+            self._left -= 1
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, self._limits[1]))
+
+    def mend(self) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
+
+
+def test_a_job_begins_again_after_a_fault_that_passes(
+    runner: Runner, storage: Meddled, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_SECONDS", 0.01)
+    add(storage, repository)
+    meddle = NoFilesLeft(storage, attempts=2)
+    runner.run("a")
+    assert state(repository) == "succeeded"
+    assert meddle.seen == 3
+    assert runner.running() == set()
+
+
+def test_a_job_is_not_begun_for_ever(
+    runner: Runner, storage: Meddled, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_SECONDS", 0.01)
+    add(storage, repository)
+    meddle = NoFilesLeft(storage, attempts=patience.ATTEMPTS + 1)
+    runner.run("a")
+    assert state(repository) == "failed"
+    assert meddle.seen == patience.ATTEMPTS
+    assert storage.folders(keys.JOBS) == []
+
+
+def test_what_does_not_pass_is_not_tried_again(
+    runner: Runner, storage: Meddled, repository: Repository
+) -> None:
+    add(storage, repository)
+    seen = []
+
+    def meddle() -> None:
+        seen.append(1)
+        raise ValueError("a fault of the work itself")
+
+    storage.meddle = meddle
+    runner.run("a")
+    assert (state(repository), len(seen)) == ("failed", 1)
+
+
+def test_a_stop_ends_the_pause_before_the_next_attempt(
+    runner: Runner, storage: Meddled, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_SECONDS", 3600)
+    add(storage, repository)
+    fault = NoFilesLeft(storage, attempts=1)
+
+    def mend() -> None:
+        fault.mend()
+        threading.Timer(0.5, runner.close).start()
+
+    storage.mend = mend
+    with pytest.raises(Interrupted):
+        runner.run("a")
+    assert state(repository) == "running"
+
+
+def test_what_a_job_made_after_its_deadline_is_removed(
+    runner: Runner, storage: Meddled, repository: Repository
+) -> None:
+    add(storage, repository)
+    storage.meddle = lambda: repository.fail(
+        "a", {"type": "/problems/deadline", "detail": "too late"}
+    )
+    runner.run("a")
+    row = repository.get("a")
+    assert row is not None
+    assert row.error is not None
+    assert row.error["type"] == "/problems/deadline"
+    assert storage.folders(keys.JOBS) == []
+
+
+def test_the_bytes_of_a_job_are_those_that_are_stored(
+    runner: Runner, storage: Meddled, repository: Repository
+) -> None:
+    add(storage, repository)
+    storage.meddle = lambda: None
+    runner.run("a")
+    root = storage.local(keys.job("a"))
+    stored = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    assert repository.usage(None) == Usage(live=0, stored=stored)

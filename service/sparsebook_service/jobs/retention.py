@@ -1,0 +1,43 @@
+"""How long jobs that have ended are remembered."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from sparsebook_service.access.repository import DAY_SECONDS
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.workflow import Queue
+from sparsebook_service.pace import paced
+
+# At a time, so that a long list holds nobody up.
+BATCH = 100
+LOOK_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+def forgetting(
+    days: float | None, repository: Repository, queue: Queue, forget: Callable[[str], bool]
+) -> Callable[[], None]:
+    """A chore that forgets jobs so many days after their end, with all that is stored of them.
+
+    Args:
+        days: None is never.
+        repository: of the jobs.
+        queue: of the jobs; it forgets them too, or it would grow for ever.
+        forget: forgets one; it may be gone already.
+    """
+    if days is None:
+        return lambda: None
+    keep_seconds = days * DAY_SECONDS
+
+    def look() -> None:
+        old = repository.ended_before(time.time() - keep_seconds, BATCH)
+        queue.forget(row.id for row in old)
+        for row in old:
+            forget(row.id)
+            log.info("job forgotten", job=row.id, state=row.state, owner=row.owner)
+
+    # A minute more or less does not matter after days; after less than that it may.
+    return paced(look, min(LOOK_SECONDS, keep_seconds / 10))
