@@ -20,7 +20,7 @@ def test_jobs_survive_a_crash_and_a_stop(make_server: Any) -> None:
     assert orphans
     server.kill()
     for orphan in orphans:
-        orphan.wait(timeout=10)
+        orphan.wait(timeout=60)
     server.start()
     with server.client() as http, connect(server) as waiting:
         waiting.sendall(f"GET /jobs/{running}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())

@@ -226,6 +226,9 @@ class Runner:
 
     def _order(self, row: JobRow, work: Path) -> Order:
         settings, upload, local = self._settings, row.upload, self._storage.local
+        local(TRAININGS).mkdir(
+            parents=True, exist_ok=True
+        )  # what is not there yet stays out of sight
         return Order(
             model=local(upload["model"]["key"]),
             external=len(upload["external"]),
