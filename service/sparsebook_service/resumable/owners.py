@@ -49,6 +49,8 @@ class Owners:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(sqlite3.connect(self._database, timeout=30)) as connection:
-            with connection:
-                yield connection
+        with (
+            contextlib.closing(sqlite3.connect(self._database, timeout=30)) as connection,
+            connection,
+        ):
+            yield connection
