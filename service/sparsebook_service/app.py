@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from sparsebook_service import contract, errors, system
-from sparsebook_service.jobs import endpoints
+from sparsebook_service.jobs import endpoints, events
 from sparsebook_service.middleware import SecurityHeaders
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
@@ -39,7 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(endpoints.router)
+    app.include_router(events.router)
     app.include_router(system.router)
     app.add_middleware(SecurityHeaders)
-    errors.install(app, [*endpoints.router.routes, *system.router.routes])
+    errors.install(app, [*endpoints.router.routes, *events.router.routes, *system.router.routes])
     return app

@@ -15,6 +15,7 @@ from sparsebook_service.finetune.supervisor import Supervisor
 from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import recovery
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.feed import Feed
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
@@ -33,6 +34,7 @@ class Services:
     repository: Repository
     metrics: Metrics
     bell: Bell
+    feed: Feed
     runner: Runner
     queue: Queue
     jobs: Jobs
@@ -57,6 +59,8 @@ class Services:
             )
             metrics = Metrics(repository.count_by_state)
             bell = Bell(loop)
+            feed = Feed(repository, bell)
+            metrics.count_listeners(lambda: feed.listeners)
             runner = Runner(settings, storage, repository, trainings, bell, metrics)
             recovery.tidy(settings, storage, repository)
             trainings.keep_only([row.id for row in repository.live()])
@@ -70,6 +74,7 @@ class Services:
             repository=repository,
             metrics=metrics,
             bell=bell,
+            feed=feed,
             runner=runner,
             queue=queue,
             jobs=Jobs(storage, repository, queue, trainings, bell, metrics),

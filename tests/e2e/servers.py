@@ -36,10 +36,12 @@ class Server:
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Server":
+    def start(self, *, again: bool = False) -> "Server":
+        """Start it on a free port; `again`: on that of the last time, so that its clients find it."""
+        port = httpx.URL(self.url).port if again else 0
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "serve", "--port", "0", "--data-dir", str(self.data_dir)],
+                [COMMAND, "serve", "--port", str(port), "--data-dir", str(self.data_dir)],
                 stderr=log,
                 env=self._environment,
             )

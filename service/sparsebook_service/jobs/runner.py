@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +25,7 @@ from sparsebook_service.durable import Interrupted, when_there_is_room
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.history import Happened, Observer
 from sparsebook_service.jobs.keeping import keep_after_failure, keep_after_success
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Made, Order, Stopped, Train
@@ -195,6 +196,7 @@ class Runner:
         """Start the process and follow it to its end."""
         outcome: Done | Stopped | None = None
         latest: Advanced | None = None
+        observer = Observer()
         check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
         with full_disk_named("the job's files"), JobProcess(order) as process:
             training = Training(
@@ -208,21 +210,24 @@ class Runner:
                 match message:
                     case Advanced():
                         latest = message
+                        observer.see(message)
                     case Train():
                         training.begin(message)
                     case Done() | Stopped():
                         outcome = message
                 if time.monotonic() - noted >= TICK_SECONDS:
                     noted = time.monotonic()
-                    self._note(row.id, latest)
+                    self._note(row.id, latest, observer.take())
                     latest = None
                     training.look()
-            self._note(row.id, latest)
+            self._note(row.id, latest, observer.take())
             if outcome is None:
                 raise _died(process, order)
         return outcome
 
-    def _note(self, job_id: str, latest: Advanced | None) -> None:
+    def _note(
+        self, job_id: str, latest: Advanced | None, happened: Sequence[Happened] = ()
+    ) -> None:
         if self._closing.is_set():
             raise Interrupted
         if latest is None:
@@ -231,7 +236,7 @@ class Runner:
             fraction = min(max(latest.fraction, 0.0), 1.0)
             training = None if latest.training is None else asdict(latest.training)
             wanted = self._repository.advance(
-                job_id, latest.stage, latest.weight, fraction, training
+                job_id, latest.stage, latest.weight, fraction, training, happened
             )
         if not wanted:
             raise _NoLongerWanted
