@@ -296,8 +296,9 @@ def test_the_servers_problems_end_the_command(cli: Cli, server: Server) -> None:
     assert "w0" in failed.err
     assert "Traceback" not in failed.err
     (cli.folder / "tiny.onnx").write_bytes(models.small())
-    unreachable = cli("compress", "tiny.onnx", "--server", "http://127.0.0.1:9")
+    unreachable = cli("compress", "tiny.onnx", "--server", "http://127.0.0.1:9", "--patience", "3")
     assert unreachable.status == 1
+    assert "trying again in" in unreachable.err
     assert "sparsebook serve" in unreachable.err
     assert cli.left() == {"tiny.onnx"}
 

@@ -29,10 +29,11 @@ from sparsebook_service.cli.options import (
     Metric,
     MinRatio,
     Model,
+    Patience,
     Preset,
     Seed,
 )
-from sparsebook_service.client import ServiceProblem, Unreachable
+from sparsebook_service.client import PATIENCE_SECONDS, ServiceProblem, Unreachable
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.version import VERSION
 
@@ -88,6 +89,7 @@ def compress_command(
             "--server", help="Compress on a Sparsebook service instead of here.", metavar="URL"
         ),
     ] = None,
+    patience: Patience = PATIENCE_SECONDS,
     as_json: AsJson = False,
     min_ratio: MinRatio = None,
     max_latency: MaxLatency = None,
@@ -120,7 +122,8 @@ def compress_command(
         if server is None:
             work.compress_here(model, folder, chosen, samples, quiet=as_json)
         else:
-            work.compress_there(server, model, folder, chosen, samples, quiet=as_json)
+            there = work.There(server, patience)
+            work.compress_there(there, model, folder, chosen, samples, quiet=as_json)
 
 
 @app.command("tune")

@@ -63,6 +63,15 @@ Metric: TypeAlias = Annotated[
     Path | None,
     typer.Option("--metric", metavar="F.onnx", help="Likewise, a scalar to measure by."),
 ]
+Patience: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--patience",
+        min=0,
+        metavar="SECONDS",
+        help="How long to try again while the service cannot be reached, or is not ready; 0 tries once.",
+    ),
+]
 MinRatio: TypeAlias = Annotated[
     str | None, typer.Option("--min-ratio", hidden=True, callback=refuse_option("--min-ratio"))
 ]

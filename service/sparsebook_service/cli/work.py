@@ -166,11 +166,37 @@ def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, q
         )
 
 
+# Shorter pauses between two tries are nothing that anybody would notice.
+_PAUSE_WORTH_TELLING_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """A service that compresses instead of this process.
+
+    Attributes:
+        url: of the service.
+        patience: seconds to try again while it cannot be reached.
+    """
+
+    url: str
+    patience: float
+
+
+def _say_why_it_waits(error: BaseException, seconds: float) -> None:
+    if seconds >= _PAUSE_WORTH_TELLING_SECONDS:
+        console.say(f"no answer ({error}); trying again in {seconds:.0f} s")
+
+
 def compress_there(
-    server: str, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
+    there: There, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
 ) -> None:
     """Compress on a server and download the bundle; a job that is interrupted here is cancelled there."""
-    with Client(server) as client, console.progress(not quiet) as shown:
+    notice = None if quiet else _say_why_it_waits
+    with (
+        Client(there.url, patience=there.patience, notice=notice) as client,
+        console.progress(not quiet) as shown,
+    ):
         job = client.compress(
             model, config=config, data=samples.data, loss=samples.loss, metric=samples.metric
         )
@@ -182,15 +208,18 @@ def compress_there(
 
         try:
             if not quiet:
-                console.say(f"job {job.id} at {server}")
+                console.say(f"job {job.id} at {there.url}")
             client.download(client.wait(job.id, on_change), out)
         except ServiceProblem as problem:
             if problem.job is not None and problem.job.result is not None:
                 client.download(problem.job, out)
             raise
         except KeyboardInterrupt:
-            with contextlib.suppress(ServiceProblem, Unreachable):
-                client.cancel(job.id)
+            with (
+                contextlib.suppress(ServiceProblem, Unreachable),
+                Client(there.url, patience=0) as last,
+            ):
+                last.cancel(job.id)
             raise
 
 
