@@ -1,6 +1,6 @@
 """The commands, their options and their exit status.
 
-Exit status: 0 done, 1 failed, 2 bad usage or bad input, 3 the budget could not be met, 130 interrupted, 143 and 129 ended
+Exit status: 0 done, 1 failed, 2 bad usage or bad input, 3 the budget or a gate could not be met, 130 interrupted, 143 and 129 ended
 by SIGTERM and SIGHUP.
 """
 
@@ -64,6 +64,8 @@ def compress_command(
             help="Search for the smallest file whose metric on the eval part drops at most so much: 0.005 is half a point.",
         ),
     ] = None,
+    min_ratio: MinRatio = None,
+    max_latency: MaxLatency = None,
     loss: Loss = None,
     metric: Metric = None,
     config: ConfigFile = None,
@@ -91,8 +93,6 @@ def compress_command(
     ] = None,
     patience: Patience = PATIENCE_SECONDS,
     as_json: AsJson = False,
-    min_ratio: MinRatio = None,
-    max_latency: MaxLatency = None,
 ) -> None:
     """Compress a model into a folder with the artifact, its report and the operator library.
 
@@ -108,7 +108,13 @@ def compress_command(
         preset=preset,
         output=output,
         seed=seed,
-        sections={"budget": {"max_drop": max_drop}},
+        sections={
+            "budget": {
+                "max_drop": max_drop,
+                "min_ratio": min_ratio,
+                "max_latency_ms": max_latency,
+            }
+        },
     )
     work.check_input(model, "the model")
     samples = work.Samples(tuple(data or ()), loss, metric)
@@ -377,7 +383,7 @@ def _run() -> None:
 
 # The details of these say what would be right here.
 _SAY_THEMSELVES = {"bad-value", "bad-data", "unknown-option", "not-ready"}
-_SAY_THEMSELVES |= {"not-trainable", "budget-not-met", "diverged"}
+_SAY_THEMSELVES |= {"not-trainable", "budget-not-met", "gate-not-met", "diverged"}
 
 
 def _advice(error: SparsebookError) -> str | None:
@@ -392,7 +398,7 @@ def _slug(error: SparsebookError) -> str:
 
 
 def _status(error: SparsebookError) -> int:
-    if _slug(error) == "budget-not-met":
+    if _slug(error) in {"budget-not-met", "gate-not-met"}:
         return OVER_BUDGET
     if isinstance(error, InputError):
         return BAD_INPUT

@@ -12,10 +12,6 @@ COMMANDS = {
     "doctor": TRUST,
     "verify": TRUST,
 }
-OPTIONS = {
-    "--min-ratio": TRUST,
-    "--max-latency": TRUST,
-}
 PRESETS = {"small": SMALL}
 
 
