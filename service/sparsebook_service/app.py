@@ -12,6 +12,7 @@ from sparsebook_service.middleware import SecurityHeaders
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
 from sparsebook_service.version import VERSION
+from sparsebook_service.webhooks import endpoints as webhooks
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,7 +41,16 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(endpoints.router)
     app.include_router(events.router)
+    app.include_router(webhooks.router)
     app.include_router(system.router)
     app.add_middleware(SecurityHeaders)
-    errors.install(app, [*endpoints.router.routes, *events.router.routes, *system.router.routes])
+    errors.install(
+        app,
+        [
+            *endpoints.router.routes,
+            *events.router.routes,
+            *webhooks.router.routes,
+            *system.router.routes,
+        ],
+    )
     return app

@@ -89,6 +89,7 @@ class Client:
         loss: Path | None = None,
         metric: Path | None = None,
         idempotency_key: str | None = None,
+        webhook: str | None = None,
     ) -> Job:
         """Upload a model, with its external data, and queue its compression.
 
@@ -99,6 +100,7 @@ class Client:
             loss: a small .onnx graph to train for.
             metric: likewise, to measure by.
             idempotency_key: makes a repetition, of another process too, give the same job; by default one of this call's own.
+            webhook: a URL to which the service posts the job's end.
 
         Raises:
             InputError: the model is not ONNX, or its external data is not beside it.
@@ -111,6 +113,7 @@ class Client:
             loss=loss,
             metric=metric,
             idempotency_key=idempotency_key,
+            webhook=webhook,
         ) as call:
             return self._do(call)
 
@@ -257,6 +260,7 @@ class AsyncClient:
         loss: Path | None = None,
         metric: Path | None = None,
         idempotency_key: str | None = None,
+        webhook: str | None = None,
     ) -> Job:
         """As `Client.compress`."""
         with calls.submission(
@@ -267,6 +271,7 @@ class AsyncClient:
             loss=loss,
             metric=metric,
             idempotency_key=idempotency_key,
+            webhook=webhook,
         ) as call:
             return await self._do(call)
 

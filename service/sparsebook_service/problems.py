@@ -157,7 +157,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "idempotency-conflict",
         409,
         "The Idempotency-Key belongs to another request",
-        "The key was used before with another model, data or config.",
+        "The key was used before with another model, data, config or webhook.",
         "Use a new key for a new request; the same key only for a repetition of the same one.",
     ),
     ProblemType(

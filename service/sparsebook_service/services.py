@@ -23,6 +23,9 @@ from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
+from sparsebook_service.webhooks.courier import Courier
+from sparsebook_service.webhooks.repository import WebhookRepository
+from sparsebook_service.webhooks.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Services:
     trainings: Trainings
     supervisor: Supervisor
     housekeeper: Housekeeper
+    webhooks: WebhookRepository
+    courier: Courier
 
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
@@ -49,6 +54,7 @@ class Services:
             engine = open_sqlite(settings.database_file)
             storage = Storage(settings.store_dir)
             repository = Repository(engine)
+            webhooks = WebhookRepository(engine)
             supervisor = Supervisor(settings)
             trainings = Trainings(
                 storage,
@@ -77,10 +83,12 @@ class Services:
             feed=feed,
             runner=runner,
             queue=queue,
-            jobs=Jobs(storage, repository, queue, trainings, bell, metrics),
+            jobs=Jobs(storage, repository, queue, trainings, bell, metrics, webhooks),
             trainings=trainings,
             supervisor=supervisor,
             housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost, trainings.sweep),
+            webhooks=webhooks,
+            courier=Courier(webhooks, repository, _sender(settings), settings.webhook_pauses, loop),
         )
 
     def close(self) -> None:
@@ -90,10 +98,19 @@ class Services:
         self.runner.close()
         self.supervisor.stop()
         self.housekeeper.close()
+        self.courier.close()
         self.queue.close()
         self.runner.join()
         self.trainings.close()
         self.supervisor.close()
+
+
+def _sender(settings: Settings) -> Sender | None:
+    secret = settings.webhook_secret
+    if secret is None:
+        return None
+    timeout = settings.webhook_timeout_seconds
+    return Sender(secret.get_secret_value(), settings.webhook_allow, timeout)
 
 
 async def _of_request(

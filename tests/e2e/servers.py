@@ -22,7 +22,7 @@ class Server:
     """`sparsebook serve` on a free port of the loopback."""
 
     def __init__(
-        self, folder: Path, *, largest_file: int | None = None, **settings: int | Path
+        self, folder: Path, *, largest_file: int | None = None, **settings: int | str | Path
     ) -> None:
         self._largest_file = largest_file
         self.data_dir = folder / "data"

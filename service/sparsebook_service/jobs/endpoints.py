@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from sparsebook_compressor.errors import BadValue
 from sparsebook_service import downloads, uploads
 from sparsebook_service.contract import header, refusals
 from sparsebook_service.errors import MalformedRequest, NotAcceptable, NotFound, NotReady
@@ -14,6 +15,8 @@ from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.services import ServicesDep
+from sparsebook_service.settings import Settings
+from sparsebook_service.webhooks import guard
 
 MAX_WAIT_SECONDS = 60.0
 RETRY_AFTER_SECONDS = "1"
@@ -110,6 +113,13 @@ async def compress(
     name: Annotated[
         str | None, Query(description="The model's file name", examples=["resnet.onnx"])
     ] = None,
+    webhook: Annotated[
+        str | None,
+        Query(
+            description="Where the job's end is posted, signed after Standard Webhooks",
+            examples=["https://ci.example.org/hooks/sparsebook"],
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -135,6 +145,7 @@ async def compress(
         raise NotReady("the service is stopping")
     key = uploads.idempotency_key(idempotency_key)
     digest = uploads.announced_digest(content_digest)
+    target = None if webhook is None else _webhook(webhook, services.settings)
     job_id = Jobs.new_id()
     receiver = uploads.Receiver(services.storage, services.settings, job_id, request)
     try:
@@ -145,10 +156,18 @@ async def compress(
     except BaseException:
         services.storage.remove(keys.job(job_id))
         raise
-    job = await run_in_threadpool(services.jobs.admit, job_id, upload, chosen, key)
+    job = await run_in_threadpool(services.jobs.admit, job_id, upload, chosen, key, target)
     response.headers["Location"] = keys.address(job.id)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job
+
+
+def _webhook(url: str, settings: Settings) -> str:
+    if settings.webhook_secret is None:
+        raise BadValue(
+            "webhook: this service has nothing to sign with; set SPARSEBOOK_WEBHOOK_SECRET where it runs, or wait for the job"
+        )
+    return guard.check_url(url, settings.webhook_allow)
 
 
 @router.get("/jobs", summary="List jobs", responses=refusals("bad-value"))

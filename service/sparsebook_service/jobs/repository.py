@@ -5,7 +5,7 @@ against a cancel) changes nothing and is told so.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -88,8 +88,9 @@ class Repository:
         upload: dict[str, Any],
         fingerprint: str,
         idempotency_key: str | None,
+        along: Callable[[sa.Connection], None] | None = None,
     ) -> JobRow | None:
-        """Insert a queued job; None where its idempotency key is taken."""
+        """Insert a queued job, and in the same transaction what comes along; None where its idempotency key is taken."""
         values = {
             "id": job_id,
             "state": "queued",
@@ -103,6 +104,8 @@ class Repository:
         try:
             with writing(self._engine) as connection:
                 connection.execute(_JOBS.insert().values(values))
+                if along is not None:
+                    along(connection)
         except IntegrityError:
             if idempotency_key is None:
                 raise

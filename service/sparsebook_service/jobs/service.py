@@ -24,6 +24,7 @@ from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.storage import Storage
 from sparsebook_service.uploads import Upload
+from sparsebook_service.webhooks.repository import WebhookRepository
 
 # How often a waiting request looks at the table, beside listening to the bell.
 LOOK_SECONDS = 1.0
@@ -42,6 +43,7 @@ class Jobs:
         trainings: Trainings,
         bell: Bell,
         metrics: Metrics,
+        webhooks: WebhookRepository,
     ) -> None:
         self._storage = storage
         self._repository = repository
@@ -49,13 +51,21 @@ class Jobs:
         self._trainings = trainings
         self._bell = bell
         self._metrics = metrics
+        self._webhooks = webhooks
 
     @staticmethod
     def new_id() -> str:
         """An id that nobody can guess."""
         return uuid4().hex
 
-    def admit(self, job_id: str, upload: Upload, config: Config, key: str | None) -> Job:
+    def admit(
+        self,
+        job_id: str,
+        upload: Upload,
+        config: Config,
+        key: str | None,
+        webhook: str | None = None,
+    ) -> Job:
         """Accept an upload as a job, or find the job that it repeats.
 
         Args:
@@ -63,6 +73,7 @@ class Jobs:
             upload: what was uploaded.
             config: what is to be done.
             key: the Idempotency-Key.
+            webhook: where to tell of the job's end.
 
         Returns:
             The new job, or the one that was accepted under the same key.
@@ -73,7 +84,7 @@ class Jobs:
             IdempotencyConflict: the key belongs to another request.
         """
         try:
-            job = self._admit(job_id, upload, config, key)
+            job = self._admit(job_id, upload, config, key, webhook)
         except BaseException:
             self._storage.remove(keys.job(job_id))
             raise
@@ -81,14 +92,20 @@ class Jobs:
             self._storage.remove(keys.job(job_id))
         return job
 
-    def _admit(self, job_id: str, upload: Upload, config: Config, key: str | None) -> Job:
+    def _admit(
+        self, job_id: str, upload: Upload, config: Config, key: str | None, webhook: str | None
+    ) -> Job:
         fingerprint = upload.fingerprint(config)
+        if webhook is not None:
+            fingerprint = f"{fingerprint} {webhook}"
+        noting = None if webhook is None else self._webhooks.noting(job_id, webhook)
         row = self._repository.add(
             job_id,
             config=config.as_given(),
             upload=upload.plain(),
             fingerprint=fingerprint,
             idempotency_key=key,
+            along=noting,
         )
         if row is None:
             assert key is not None
@@ -96,6 +113,7 @@ class Jobs:
         try:
             self._queue.submit(job_id)
         except BaseException:
+            self._webhooks.forget(job_id)
             self._repository.delete(job_id)
             raise
         self._metrics.job_accepted(upload.input_bytes)
@@ -106,7 +124,7 @@ class Jobs:
         row = self._repository.by_idempotency_key(key)
         if row is None or row.fingerprint != fingerprint:
             raise IdempotencyConflict(
-                f"the Idempotency-Key {key!r} was used for another model, data or config"
+                f"the Idempotency-Key {key!r} was used for another model, data, config or webhook"
             )
         return to_job(row)
 
@@ -170,6 +188,7 @@ class Jobs:
         Raises:
             UnknownJob: there is none.
         """
+        self._webhooks.forget(job_id)  # first, so that a crash leaves none of no job
         if not self._repository.delete(job_id):
             raise UnknownJob(job_id)
         self._free(job_id)

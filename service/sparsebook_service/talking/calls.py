@@ -90,6 +90,7 @@ def submission(
     loss: Path | None,
     metric: Path | None,
     idempotency_key: str | None,
+    webhook: str | None,
 ) -> Iterator[Call[Job]]:
     """The upload of a model; its files are open until the block ends.
 
@@ -114,7 +115,9 @@ def submission(
                 attach(part, graph.name, graph)
         for name in external:
             attach("external", name, model.parent / name)
-        yield Call("POST", "/compress", read_job, {"files": files, "headers": headers})
+        params = {} if webhook is None else {"webhook": webhook}
+        options = {"files": files, "headers": headers, "params": params}
+        yield Call("POST", "/compress", read_job, options)
 
 
 def external_files(model: Path) -> list[str]:
