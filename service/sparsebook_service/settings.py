@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sparsebook_compressor.errors import BadValue, UnknownOption
+from sparsebook_service import signing
 
 PREFIX = "SPARSEBOOK_"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -49,6 +50,12 @@ def _signing(secret: SecretStr | None) -> SecretStr | None:
         if len(key) < 24:
             raise ValueError("is too short: 24 bytes at least, in base64, after whsec_")
     return secret
+
+
+def _signing_key(path: Path | None) -> Path | None:
+    if path is not None:
+        signing.private_key(path)
+    return None if path is None else path.absolute()
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -159,6 +166,13 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: Annotated[
         float, Field(gt=0, le=300, description="for one attempt to deliver a webhook")
     ] = 15
+    signing_key: Annotated[
+        Path | None,
+        AfterValidator(_signing_key),
+        Field(
+            description="file with the Ed25519 key (PEM) that bundles are signed with; without it they are not"
+        ),
+    ] = None
     log_format: Annotated[
         Literal["auto", "console", "json"],
         Field(description="auto: console on a terminal, json elsewhere"),

@@ -134,7 +134,6 @@ def test_version_and_help(cli: Cli) -> None:
     [
         (["report"], "report"),
         (["doctor"], "doctor"),
-        (["verify", "x"], "verify"),
         (["compress", "tiny.onnx", "--preset", "small"], "small"),
         (["estimate", "tiny.onnx", "--preset", "small"], "small"),
     ],

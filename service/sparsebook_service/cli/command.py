@@ -33,6 +33,7 @@ from sparsebook_service.cli.options import (
     Preset,
     Seed,
 )
+from sparsebook_service.cli.verify import verify_command
 from sparsebook_service.client import PATIENCE_SECONDS, ServiceProblem, Unreachable
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.version import VERSION
@@ -268,6 +269,7 @@ def decompress_command(
 
 
 app.command("bench")(bench_command)
+app.command("verify")(verify_command)
 
 
 @app.command("serve")

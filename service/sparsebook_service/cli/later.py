@@ -10,7 +10,6 @@ TRUST = "the service for pipelines"
 COMMANDS = {
     "report": "the web page",
     "doctor": TRUST,
-    "verify": TRUST,
 }
 PRESETS = {"small": SMALL}
 

@@ -20,7 +20,7 @@ import structlog
 
 from sparsebook_compressor.errors import StorageFull
 from sparsebook_compressor.report import Report
-from sparsebook_service import problems
+from sparsebook_service import problems, signing
 from sparsebook_service.durable import Interrupted, when_there_is_room
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
@@ -31,6 +31,7 @@ from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Made, Order, Stopped, Train
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.results import summarise
+from sparsebook_service.jobs.sealing import signed
 from sparsebook_service.jobs.training import Training
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.pace import paced
@@ -244,6 +245,9 @@ class Runner:
     def _publish(self, row: JobRow, made: Made, work: Path) -> dict[str, Any]:
         """Put the bundle into the storage; what the row keeps of it."""
         bundle = work / "bundle"
+        key = self._settings.signing_key
+        if key is not None:
+            made = signed(made, work, signing.private_key(key))
         report = Report.from_json((bundle / keys.REPORT).read_text())
         check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
         for file in made.files:
