@@ -23,10 +23,6 @@ MetricKind: TypeAlias = Literal["auto", "accuracy", "agreement", "retrieval", "f
 Optimizer: TypeAlias = Literal["adamw", "sgd"]
 Schedule: TypeAlias = Literal["cosine", "constant"]
 
-LATER_KEYS = {
-    "budget.min_ratio": "a ratio as the target is not built yet: set budget.max_drop, or densities and bits",
-    "budget.max_latency_ms": "a latency as the target is not built yet: set budget.max_drop",
-}
 LATER_VALUES = {
     ("preset", "small"): "the preset 'small' is not built yet: use 'safe' or 'paper'",
     ("prune.method", "obs"): "optimal brain surgeon is not built yet: use 'magnitude'",
@@ -109,10 +105,16 @@ class Train(_Section):
 
 
 class Budget(_Section):
-    """What compression may cost: at most `max_drop` of the metric, a fraction such as 0.005."""
+    """What compression may cost: at most `max_drop` of the metric, a fraction such as 0.005; and what must come of it.
+
+    `min_ratio` (bytes of the model / bytes of the artifact) and `max_latency_ms` (of one inference on one thread) are gates: an
+    artifact that misses one is kept, and the job fails.
+    """
 
     metric: MetricKind = "auto"
     max_drop: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
+    min_ratio: Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)] | None = None
+    max_latency_ms: Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)] | None = None
 
 
 class Config(_Section):
@@ -195,12 +197,9 @@ def _require_whole(glob: str, bits: float) -> None:
 
 def _refuse_later(raw: dict[str, Any]) -> None:
     flat: dict[str, Any] = dict(raw)
-    for section in ("prune", "share", "budget"):
+    for section in ("prune", "share"):
         if isinstance(raw.get(section), dict):
             flat.update({f"{section}.{key}": value for key, value in raw[section].items()})
-    for key, reason in LATER_KEYS.items():
-        if key in flat:
-            raise UnknownOption(f"config {key}: {reason}")
     for (key, value), reason in LATER_VALUES.items():
         if flat.get(key) == value:
             raise UnknownOption(f"config {key}: {reason}")

@@ -17,6 +17,7 @@
     │   └── PayloadError         an encoded weight that breaks docs/format.md
     ├── Diverged                 training left the finite numbers; the last good state is kept
     ├── BudgetNotMet             the metric drops more than allowed; the best that was found is kept
+    ├── GateNotMet               the artifact misses what it must come to; it is kept
     ├── StorageFull              the disk has no room; nothing half-written is left
     └── InternalError            a fault of Sparsebook's own, such as an artifact that does not load
 
@@ -130,6 +131,12 @@ class BudgetNotMet(SparsebookError):
     """No setting keeps the metric within the budget; the best that was found is in the bundle."""
 
     problem = "budget-not-met"
+
+
+class GateNotMet(SparsebookError):
+    """The artifact is larger or slower than it may be; it is in the bundle."""
+
+    problem = "gate-not-met"
 
 
 class StorageFull(SparsebookError):

@@ -6,7 +6,9 @@ The two sessions never live at the same time: the original's outputs wait in a t
 import ctypes
 import json
 import re
+import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +19,12 @@ import onnxruntime as ort
 
 from sparsebook_compressor.errors import BadData, InternalError
 from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, synthetic
-from sparsebook_compressor.report import Fidelity, OutputFidelity
+from sparsebook_compressor.report import Fidelity, Latency, OutputFidelity
 
 Array = npt.NDArray[np.generic]
 F64 = npt.NDArray[np.float64]
+# Memory is touched, and caches are warm, after a few calls; quartiles want some.
+WARMING_CALLS, FEWEST_CALLS, MOST_CALLS, TIMING_SECONDS = 3, 5, 1000, 2.0
 _WORST = float(np.finfo(np.float32).max)
 
 
@@ -97,6 +101,7 @@ def fidelity(
     seed: int,
     output: str,
     library: Path | None,
+    timed: bool = False,
 ) -> Fidelity:
     """Compare an artifact with its original.
 
@@ -109,6 +114,7 @@ def fidelity(
         seed: of synthetic inputs.
         output: what the artifact is, for the report.
         library: the operator library, which an artifact with operators needs.
+        timed: whether to measure the artifact's latency too.
 
     Raises:
         BadData: the original does not run on the samples given.
@@ -121,12 +127,13 @@ def fidelity(
         except CannotRun as reason:
             return Fidelity(kind, 0, output, (), str(reason))
         comparisons = _run_artifact(artifact, library, reference)
+        latency = _time(session(artifact, library), reference.feeds[0]) if timed else None
     outputs = tuple(
         comparison.result(name)
         for name, comparison in zip(reference.names, comparisons, strict=True)
         if comparison.elements
     )
-    return Fidelity(kind, len(reference.feeds), output, outputs)
+    return Fidelity(kind, len(reference.feeds), output, outputs, latency=latency)
 
 
 def _run_original(
@@ -188,6 +195,21 @@ def _run_artifact(
             f"verify: the artifact does not run though the original does: {first_line(error)}"
         ) from error
     return comparisons
+
+
+def _time(running: ort.InferenceSession, feed: Feed) -> Latency:
+    milliseconds: list[float] = []
+    for _ in range(WARMING_CALLS):
+        running.run(None, feed)
+    end = time.perf_counter() + TIMING_SECONDS
+    while len(milliseconds) < FEWEST_CALLS or (
+        len(milliseconds) < MOST_CALLS and time.perf_counter() < end
+    ):
+        started = time.perf_counter()
+        running.run(None, feed)
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    low, median, high = statistics.quantiles(milliseconds, n=4, method="inclusive")
+    return Latency(median, low, high, len(milliseconds))
 
 
 @dataclass(slots=True)

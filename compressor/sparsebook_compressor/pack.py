@@ -21,6 +21,7 @@ from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.wire import OWN_FILE, Initializer, pour
 
 MODEL_NAME = "model.onnx"
+MANIFEST_FORMAT = 1
 DATA_NAME = "model.onnx.data"
 # Protobuf ends at 2 GiB; the rest of the graph needs some room.
 MOST_INLINE = 1_900_000_000
@@ -40,6 +41,10 @@ class Account(Protocol):
     @property
     def config(self) -> dict[str, Any]:
         """As given."""
+
+    @property
+    def seed(self) -> int:
+        """Of all that is drawn."""
 
     @property
     def versions(self) -> dict[str, str]:
@@ -184,7 +189,10 @@ def add_libraries(
 
 
 def write_papers(folder: Path, report: Account) -> None:
-    """Write report.json, and manifest.json: what is in the bundle with its hashes, and what it was made from."""
+    """Write report.json, and manifest.json: what is in the bundle with its hashes, and what it was made from.
+
+    The report, which tells of seconds, is not in the manifest: that is the same whenever the same is made.
+    """
     (folder / "report.json").write_text(report.to_json())
     source = report.input
     files = {
@@ -194,7 +202,9 @@ def write_papers(folder: Path, report: Account) -> None:
     }
     contents = {
         "files": files,
+        "format": MANIFEST_FORMAT,
         "config": report.config,
+        "seed": report.seed,
         "input": {"name": source.name, "bytes": source.bytes, "sha256": source.sha256},
         "versions": report.versions,
     }

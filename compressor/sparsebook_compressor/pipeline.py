@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from sparsebook_compressor import admit, feeds, measure, pack
+from sparsebook_compressor import admit, feeds, gates, measure, pack
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.demands import asks, require_data
@@ -71,7 +71,7 @@ def compress(
 
     Raises:
         InputError: model, config or data cannot be used; the class says which.
-        BudgetNotMet, Diverged: the bundle is there and holds the best that was found.
+        BudgetNotMet, Diverged, GateNotMet: the bundle is there and holds the best that was found.
         StorageFull: no room left for the bundle.
         InternalError: the artifact does not run though the original does, or the worker failed.
     """
@@ -164,6 +164,7 @@ class _Job:
                     seed=config.seed,
                     output=config.output,
                     library=runs,
+                    timed=config.budget.max_latency_ms is not None,
                 )
                 if runs is not None and fidelity.skipped is None:
                     found = with_forms(found, payloads, measure.forms(artifact, runs))
@@ -181,7 +182,8 @@ class _Job:
             () if remark is None else (remark,),
         )
         pack.write_papers(folder, report)
-        return report, None if course is None else course.fault()
+        fault = None if course is None else course.fault()
+        return report, fault or gates.missed(config.budget, report)
 
     def _dataset(
         self, own: OwnGraphs, specs: tuple[feeds.InputSpec, ...], scratch: Path

@@ -90,6 +90,16 @@ class OutputFidelity:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of one inference of the artifact on one thread: the median of several calls, and their quartiles."""
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fidelity:
     """The artifact against the original in ONNX Runtime.
 
@@ -98,6 +108,7 @@ class Fidelity:
         samples: how many runs were compared.
         runs: what was run, "operator" or "portable" or "dense".
         skipped: why nothing was measured, where that is so.
+        latency: of the artifact on the first sample, where it was asked for.
     """
 
     inputs: str
@@ -105,6 +116,7 @@ class Fidelity:
     runs: str
     outputs: tuple[OutputFidelity, ...]
     skipped: str | None = None
+    latency: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,8 @@ class Report:
             )
         fidelity = dict(raw["fidelity"])
         fidelity["outputs"] = tuple(OutputFidelity(**row) for row in fidelity["outputs"])
+        if fidelity.get("latency") is not None:
+            fidelity["latency"] = Latency(**fidelity["latency"])
         return cls(
             input=FileFacts(**raw["input"]),
             artifact=FileFacts(**raw["artifact"]),

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from sparsebook_service import contract, errors, system
-from sparsebook_service.jobs import endpoints
+from sparsebook_service.jobs import endpoints, events
 from sparsebook_service.middleware import SecurityHeaders
 from sparsebook_service.resumable import endpoints as resumable
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
 from sparsebook_service.version import VERSION
+from sparsebook_service.webhooks import endpoints as webhooks
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,8 +41,19 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(endpoints.router)
+    app.include_router(events.router)
+    app.include_router(webhooks.router)
     app.include_router(resumable.router)
     app.include_router(system.router)
     app.add_middleware(SecurityHeaders)
-    errors.install(app, [*endpoints.router.routes, *resumable.router.routes, *system.router.routes])
+    errors.install(
+        app,
+        [
+            *endpoints.router.routes,
+            *events.router.routes,
+            *webhooks.router.routes,
+            *resumable.router.routes,
+            *system.router.routes,
+        ],
+    )
     return app

@@ -1,90 +1,78 @@
-"""A client of the service, for Python and for the command line.
+"""Clients of the service, for Python and for the command line.
 
 In a script:
 
     with Client("http://127.0.0.1:8080") as client:
         job = client.wait(client.compress(Path("model.onnx")).id)
         client.download(job, Path("model-sparsebook"))
+
+`AsyncClient` has the same methods as coroutines. Both try again by themselves what may pass: a connection that breaks, a service that
+is not ready (502, 503, 504), one that asks to wait (429). An upload that is sent again makes no second job, a download goes on where it
+broke off, and of a job that is followed nothing is missed.
 """
 
 import contextlib
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Self, TypeVar
 
+import anyio
 import httpx
-from pydantic import ValidationError
+from anyio import to_thread
+from httpx_sse import EventSource
 
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.errors import BadValue, ExternalDataMissing, SparsebookError
+from sparsebook_compressor.errors import BadValue
 from sparsebook_service.jobs.schemas import Job, ResultFile
-from sparsebook_service.names import Tree, fault
-from sparsebook_service.schemas import Problem
+from sparsebook_service.talking import calls
+from sparsebook_service.talking.calls import Call
+from sparsebook_service.talking.download import Download, place
+from sparsebook_service.talking.faults import ServiceProblem, Unreachable, translated
+from sparsebook_service.talking.following import Event, Following
+from sparsebook_service.talking.patience import Notice, Patience
+
+__all__ = ["AsyncClient", "Client", "Event", "ServiceProblem", "Unreachable"]
 
 # A connection must come about soon; an upload or a long poll may take its time between two bytes.
 TIMEOUT = httpx.Timeout(90, connect=10)
-POLL_SECONDS = 0.3
 LONG_POLL_SECONDS = 30
 # A larger model goes up in pieces, and goes on where an earlier call was interrupted.
 RESUMED_FROM_BYTES = 64 << 20
-CHUNK_BYTES = 1 << 20
+PATIENCE_SECONDS = 60.0
 
-
-_NOBODYS_FAULT = {"cancelled", "diverged", "rate-limited", "quota-exceeded"}
-
-
-class ServiceProblem(SparsebookError):
-    """The service answered with a problem, or a job ended with one.
-
-    Attributes:
-        found: the problem.
-        job: the job that ended with it; it may have a result all the same.
-    """
-
-    def __init__(self, found: Problem, job: Job | None = None) -> None:
-        super().__init__(found.detail)
-        self.found = found
-        self.job = job
-
-    @property
-    def slug(self) -> str:
-        """The last part of the problem's type."""
-        return self.found.type.rsplit("/", 1)[-1]
-
-    @property
-    def callers_fault(self) -> bool:
-        """Whether the caller can mend it."""
-        return 400 <= self.found.status < 500 and self.slug not in _NOBODYS_FAULT
-
-
-class Unreachable(SparsebookError):
-    """No answer that makes sense came from the address."""
+T = TypeVar("T")
 
 
 class Client:
     """A connection to a service. Every method raises ServiceProblem where the service refuses, Unreachable where it is gone."""
 
-    def __init__(self, url: str, *, api_key: str | None = None) -> None:
-        """Connect when there is something to ask.
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        patience: float = PATIENCE_SECONDS,
+        notice: Notice | None = None,
+    ) -> None:
+        """Open it; nothing is sent yet.
 
         Args:
             url: of the service, such as http://127.0.0.1:8080.
             api_key: where the service asks for one.
+            patience: seconds to spend on pauses before a request that cannot be answered now is given up; 0 tries once.
+            notice: is told why a request failed and in how many seconds it is sent again.
 
         Raises:
-            BadValue: what is no URL, or cannot be a key.
+            BadValue: `url` is none, or `api_key` cannot be one.
         """
         self._url = url.rstrip("/")
-        try:
+        self._patience = Patience(patience, notice)
+        with _checked(url):
             self._http = httpx.Client(
                 base_url=self._url, timeout=TIMEOUT, headers=_authorization(api_key)
             )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise BadValue(f"the server's address {url!r} is not a URL: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +99,7 @@ class Client:
         metric: Path | None = None,
         idempotency_key: str | None = None,
         deadline: float | None = None,
+        webhook: str | None = None,
     ) -> Job:
         """Upload a model, with its external data, and queue its compression.
 
@@ -120,58 +109,59 @@ class Client:
             data: .npz files with samples, which continue each other.
             loss: a small .onnx graph to train for.
             metric: likewise, to measure by.
-            idempotency_key: makes a repetition give the same job.
+            idempotency_key: makes a repetition, of another process too, give the same job; by default one of this call's own.
             deadline: seconds within which the job must have ended; it fails otherwise.
+            webhook: a URL to which the service posts the job's end.
 
         Raises:
             InputError: the model is not ONNX, or its external data is not beside it.
         """
-        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        text = json.dumps((config or Config()).as_given())
-        with contextlib.ExitStack() as stack:
-            files: list[tuple[str, tuple[str | None, IO[bytes] | str, str]]] = [
-                ("config", (None, text, "application/json")),
-            ]
+        with calls.submission(
+            model,
+            calls.external_files(model),
+            upload=self._uploaded(model),
+            config=config,
+            data=data,
+            loss=loss,
+            metric=metric,
+            idempotency_key=idempotency_key,
+            deadline=deadline,
+            webhook=webhook,
+        ) as call:
+            return self._do(call)
 
-            def attach(part: str, name: str, path: Path) -> None:
-                file = stack.enter_context(path.open("rb"))
-                files.append((part, (name, file, "application/octet-stream")))
-
-            params: dict[str, str | float] = {} if deadline is None else {"deadline": deadline}
-            if model.stat().st_size > RESUMED_FROM_BYTES:
-                params["upload"] = self._upload(model)
-            else:
-                attach("model", model.name, model)
-            for path in data:
-                attach("data", path.name, path)
-            for part, graph in (("loss", loss), ("metric", metric)):
-                if graph is not None:
-                    attach(part, graph.name, graph)
-            for name in _external_files(model):
-                attach("external", name, model.parent / name)
-            answer = self._send("POST", "/compress", files=files, headers=headers, params=params)
-        return _job(answer)
-
-    def _upload(self, model: Path) -> str:
-        """Send a large file piece by piece; the id of the upload."""
-        from sparsebook_service.resumable import sending  # noqa: PLC0415  only few calls need it
-
-        try:
-            with self._talking():
-                return sending.send(self._url, model, dict(self._http.headers))
-        except sending.Refused as refused:
-            raise ServiceProblem(refused.problem) from refused
+    def _uploaded(self, model: Path) -> str | None:
+        with translated(self._url):
+            return calls.uploaded(self._url, model, dict(self._http.headers), RESUMED_FROM_BYTES)
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:
         """Look a job up, at once or when it has ended, or after `wait` seconds (at most 60)."""
-        return _job(self._send("GET", f"/jobs/{job_id}", params={"wait": wait} if wait else None))
+        return self._do(calls.look_up(job_id, wait))
+
+    def events(self, job_id: str) -> Iterator[Event]:
+        """What happens to a job, from its beginning to its end; the last event is `end`, of a job that failed too.
+
+        Raises:
+            ServiceProblem: there is no such job, or it is deleted meanwhile.
+        """
+        following = Following(job_id)
+        while not following.ended:
+            with translated(self._url):
+                answer = self._patience.retrying()(self._listen, following)
+            with contextlib.closing(answer), contextlib.suppress(httpx.TransportError):
+                for heard in EventSource(answer).iter_sse():
+                    event = following.take(heard)
+                    if event is not None:
+                        yield event
+            if not following.ended:
+                time.sleep(following.pause)
 
     def wait(self, job_id: str, on_change: Callable[[Job], None] | None = None) -> Job:
         """Wait for a job's end.
 
         Args:
             job_id: of the job.
-            on_change: is given the job several times a second; without it the service is asked twice a minute.
+            on_change: is given the job whenever something has happened to it; without it the service is asked twice a minute.
 
         Returns:
             The job, which has succeeded.
@@ -179,28 +169,27 @@ class Client:
         Raises:
             ServiceProblem: it failed or was cancelled; with its problem and the job.
         """
-        while True:
-            job = self.job(job_id, wait=0 if on_change else LONG_POLL_SECONDS)
-            if on_change is not None:
+        job = self.job(job_id, wait=0 if on_change else LONG_POLL_SECONDS)
+        if on_change is not None:
+            on_change(job)
+            for event in () if job.final else self.events(job_id):
+                job = event.applied_to(job)
                 on_change(job)
-            if job.error is not None:
-                raise ServiceProblem(job.error, job)
-            if job.final:
-                return job
-            if on_change is not None:
-                time.sleep(POLL_SECONDS)
+        while not calls.ended(job):
+            job = self.job(job_id, wait=LONG_POLL_SECONDS)
+        return job
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; one that has ended stays as it is."""
-        return _job(self._send("POST", f"/jobs/{job_id}/cancel"))
+        return self._do(calls.cancel(job_id))
 
     def delete(self, job_id: str) -> None:
         """Forget a job and free its storage."""
-        self._send("DELETE", f"/jobs/{job_id}")
+        self._do(calls.delete(job_id))
 
     def report(self, job_id: str) -> str:
         """The report of a job, JSON."""
-        return self._send("GET", f"/jobs/{job_id}/report").text
+        return self._do(calls.report(job_id))
 
     def download(self, job: Job, out: Path) -> None:
         """Download the bundle of a job into a folder, which appears whole or not at all.
@@ -213,49 +202,201 @@ class Client:
         from sparsebook_compressor import pack  # noqa: PLC0415  NumPy and ONNX, which the service does without
 
         assert job.result is not None
-        with pack.fresh_folder(out) as folder:
+        with translated(self._url), pack.fresh_folder(out) as folder:
             for file in job.result.files:
                 self._fetch(file, folder)
 
     def _fetch(self, file: ResultFile, folder: Path) -> None:
-        if fault(file.name) is not None:
-            raise Unreachable(f"{self._url} offers a file under the bad name {file.name!r}")
-        target = folder / file.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        with (
-            self._talking(),
-            self._http.stream("GET", file.href) as answer,
-            target.open("wb") as local,
-        ):
+        with place(self._url, file, folder).open("wb") as local:
+            download = Download(self._url, file, local)
+            while True:
+                self._patience.retrying()(self._fetch_some, download)
+                if download.whole():
+                    return
+
+    def _fetch_some(self, download: Download) -> None:
+        with self._http.stream(**download.request()) as answer:
             if answer.is_error:
                 answer.read()
-                raise _refusal(answer)
-            for chunk in answer.iter_bytes(CHUNK_BYTES):
-                digest.update(chunk)
-                local.write(chunk)
-        if digest.hexdigest() != file.sha256:
-            raise Unreachable(f"{file.name} arrived damaged from {self._url}; try again")
+            download.begin(answer)
+            with download.stretch():
+                for chunk in answer.iter_raw():
+                    download.take(chunk)
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        with self._talking():
-            answer = self._http.request(method, path, **options)
-        if answer.is_error:
-            raise _refusal(answer)
+    def _listen(self, following: Following) -> httpx.Response:
+        request = self._http.build_request(**following.request())
+        with contextlib.ExitStack() as stack:
+            answer = stack.enter_context(contextlib.closing(self._http.send(request, stream=True)))
+            if answer.is_error:
+                answer.read()
+            following.begin(answer)
+            stack.pop_all()
         return answer
 
-    @contextlib.contextmanager
-    def _talking(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.UnsupportedProtocol as error:
-            raise BadValue(
-                f"the server's address {self._url!r} must start with http:// or https://"
-            ) from error
-        except httpx.TransportError as error:
-            raise Unreachable(
-                f"no connection to {self._url}: {error}; is `sparsebook serve` running there?"
-            ) from error
+    def _do(self, call: Call[T]) -> T:
+        with translated(self._url):
+            return self._patience.retrying()(
+                lambda: call.settle(self._http.request(**call.request()))
+            )
+
+
+class AsyncClient:
+    """A connection to a service, for asyncio and trio. The methods do what those of `Client` do, and raise the same.
+
+    Files on this machine are read and written between two steps of the event loop; models are parsed in a thread.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        patience: float = PATIENCE_SECONDS,
+        notice: Notice | None = None,
+    ) -> None:
+        """As `Client`."""
+        self._url = url.rstrip("/")
+        self._patience = Patience(patience, notice)
+        with _checked(url):
+            self._http = httpx.AsyncClient(
+                base_url=self._url, timeout=TIMEOUT, headers=_authorization(api_key)
+            )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def compress(
+        self,
+        model: Path,
+        *,
+        config: Config | None = None,
+        data: Sequence[Path] = (),
+        loss: Path | None = None,
+        metric: Path | None = None,
+        idempotency_key: str | None = None,
+        deadline: float | None = None,
+        webhook: str | None = None,
+    ) -> Job:
+        """As `Client.compress`."""
+        with calls.submission(
+            model,
+            await to_thread.run_sync(calls.external_files, model),
+            upload=await to_thread.run_sync(self._uploaded, model),
+            config=config,
+            data=data,
+            loss=loss,
+            metric=metric,
+            idempotency_key=idempotency_key,
+            deadline=deadline,
+            webhook=webhook,
+        ) as call:
+            return await self._do(call)
+
+    def _uploaded(self, model: Path) -> str | None:
+        with translated(self._url):
+            return calls.uploaded(self._url, model, dict(self._http.headers), RESUMED_FROM_BYTES)
+
+    async def job(self, job_id: str, *, wait: float = 0) -> Job:
+        """As `Client.job`."""
+        return await self._do(calls.look_up(job_id, wait))
+
+    async def events(self, job_id: str) -> AsyncIterator[Event]:
+        """As `Client.events`."""
+        following = Following(job_id)
+        while not following.ended:
+            with translated(self._url):
+                answer: httpx.Response = await self._patience.async_retrying()(
+                    self._listen, following
+                )
+            async with contextlib.aclosing(answer):
+                with contextlib.suppress(httpx.TransportError):
+                    async for heard in EventSource(answer).aiter_sse():
+                        event = following.take(heard)
+                        if event is not None:
+                            yield event
+            if not following.ended:
+                await anyio.sleep(following.pause)
+
+    async def wait(self, job_id: str, on_change: Callable[[Job], None] | None = None) -> Job:
+        """As `Client.wait`."""
+        job = await self.job(job_id, wait=0 if on_change else LONG_POLL_SECONDS)
+        if on_change is not None:
+            on_change(job)
+            if not job.final:
+                async for event in self.events(job_id):
+                    job = event.applied_to(job)
+                    on_change(job)
+        while not calls.ended(job):
+            job = await self.job(job_id, wait=LONG_POLL_SECONDS)
+        return job
+
+    async def cancel(self, job_id: str) -> Job:
+        """As `Client.cancel`."""
+        return await self._do(calls.cancel(job_id))
+
+    async def delete(self, job_id: str) -> None:
+        """As `Client.delete`."""
+        await self._do(calls.delete(job_id))
+
+    async def report(self, job_id: str) -> str:
+        """As `Client.report`."""
+        return await self._do(calls.report(job_id))
+
+    async def download(self, job: Job, out: Path) -> None:
+        """As `Client.download`."""
+        from sparsebook_compressor import pack  # noqa: PLC0415  as there
+
+        assert job.result is not None
+        with translated(self._url), pack.fresh_folder(out) as folder:
+            for file in job.result.files:
+                await self._fetch(file, folder)
+
+    async def _fetch(self, file: ResultFile, folder: Path) -> None:
+        with place(self._url, file, folder).open("wb") as local:
+            download = Download(self._url, file, local)
+            while True:
+                await self._patience.async_retrying()(self._fetch_some, download)
+                if download.whole():
+                    return
+
+    async def _fetch_some(self, download: Download) -> None:
+        async with self._http.stream(**download.request()) as answer:
+            if answer.is_error:
+                await answer.aread()
+            download.begin(answer)
+            with download.stretch():
+                async for chunk in answer.aiter_raw():
+                    download.take(chunk)
+
+    async def _listen(self, following: Following) -> httpx.Response:
+        request = self._http.build_request(**following.request())
+        async with contextlib.AsyncExitStack() as stack:
+            answer = await self._http.send(request, stream=True)
+            stack.push_async_callback(answer.aclose)
+            if answer.is_error:
+                await answer.aread()
+            following.begin(answer)
+            stack.pop_all()
+        return answer
+
+    async def _do(self, call: Call[T]) -> T:
+        async def once() -> T:
+            return call.settle(await self._http.request(**call.request()))
+
+        with translated(self._url):
+            return await self._patience.async_retrying()(once)
 
 
 def _authorization(api_key: str | None) -> dict[str, str]:
@@ -265,33 +406,9 @@ def _authorization(api_key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _external_files(model: Path) -> list[str]:
-    """The names of a model's external files, which must lie beside it."""
-    if model.suffix.lower() == ".zip":
-        return []
-    from sparsebook_compressor import admit, pack  # noqa: PLC0415  likewise
-
-    tree = Tree()
-    tree.add(model.name)
-    names = pack.external_files(admit.load(model))
-    for name in names:
-        tree.add(name)
-        if not (model.parent / name).is_file():
-            raise ExternalDataMissing(
-                f"{model.name}: its external data {name!r} is not in {model.parent}"
-            )
-    return names
-
-
-def _job(answer: httpx.Response) -> Job:
+@contextlib.contextmanager
+def _checked(url: str) -> Iterator[None]:
     try:
-        return Job.model_validate_json(answer.content)
-    except ValidationError as error:
-        raise Unreachable(f"{answer.url} is not a Sparsebook service of this version") from error
-
-
-def _refusal(answer: httpx.Response) -> SparsebookError:
-    try:
-        return ServiceProblem(Problem.model_validate_json(answer.content))
-    except ValidationError:
-        return Unreachable(f"{answer.url} answered with status {answer.status_code}")
+        yield
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadValue(f"the server's address {url!r} is not a URL: {error}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -50,6 +50,12 @@ class Metrics:
             buckets=(1, 2, 4, 6, 8, 10, 15, 20, 30, 40, 50, 75, 100),
             registry=self.registry,
         )
+
+    def count_listeners(self, count: Callable[[], int]) -> None:
+        """Show how many clients follow events of jobs, whenever somebody looks."""
+        what = "Clients that follow the events of a job"
+        gauge = Gauge("sparsebook_event_listeners", what, registry=self.registry)
+        gauge.set_function(count)
 
     def job_accepted(self, input_bytes: int) -> None:
         """Count a new job."""

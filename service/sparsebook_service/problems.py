@@ -119,6 +119,13 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "Allow a larger drop, or train longer (train.epochs) on more data.",
     ),
     ProblemType(
+        "gate-not-met",
+        422,
+        "The artifact misses a gate",
+        "The artifact is larger (budget.min_ratio) or slower (budget.max_latency_ms) than asked for. It is kept: the job has a result.",
+        "Allow less, or ask for fewer bits, a lower density or another preset; the detail says what was reached.",
+    ),
+    ProblemType(
         "too-large",
         413,
         "Too large",
@@ -150,7 +157,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "idempotency-conflict",
         409,
         "The Idempotency-Key belongs to another request",
-        "The key was used before with another model, data or config.",
+        "The key was used before with another model, data, config or webhook.",
         "Use a new key for a new request; the same key only for a repetition of the same one.",
     ),
     ProblemType(

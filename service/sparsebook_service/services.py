@@ -20,6 +20,7 @@ from sparsebook_service.jobs import nursery, recovery, sandbox
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.cache import Cache
 from sparsebook_service.jobs.deadlines import Deadlines
+from sparsebook_service.jobs.feed import Feed
 from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.retention import forgetting
@@ -30,6 +31,9 @@ from sparsebook_service.metrics import Metrics
 from sparsebook_service.resumable.store import Uploads
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
+from sparsebook_service.webhooks.courier import Courier
+from sparsebook_service.webhooks.repository import WebhookRepository
+from sparsebook_service.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +47,7 @@ class Services:
     repository: Repository
     metrics: Metrics
     bell: Bell
+    feed: Feed
     runner: Runner
     queue: Queue
     jobs: Jobs
@@ -52,6 +57,8 @@ class Services:
     housekeeper: Housekeeper
     doorkeeper: Doorkeeper
     quotas: Quotas
+    webhooks: WebhookRepository
+    courier: Courier
 
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
@@ -64,6 +71,7 @@ class Services:
             storage = Storage(settings.store_dir)
             repository = Repository(engine)
             keys = KeyRepository(engine)
+            webhooks = WebhookRepository(engine)
             supervisor = Supervisor(settings)
             trainings = Trainings(
                 storage,
@@ -74,6 +82,8 @@ class Services:
             )
             metrics = Metrics(repository.count_by_state)
             bell = Bell(loop)
+            feed = Feed(repository, bell)
+            metrics.count_listeners(lambda: feed.listeners)
             runner = Runner(settings, storage, repository, trainings, bell, metrics)
             recovery.tidy(settings, storage, repository)
             trainings.keep_only([row.id for row in repository.live()])
@@ -83,7 +93,7 @@ class Services:
         uploads = Uploads(settings, storage)
         quotas = Quotas(settings, repository, keys)
         cache = Cache(storage, repository, settings.runtimes)
-        jobs = Jobs(storage, repository, queue, trainings, bell, metrics, quotas, cache)
+        jobs = Jobs(storage, repository, queue, trainings, bell, metrics, quotas, cache, webhooks)
         deadlines = Deadlines(storage, repository, trainings, bell)
         lost = recovery.Lost(storage, repository, queue, runner.running)
         return cls(
@@ -92,6 +102,7 @@ class Services:
             repository=repository,
             metrics=metrics,
             bell=bell,
+            feed=feed,
             runner=runner,
             queue=queue,
             jobs=jobs,
@@ -108,6 +119,8 @@ class Services:
             ),
             doorkeeper=Doorkeeper(keys),
             quotas=quotas,
+            webhooks=webhooks,
+            courier=Courier(webhooks, repository, _sender(settings), settings.webhook_pauses, loop),
         )
 
     def close(self) -> None:
@@ -117,11 +130,20 @@ class Services:
         self.runner.close()
         self.supervisor.stop()
         self.housekeeper.close()
+        self.courier.close()
         self.queue.close()
         self.runner.join()
         self.trainings.close()
         self.supervisor.close()
         nursery.close()
+
+
+def _sender(settings: Settings) -> Sender | None:
+    secret = settings.webhook_secret
+    if secret is None:
+        return None
+    timeout = settings.webhook_timeout_seconds
+    return Sender(secret.get_secret_value(), settings.webhook_allow, timeout)
 
 
 async def _of_request(

@@ -1,14 +1,17 @@
 """The settings of the service, from the environment (`SPARSEBOOK_…`) and the command line."""
 
+import base64
+import ipaddress
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sparsebook_compressor.errors import BadValue, UnknownOption
+from sparsebook_service import signing
 
 PREFIX = "SPARSEBOOK_"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -37,6 +40,34 @@ def _existing_folder(path: Path | None) -> Path | None:
     if path is not None and not path.is_dir():
         raise ValueError("there is no such folder; `make platforms` makes build/platforms")
     return None if path is None else path.absolute()
+
+
+def _parts(given: Any) -> Any:
+    return (
+        [part.strip() for part in given.split(",") if part.strip()]
+        if isinstance(given, str)
+        else given
+    )
+
+
+def _signing(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        try:
+            key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+        except ValueError as error:
+            raise ValueError("must be whsec_ and base64") from error
+        if len(key) < 24:
+            raise ValueError("is too short: 24 bytes at least, in base64, after whsec_")
+    return secret
+
+
+def _signing_key(path: Path | None) -> Path | None:
+    if path is not None:
+        signing.private_key(path)
+    return None if path is None else path.absolute()
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Settings(BaseSettings):
@@ -157,6 +188,37 @@ class Settings(BaseSettings):
         Field(
             description="folder with operator libraries for more platforms than this machine's, as `make platforms` fills it; "
             "they are handed out and go into bundles"
+        ),
+    ] = None
+    webhook_secret: Annotated[
+        SecretStr | None,
+        AfterValidator(_signing),
+        Field(
+            description="what webhooks are signed with: `whsec_` and 24 to 64 random bytes in base64; without it none are accepted"
+        ),
+    ] = None
+    webhook_allow: Annotated[
+        tuple[Network, ...],
+        NoDecode,
+        BeforeValidator(_parts),
+        Field(
+            description="addresses or networks, with commas between, that webhooks may go to although they are not public"
+        ),
+    ] = ()
+    webhook_pauses: Annotated[
+        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
+        NoDecode,
+        BeforeValidator(_parts),
+        Field(description="seconds between the attempts to deliver a webhook, with commas between"),
+    ] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    webhook_timeout_seconds: Annotated[
+        float, Field(gt=0, le=300, description="for one attempt to deliver a webhook")
+    ] = 15
+    signing_key: Annotated[
+        Path | None,
+        AfterValidator(_signing_key),
+        Field(
+            description="file with the Ed25519 key (PEM) that bundles are signed with; without it they are not"
         ),
     ] = None
     log_format: Annotated[

@@ -18,7 +18,7 @@ def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer
     """Starts servers with settings; all are stopped at the end."""
     started: list[Server] = []
 
-    def make(*, largest_file: int | None = None, **settings: int | Path) -> Server:
+    def make(*, largest_file: int | None = None, **settings: int | str | Path) -> Server:
         folder: Path = tmp_path_factory.mktemp("server")
         server = Server(folder, largest_file=largest_file, **settings)
         started.append(server)

@@ -24,7 +24,7 @@ class Server:
     """`sparsebook serve` on a free port of the loopback."""
 
     def __init__(
-        self, folder: Path, *, largest_file: int | None = None, **settings: int | Path
+        self, folder: Path, *, largest_file: int | None = None, **settings: int | str | Path
     ) -> None:
         self._largest_file = largest_file
         self.data_dir = folder / "data"
@@ -38,10 +38,12 @@ class Server:
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Server":
+    def start(self, *, again: bool = False) -> "Server":
+        """Start it on a free port; `again`: on that of the last time, so that its clients find it."""
+        port = httpx.URL(self.url).port if again else 0
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "serve", "--port", "0", "--data-dir", str(self.data_dir)],
+                [COMMAND, "serve", "--port", str(port), "--data-dir", str(self.data_dir)],
                 stderr=log,
                 env=self._environment,
             )

@@ -36,7 +36,7 @@ REFUSED = {
         "colour",
     ),
     "config of a later part": (
-        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"budget": {"min_ratio": 9}}'}},
+        {"content": BYTES, "headers": OCTETS, "params": {"config": '{"prune": {"method": "obs"}}'}},
         400,
         "unknown-option",
         "not built yet",

@@ -134,9 +134,6 @@ def test_version_and_help(cli: Cli) -> None:
     [
         (["report"], "report"),
         (["doctor"], "doctor"),
-        (["verify", "x"], "verify"),
-        (["compress", "tiny.onnx", "--min-ratio", "9"], "--min-ratio"),
-        (["compress", "tiny.onnx", "--max-latency", "9"], "--max-latency"),
         (["compress", "tiny.onnx", "--preset", "small"], "small"),
         (["estimate", "tiny.onnx", "--preset", "small"], "small"),
     ],
@@ -232,7 +229,7 @@ def test_bad_data(cli: Cli) -> None:
 def test_bad_config(cli: Cli) -> None:
     for config, mentions in (
         ({"colour": 1}, "colour"),
-        ({"budget": {"min_ratio": 9}}, "not built yet"),
+        ({"prune": {"method": "obs"}}, "not built yet"),
         ({"weights": {"*": {"density": 1.5}}}, "density"),
         ([], "object"),
     ):
@@ -255,6 +252,26 @@ def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted; nothing was written"
     assert [path.name for path in tmp_path.iterdir()] == ["slow.onnx"]
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["here", "there"])
+def test_gates(cli: Cli, server: Server, there: bool) -> None:
+    where = ["--server", server.url] if there else []
+    met = cli("compress", "tiny.onnx", "--min-ratio", "2", "--max-latency", "60000", *where)
+    assert met.status == 0, met.err
+    missed = cli("compress", "tiny.onnx", "--min-ratio", "1000", "-o", "a", "--json", *where)
+    assert missed.status == 3
+    assert "error: budget.min_ratio 1000: the artifact is " in missed.err
+    assert json.loads(missed.out)["ratio"] > 2
+    missed = cli("compress", "tiny.onnx", "--max-latency", "1e-6", "-o", "b", "--json", *where)
+    assert missed.status == 3
+    assert "error: budget.max_latency_ms 1e-06: an inference takes " in missed.err
+    latency = json.loads(missed.out)["fidelity"]["latency"]
+    assert 0 < latency["low_ms"] <= latency["median_ms"] <= latency["high_ms"]
+    assert {"a", "b", "tiny-sparsebook"} <= cli.left()
+    assert (cli.folder / "a/model.onnx").read_bytes() == (cli.folder / "b/model.onnx").read_bytes()
+    refused = cli("compress", "tiny.onnx", "--min-ratio", "0", "-o", "c", *where)
+    assert (refused.status, "budget.min_ratio" in refused.err) == (2, True)
 
 
 # ------------------------------------------------------------------------------------------- with a server
@@ -296,8 +313,9 @@ def test_the_servers_problems_end_the_command(cli: Cli, server: Server) -> None:
     assert "w0" in failed.err
     assert "Traceback" not in failed.err
     (cli.folder / "tiny.onnx").write_bytes(models.small())
-    unreachable = cli("compress", "tiny.onnx", "--server", "http://127.0.0.1:9")
+    unreachable = cli("compress", "tiny.onnx", "--server", "http://127.0.0.1:9", "--patience", "5")
     assert unreachable.status == 1
+    assert "trying again in" in unreachable.err
     assert "sparsebook serve" in unreachable.err
     assert cli.left() == {"tiny.onnx"}
 

@@ -31,6 +31,11 @@ def check_config(config: Config, output: str) -> None:
         raise BadValue(
             "config budget.max_drop: there is nothing to search: only centroids are trained"
         )
+    for gate in ("min_ratio", "max_latency_ms"):
+        if getattr(config.budget, gate) is not None:
+            raise BadValue(
+                f"config budget.{gate}: tuning changes neither size nor speed; leave it out"
+            )
     if "output" in given and config.output != output:
         raise BadValue(
             f"config output: the artifact is {output!r} and stays so; leave it out, or compress the model again"

@@ -1,6 +1,6 @@
 """The commands, their options and their exit status.
 
-Exit status: 0 done, 1 failed, 2 bad usage or bad input, 3 the budget could not be met, 130 interrupted, 143 and 129 ended
+Exit status: 0 done, 1 failed, 2 bad usage or bad input, 3 the budget or a gate could not be met, 130 interrupted, 143 and 129 ended
 by SIGTERM and SIGHUP.
 """
 
@@ -33,10 +33,12 @@ from sparsebook_service.cli.options import (
     Metric,
     MinRatio,
     Model,
+    Patience,
     Preset,
     Seed,
 )
-from sparsebook_service.client import ServiceProblem, Unreachable
+from sparsebook_service.cli.verify import verify_command
+from sparsebook_service.client import PATIENCE_SECONDS, ServiceProblem, Unreachable
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.version import VERSION
 
@@ -67,6 +69,8 @@ def compress_command(
             help="Search for the smallest file whose metric on the eval part drops at most so much: 0.005 is half a point.",
         ),
     ] = None,
+    min_ratio: MinRatio = None,
+    max_latency: MaxLatency = None,
     loss: Loss = None,
     metric: Metric = None,
     config: ConfigFile = None,
@@ -94,9 +98,8 @@ def compress_command(
     ] = None,
     api_key: ApiKey = None,
     deadline: Deadline = None,
+    patience: Patience = PATIENCE_SECONDS,
     as_json: AsJson = False,
-    min_ratio: MinRatio = None,
-    max_latency: MaxLatency = None,
 ) -> None:
     """Compress a model into a folder with the artifact, its report and the operator library.
 
@@ -112,7 +115,13 @@ def compress_command(
         preset=preset,
         output=output,
         seed=seed,
-        sections={"budget": {"max_drop": max_drop}},
+        sections={
+            "budget": {
+                "max_drop": max_drop,
+                "min_ratio": min_ratio,
+                "max_latency_ms": max_latency,
+            }
+        },
     )
     work.check_input(model, "the model")
     samples = work.Samples(tuple(data or ()), loss, metric)
@@ -130,14 +139,8 @@ def compress_command(
         if server is None:
             work.compress_here(model, folder, chosen, samples, quiet=as_json)
         else:
-            work.compress_there(
-                work.Server(server, api_key, deadline),
-                model,
-                folder,
-                chosen,
-                samples,
-                quiet=as_json,
-            )
+            there = work.There(server, patience, api_key, deadline)
+            work.compress_there(there, model, folder, chosen, samples, quiet=as_json)
 
 
 @app.command("tune")
@@ -277,6 +280,7 @@ def decompress_command(
 
 app.command("bench")(bench_command)
 app.add_typer(keys.app, name="keys")
+app.command("verify")(verify_command)
 
 
 @app.command("serve")
@@ -401,7 +405,13 @@ def _run() -> None:
 
 # The details of these say what would be right here.
 _SAY_THEMSELVES = {"bad-value", "bad-data", "unknown-option", "not-ready"}
-_SAY_THEMSELVES |= {"not-trainable", "budget-not-met", "diverged", "quota-exceeded"}
+_SAY_THEMSELVES |= {
+    "not-trainable",
+    "budget-not-met",
+    "gate-not-met",
+    "diverged",
+    "quota-exceeded",
+}
 
 
 def _advice(error: SparsebookError) -> str | None:
@@ -416,7 +426,7 @@ def _slug(error: SparsebookError) -> str:
 
 
 def _status(error: SparsebookError) -> int:
-    if _slug(error) == "budget-not-met":
+    if _slug(error) in {"budget-not-met", "gate-not-met"}:
         return OVER_BUDGET
     if isinstance(error, InputError):
         return BAD_INPUT

@@ -10,11 +10,6 @@ TRUST = "the service for pipelines"
 COMMANDS = {
     "report": "the web page",
     "doctor": TRUST,
-    "verify": TRUST,
-}
-OPTIONS = {
-    "--min-ratio": TRUST,
-    "--max-latency": TRUST,
 }
 PRESETS = {"small": SMALL}
 

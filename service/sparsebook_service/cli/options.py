@@ -1,12 +1,9 @@
 """Options and arguments that several commands have, or that are long to describe."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
-
-from sparsebook_service.cli import later
 
 Model: TypeAlias = Annotated[
     Path, typer.Argument(help="An .onnx file, its external data beside it.", metavar="MODEL")
@@ -49,16 +46,6 @@ AsJson: TypeAlias = Annotated[
 ]
 
 
-def refuse_option(name: str) -> Callable[[Any], None]:
-    """A callback that refuses an option of a later version wherever it is given."""
-
-    def refuse(value: Any) -> None:
-        if value is not None:
-            later.refuse(name, later.OPTIONS[name])
-
-    return refuse
-
-
 Data: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option(
@@ -80,9 +67,28 @@ Metric: TypeAlias = Annotated[
     Path | None,
     typer.Option("--metric", metavar="F.onnx", help="Likewise, a scalar to measure by."),
 ]
+Patience: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--patience",
+        min=0,
+        metavar="SECONDS",
+        help="How long to try again while the service cannot be reached, or is not ready; 0 tries once.",
+    ),
+]
 MinRatio: TypeAlias = Annotated[
-    str | None, typer.Option("--min-ratio", hidden=True, callback=refuse_option("--min-ratio"))
+    float | None,
+    typer.Option(
+        "--min-ratio",
+        metavar="X",
+        help="A gate: exit status 3 where the artifact is not so many times smaller. The bundle is there all the same.",
+    ),
 ]
 MaxLatency: TypeAlias = Annotated[
-    str | None, typer.Option("--max-latency", hidden=True, callback=refuse_option("--max-latency"))
+    float | None,
+    typer.Option(
+        "--max-latency",
+        metavar="MS",
+        help="A gate: exit status 3 where an inference on one thread takes longer, on the machine that compresses.",
+    ),
 ]

@@ -165,27 +165,48 @@ def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, q
         )
 
 
+# Shorter pauses between two tries are nothing that anybody would notice.
+_PAUSE_WORTH_TELLING_SECONDS = 1.0
+
+
 @dataclass(frozen=True, slots=True)
-class Server:
-    """Where a job runs: the service's address, the API key for it, and the seconds that the job may take."""
+class There:
+    """A service that compresses instead of this process.
+
+    Attributes:
+        url: of the service.
+        patience: seconds to try again while it cannot be reached.
+        api_key: for it.
+        deadline: seconds that the job may take.
+    """
 
     url: str
+    patience: float
     api_key: str | None = None
     deadline: float | None = None
 
 
+def _say_why_it_waits(error: BaseException, seconds: float) -> None:
+    if seconds >= _PAUSE_WORTH_TELLING_SECONDS:
+        console.say(f"no answer ({error}); trying again in {seconds:.0f} s")
+
+
 def compress_there(
-    server: Server, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
+    there: There, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
 ) -> None:
     """Compress on a server and download the bundle; a job that is interrupted here is cancelled there."""
-    with Client(server.url, api_key=server.api_key) as client, console.progress(not quiet) as shown:
+    notice = None if quiet else _say_why_it_waits
+    with (
+        Client(there.url, patience=there.patience, notice=notice, api_key=there.api_key) as client,
+        console.progress(not quiet) as shown,
+    ):
         job = client.compress(
             model,
             config=config,
             data=samples.data,
             loss=samples.loss,
             metric=samples.metric,
-            deadline=server.deadline,
+            deadline=there.deadline,
         )
 
         def on_change(now: Job) -> None:
@@ -195,15 +216,18 @@ def compress_there(
 
         try:
             if not quiet:
-                console.say(f"job {job.id} at {server.url}")
+                console.say(f"job {job.id} at {there.url}")
             client.download(client.wait(job.id, on_change), out)
         except ServiceProblem as problem:
             if problem.job is not None and problem.job.result is not None:
                 client.download(problem.job, out)
             raise
         except KeyboardInterrupt:
-            with contextlib.suppress(ServiceProblem, Unreachable):
-                client.cancel(job.id)
+            with (
+                contextlib.suppress(ServiceProblem, Unreachable),
+                Client(there.url, patience=0, api_key=there.api_key) as last,
+            ):
+                last.cancel(job.id)
             raise
 
 

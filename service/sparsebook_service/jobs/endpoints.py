@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from sparsebook_compressor.errors import BadValue
 from sparsebook_service import downloads, uploads
 from sparsebook_service.access.guard import Reader, Submitter
 from sparsebook_service.contract import header, refusals
@@ -14,8 +15,10 @@ from sparsebook_service.errors import MalformedRequest, NotAcceptable, NotFound,
 from sparsebook_service.jobs import deadlines, keys
 from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
 from sparsebook_service.jobs.service import Jobs
+from sparsebook_service.jobs.terms import Terms
 from sparsebook_service.services import ServicesDep
-from sparsebook_service.settings import MAX_DEADLINE_SECONDS
+from sparsebook_service.settings import MAX_DEADLINE_SECONDS, Settings
+from sparsebook_service.webhooks import guard
 
 MAX_WAIT_SECONDS = 60.0
 RETRY_AFTER_SECONDS = "1"
@@ -133,6 +136,13 @@ async def compress(
             examples=[3600],
         ),
     ] = None,
+    webhook: Annotated[
+        str | None,
+        Query(
+            description="Where the job's end is posted, signed after Standard Webhooks",
+            examples=["https://ci.example.org/hooks/sparsebook"],
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -168,6 +178,7 @@ async def compress(
     seconds = deadlines.allowed(services.settings, deadline)
     announced = uploads.announced_bytes(request)
     room = await run_in_threadpool(services.quotas.before, caller, key, announced)
+    target = None if webhook is None else _webhook(webhook, services.settings)
     job_id = Jobs.new_id()
     finished = (
         None
@@ -185,11 +196,24 @@ async def compress(
     except BaseException:
         services.storage.remove(keys.job(job_id))
         raise
-    admit = partial(services.jobs.admit, fresh="no-cache" in (cache_control or "").lower())
-    job = await run_in_threadpool(admit, job_id, received, chosen, key, caller, seconds)
+    terms = Terms(
+        caller,
+        deadline=seconds,
+        fresh="no-cache" in (cache_control or "").lower(),
+        webhook=target,
+    )
+    job = await run_in_threadpool(services.jobs.admit, job_id, received, chosen, key, terms)
     response.headers["Location"] = keys.address(job.id)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job
+
+
+def _webhook(url: str, settings: Settings) -> str:
+    if settings.webhook_secret is None:
+        raise BadValue(
+            "webhook: this service has nothing to sign with; set SPARSEBOOK_WEBHOOK_SECRET where it runs, or wait for the job"
+        )
+    return guard.check_url(url, settings.webhook_allow)
 
 
 @router.get("/jobs", summary="List jobs", responses=refusals("bad-value"))

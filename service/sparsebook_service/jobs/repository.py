@@ -5,7 +5,7 @@ against a cancel) changes nothing and is told so.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from sparsebook_compressor.progress import Stage
 from sparsebook_service.database import make_tables, writing
+from sparsebook_service.jobs import history
+from sparsebook_service.jobs.history import Event, Happened
 from sparsebook_service.jobs.schemas import FINAL, State
 
 _METADATA = sa.MetaData()
@@ -111,6 +113,7 @@ class Repository:
         make_tables(engine, _METADATA)
         with engine.begin() as connection:  # also on the tables of an older version
             connection.execute(_BY_CACHE_KEY)
+        make_tables(engine, history.METADATA)
 
     def add(
         self,
@@ -226,6 +229,8 @@ class Repository:
         """Mark a live job as running, from the start; None where it is not live any more."""
         changed = self._update(
             (_JOBS.c.id == job_id) & _LIVE,
+            job_id,
+            [Happened("started", {})],
             state="running",
             started=sa.func.coalesce(_JOBS.c.started, time.time()),
             stage=None,
@@ -248,10 +253,13 @@ class Repository:
         weight: str | None,
         progress: float,
         training: dict[str, Any] | None = None,
+        happened: Iterable[Happened] = (),
     ) -> bool:
-        """Note how far a running job is; False where it is not running any more."""
+        """Note how far a running job is, and what happened on the way; False where it is not running any more."""
         return self._update(
             (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            job_id,
+            happened,
             stage=stage,
             weight=weight,
             progress=progress,
@@ -260,7 +268,12 @@ class Repository:
 
     def wait(self, job_id: str, waiting: str | None) -> bool:
         """Note what a running job waits for; False where it is not running any more."""
-        return self._update((_JOBS.c.id == job_id) & (_JOBS.c.state == "running"), waiting=waiting)
+        return self._update(
+            (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            job_id,
+            [Happened("waiting", {"waiting": waiting})],
+            waiting=waiting,
+        )
 
     def overdue(self, now: float) -> list[JobRow]:
         """Live jobs whose deadline has passed."""
@@ -274,6 +287,7 @@ class Repository:
         """Finish a running job with its result, of so many bytes; False where it is not running any more."""
         return self._update(
             (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            job_id,
             state="succeeded",
             finished=time.time(),
             progress=1.0,
@@ -297,6 +311,7 @@ class Repository:
         """
         return self._update(
             (_JOBS.c.id == job_id) & _LIVE,
+            job_id,
             state="failed",
             finished=time.time(),
             waiting=None,
@@ -309,6 +324,7 @@ class Repository:
         """Cancel a live job; False where it is not live any more."""
         return self._update(
             (_JOBS.c.id == job_id) & _LIVE,
+            job_id,
             state="cancelled",
             finished=time.time(),
             waiting=None,
@@ -319,7 +335,25 @@ class Repository:
     def delete(self, job_id: str) -> bool:
         """Forget a job; False where there is none."""
         with writing(self._engine) as connection:
-            return connection.execute(_JOBS.delete().where(_JOBS.c.id == job_id)).rowcount > 0
+            deleted = connection.execute(_JOBS.delete().where(_JOBS.c.id == job_id)).rowcount > 0
+            history.forget(connection, job_id)
+        return deleted
+
+    def look(self, job_ids: Iterable[str]) -> tuple[dict[str, JobRow], Mapping[str, int]]:
+        """Those of some jobs that there are, and how many events of each.
+
+        Nothing happens to a job that has ended: of such a one the events are all there are.
+        """
+        ids = list(job_ids)
+        with self._engine.connect() as connection:
+            query = sa.select(_JOBS).where(_JOBS.c.id.in_(ids))
+            rows = {row.id: _row(row) for row in connection.execute(query)}
+            return rows, history.lengths(connection, ids)
+
+    def events(self, job_id: str, after: int) -> list[Event]:
+        """What happened to a job after an event."""
+        with self._engine.connect() as connection:
+            return history.after(connection, job_id, after)
 
     def _some(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[JobRow]:
         query = sa.select(_JOBS).where(condition).order_by(_JOBS.c.number).limit(limit)
@@ -331,9 +365,19 @@ class Repository:
             row = connection.execute(sa.select(_JOBS).where(condition)).one_or_none()
         return None if row is None else _row(row)
 
-    def _update(self, condition: sa.ColumnElement[bool], **values: Any) -> bool:
+    def _update(
+        self,
+        condition: sa.ColumnElement[bool],
+        job_id: str,
+        happened: Iterable[Happened] = (),
+        **values: Any,
+    ) -> bool:
         with writing(self._engine) as connection:
-            return connection.execute(_JOBS.update().where(condition).values(values)).rowcount > 0
+            query = _JOBS.update().where(condition).values(values)
+            changed = connection.execute(query).rowcount > 0
+            if changed:
+                history.write(connection, job_id, happened)
+        return changed
 
 
 def _owned(owner: str | None, key: str | None) -> str | None:

@@ -43,6 +43,7 @@ def _worst(report: Report) -> Metrics:
         relative_error=max(out.relative_error for out in fidelity.outputs),
         cosine=min(out.cosine for out in fidelity.outputs),
         agreement=min(agreements, default=None),
+        latency_ms=None if fidelity.latency is None else fidelity.latency.median_ms,
     )
 
 

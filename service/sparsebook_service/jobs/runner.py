@@ -11,7 +11,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,12 +21,13 @@ import structlog
 
 from sparsebook_compressor.errors import InternalError, StorageFull
 from sparsebook_compressor.report import Report
-from sparsebook_service import problems
+from sparsebook_service import problems, signing
 from sparsebook_service.durable import Interrupted, when_there_is_room
 from sparsebook_service.finetune.keys import TRAININGS
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys, sizes
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.history import Happened, Observer
 from sparsebook_service.jobs.keeping import (
     bytes_after_failure,
     keep_after_failure,
@@ -36,6 +37,7 @@ from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Made, Order, Stopped, Train
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.results import summarise
+from sparsebook_service.jobs.sealing import signed
 from sparsebook_service.jobs.training import Training
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.pace import paced
@@ -253,6 +255,7 @@ class Runner:
         """Start the process and follow it to its end."""
         outcome: Done | Stopped | None = None
         latest: Advanced | None = None
+        observer = Observer()
         check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
         with full_disk_named("the job's files"), JobProcess(order) as process:
             training = Training(
@@ -266,21 +269,24 @@ class Runner:
                 match message:
                     case Advanced():
                         latest = message
+                        observer.see(message)
                     case Train():
                         training.begin(message)
                     case Done() | Stopped():
                         outcome = message
                 if time.monotonic() - noted >= TICK_SECONDS:
                     noted = time.monotonic()
-                    self._note(row.id, latest)
+                    self._note(row.id, latest, observer.take())
                     latest = None
                     training.look()
-            self._note(row.id, latest)
+            self._note(row.id, latest, observer.take())
             if outcome is None:
                 raise _died(process, order)
         return outcome
 
-    def _note(self, job_id: str, latest: Advanced | None) -> None:
+    def _note(
+        self, job_id: str, latest: Advanced | None, happened: Sequence[Happened] = ()
+    ) -> None:
         if self._closing.is_set():
             raise Interrupted
         if latest is None:
@@ -289,7 +295,7 @@ class Runner:
             fraction = min(max(latest.fraction, 0.0), 1.0)
             training = None if latest.training is None else asdict(latest.training)
             wanted = self._repository.advance(
-                job_id, latest.stage, latest.weight, fraction, training
+                job_id, latest.stage, latest.weight, fraction, training, happened
             )
         if not wanted:
             raise _NoLongerWanted
@@ -298,6 +304,9 @@ class Runner:
         """Put the bundle into the storage; what the row keeps of it."""
         bundle = work / "bundle"
         _check_own(work, made)
+        key = self._settings.signing_key
+        if key is not None:
+            made = signed(made, work, signing.private_key(key))
         report = Report.from_json((bundle / keys.REPORT).read_text())
         check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
         for file in made.files:

@@ -40,6 +40,7 @@ EXAMPLE_JOB: JsonValue = {
             "relative_error": 0.0042,
             "cosine": 0.99999,
             "agreement": 1.0,
+            "latency_ms": None,
             "trained": {
                 "name": "top-1 accuracy",
                 "before": 0.984,
@@ -104,6 +105,10 @@ class Metrics(BaseModel):
     cosine: float | None = None
     agreement: float | None = Field(
         default=None, description="Share of positions with the same argmax over the last axis"
+    )
+    latency_ms: float | None = Field(
+        default=None,
+        description="Median of one inference on one thread; measured where budget.max_latency_ms is set",
     )
     trained: TestMetric | None = Field(default=None, description="Set where the model was trained")
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import sqlalchemy as sa
 import structlog
 
 from sparsebook_compressor.config import Config
@@ -23,11 +24,13 @@ from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.schemas import Job, JobList, State
+from sparsebook_service.jobs.terms import Terms
 from sparsebook_service.jobs.views import to_job
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.storage import Storage
 from sparsebook_service.uploads import Upload
+from sparsebook_service.webhooks.repository import WebhookRepository
 
 # How often a waiting request looks at the table, beside listening to the bell.
 LOOK_SECONDS = 1.0
@@ -48,6 +51,7 @@ class Jobs:
         metrics: Metrics,
         quotas: Quotas,
         cache: Cache,
+        webhooks: WebhookRepository,
     ) -> None:
         self._cache = cache
         self._storage = storage
@@ -57,6 +61,7 @@ class Jobs:
         self._bell = bell
         self._metrics = metrics
         self._quotas = quotas
+        self._webhooks = webhooks
 
     @staticmethod
     def new_id() -> str:
@@ -69,10 +74,7 @@ class Jobs:
         upload: Upload,
         config: Config,
         key: str | None,
-        caller: Caller,
-        deadline: float | None = None,
-        *,
-        fresh: bool = False,
+        terms: Terms,
     ) -> Job:
         """Accept an upload as a job, or find the job that it repeats.
 
@@ -81,9 +83,7 @@ class Jobs:
             upload: what was uploaded.
             config: what is to be done.
             key: the Idempotency-Key.
-            caller: who sends it, and owns the job.
-            deadline: seconds from now within which it must have ended.
-            fresh: compute it even if the same was asked for before.
+            terms: whose it is, and what goes with it.
 
         Returns:
             The new job, or the one that was accepted under the same key.
@@ -96,7 +96,7 @@ class Jobs:
             StorageFull: all jobs together keep as much as they may.
         """
         try:
-            job = self._admit(job_id, upload, config, key, caller, deadline, fresh)
+            job = self._admit(job_id, upload, config, key, terms)
         except BaseException:
             self._storage.remove(keys.job(job_id))
             raise
@@ -105,45 +105,39 @@ class Jobs:
         return job
 
     def _admit(
-        self,
-        job_id: str,
-        upload: Upload,
-        config: Config,
-        key: str | None,
-        caller: Caller,
-        deadline: float | None,
-        fresh: bool,
+        self, job_id: str, upload: Upload, config: Config, key: str | None, terms: Terms
     ) -> Job:
         fingerprint = upload.fingerprint(config)
-        plain = upload.plain()
-        cache_key = self._cache.key(fingerprint, caller.key_id)
-        cached = None if fresh else self._cache.answer(cache_key, job_id)
+        plain, owner = upload.plain(), terms.caller.key_id
+        cache_key = self._cache.key(fingerprint, owner)
+        cached = None if terms.fresh else self._cache.answer(cache_key, job_id)
+        if terms.webhook is not None:
+            fingerprint = f"{fingerprint} {terms.webhook}"
         row = self._repository.add(
             job_id,
             config=config.as_given(),
             upload=plain,
             fingerprint=fingerprint,
             idempotency_key=key,
-            owner=caller.key_id,
+            owner=owner,
             stored=sizes.of_upload(plain) if cached is None else sizes.of_output(cached[1]),
-            deadline=deadline,
-            accept=lambda connection: self._quotas.accept(connection, caller),
+            deadline=terms.deadline,
+            accept=lambda connection: self._accept(connection, job_id, terms),
             cache_key=cache_key,
             cached=cached,
         )
         if row is None:
             assert key is not None
-            return self._repeated(key, fingerprint, caller)
+            return self._repeated(key, fingerprint, terms.caller)
         self._metrics.job_accepted(upload.input_bytes)
         if cached is not None:
             keep_after_success(self._storage, row)
-            log.info(
-                "job answered from the cache", job=job_id, earlier=cached[0], owner=caller.key_id
-            )
+            log.info("job answered from the cache", job=job_id, earlier=cached[0], owner=owner)
             return to_job(row)
         try:
             self._queue.submit(job_id)
         except BaseException:
+            self._webhooks.forget(job_id)
             self._repository.delete(job_id)
             raise
         log.info(
@@ -151,15 +145,21 @@ class Jobs:
             job=job_id,
             model=upload.model.name,
             bytes=upload.input_bytes,
-            owner=caller.key_id,
+            owner=owner,
         )
         return to_job(row)
+
+    def _accept(self, connection: sa.Connection, job_id: str, terms: Terms) -> None:
+        """What is written in the transaction that inserts a job."""
+        self._quotas.accept(connection, terms.caller)
+        if terms.webhook is not None:
+            self._webhooks.noting(job_id, terms.webhook)(connection)
 
     def _repeated(self, key: str, fingerprint: str, caller: Caller) -> Job:
         row = self._repository.by_idempotency_key(caller.key_id, key)
         if row is None or row.fingerprint != fingerprint:
             raise IdempotencyConflict(
-                f"the Idempotency-Key {key!r} was used for another model, data or config"
+                f"the Idempotency-Key {key!r} was used for another model, data, config or webhook"
             )
         return to_job(row)
 
@@ -236,6 +236,7 @@ class Jobs:
 
     def forget(self, job_id: str) -> bool:
         """Forget a job, whoever's it is, and free its storage; False where there is none."""
+        self._webhooks.forget(job_id)  # first, so that a crash leaves none of no job
         forgotten = self._repository.delete(job_id)
         if forgotten:
             self._free(job_id)

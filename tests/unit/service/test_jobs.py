@@ -88,6 +88,7 @@ def test_metrics_are_those_of_the_worst_output() -> None:
         "relative_error": 0.2,
         "cosine": 0.8,
         "agreement": 0.75,
+        "latency_ms": None,
         "trained": None,
     }
     assert result.files[0].href == "/jobs/7/artifact/lib/x%20y.so"

@@ -1,0 +1,22 @@
+"""What a job is accepted on."""
+
+from dataclasses import dataclass
+
+from sparsebook_service.access.caller import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Whose a job is, and what goes with it that changes nothing of its result.
+
+    Attributes:
+        caller: who sends it, and owns the job.
+        deadline: seconds from now within which it must have ended.
+        fresh: compute it even if the same was asked for before.
+        webhook: where to tell of the job's end.
+    """
+
+    caller: Caller
+    deadline: float | None = None
+    fresh: bool = False
+    webhook: str | None = None
