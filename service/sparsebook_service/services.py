@@ -7,21 +7,28 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from sparsebook_service.claim import opening
-from sparsebook_service.database import open_sqlite
+from sparsebook_service.database import open_database
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.finetune.supervisor import Supervisor
+from sparsebook_service.hosts import identity
+from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import recovery
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
-from sparsebook_service.jobs.workflow import Queue
+from sparsebook_service.jobs.workflow import EXECUTOR, Queue
 from sparsebook_service.metrics import Metrics
+from sparsebook_service.pace import paced
+from sparsebook_service.s3 import open_storage
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
+
+# Listing a bucket costs money; what is swept there waits.
+SWEEP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,8 @@ class Services:
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
         """Start everything, in a data folder that is claimed. Blocks: call it in a thread."""
         with opening(settings.data_dir):
-            engine = open_sqlite(settings.database_file)
-            storage = Storage(settings.store_dir)
+            engine = open_database(settings.database_url, settings.database_file)
+            storage = open_storage(settings)
             repository = Repository(engine)
             supervisor = Supervisor(settings)
             trainings = Trainings(
@@ -59,11 +66,23 @@ class Services:
             bell = Bell(loop)
             runner = Runner(settings, storage, repository, trainings, bell, metrics)
             recovery.tidy(settings, storage, repository)
-            trainings.keep_only([row.id for row in repository.live()])
-            queue = Queue(engine, runner.run, settings.workers)
-        recovery.requeue(storage, repository, queue)
+            wanting = trainings.wanting()  # before the jobs, or it could hold one that is younger
+            trainings.release_ended(wanting - {row.id for row in repository.live()})
+            queue = Queue(
+                engine,
+                runner.run,
+                Room(settings.workers, settings.memory_bytes)
+                if settings.serve_jobs
+                else Room(0, 0),
+                identity.executor(
+                    settings.data_dir, EXECUTOR, shared=settings.database_url is not None
+                ),
+                settings.host_lost_seconds,
+            )
+        most_memory = settings.job_address_space_bytes
+        recovery.requeue(storage, repository, queue, most_memory)
         supervisor.start()
-        lost = recovery.Lost(storage, repository, queue, runner.running)
+        lost = recovery.Lost(storage, repository, queue, runner.running, most_memory)
         return cls(
             settings=settings,
             storage=storage,
@@ -72,10 +91,20 @@ class Services:
             bell=bell,
             runner=runner,
             queue=queue,
-            jobs=Jobs(storage, repository, queue, trainings, bell, metrics),
+            jobs=Jobs(
+                storage, repository, queue, trainings, bell, metrics, most_memory=most_memory
+            ),
             trainings=trainings,
             supervisor=supervisor,
-            housekeeper=Housekeeper(lost.take_up, trainings.take_up_lost, trainings.sweep),
+            housekeeper=Housekeeper(
+                queue.sweep,
+                lambda: trainings.lost_hosts(settings.host_lost_seconds),
+                lost.take_up,
+                trainings.take_up_lost,
+                trainings.sweep
+                if settings.storage is None
+                else paced(trainings.sweep, SWEEP_SECONDS),
+            ),
         )
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """The jobs' table: the one place that knows what state a job is in.
 
 Every change of state is one conditional UPDATE, so that whoever comes second (a cancel against a finish, a repeated run
-against a cancel) changes nothing and is told so.
+against a cancel) changes nothing and is told so. A run writes only while it holds the job, by a token that it draws anew: one
+that was taken for lost and replaced is told so at its next word.
 """
 
 import time
@@ -36,6 +37,7 @@ _JOBS = sa.Table(
     sa.Column("error", sa.JSON(none_as_null=True)),
     sa.Column("training", sa.JSON(none_as_null=True)),
     sa.Column("waiting", sa.String),
+    sa.Column("holder", sa.String),
     sqlite_autoincrement=True,
 )
 _LIVE = _JOBS.c.state.in_(("queued", "running"))
@@ -62,6 +64,7 @@ class JobRow:
     error: dict[str, Any] | None
     training: dict[str, Any] | None
     waiting: str | None
+    holder: str | None
 
     @property
     def final(self) -> bool:
@@ -135,8 +138,8 @@ class Repository:
         with self._engine.connect() as connection:
             return {cast("State", row.state): row.jobs for row in connection.execute(query)}
 
-    def begin(self, job_id: str) -> JobRow | None:
-        """Mark a live job as running, from the start; None where it is not live any more."""
+    def begin(self, job_id: str, holder: str = "") -> JobRow | None:
+        """Mark a live job as running, from the start, and hold it; None where it is not live any more."""
         changed = self._update(
             (_JOBS.c.id == job_id) & _LIVE,
             state="running",
@@ -146,13 +149,19 @@ class Repository:
             progress=0.0,
             training=None,
             waiting=None,
+            holder=holder,
         )
         return self.get(job_id) if changed else None
 
-    def is_running(self, job_id: str) -> bool:
-        """Whether the job is still to be run."""
+    def is_running(self, job_id: str, holder: str = "") -> bool:
+        """Whether the job is still to be run, by this run."""
         row = self.get(job_id)
-        return row is not None and row.state == "running"
+        return row is not None and row.state == "running" and row.holder == holder
+
+    def is_live(self, job_id: str) -> bool:
+        """Whether the job is still to be run, by whomever."""
+        row = self.get(job_id)
+        return row is not None and not row.final
 
     def advance(
         self,
@@ -161,24 +170,25 @@ class Repository:
         weight: str | None,
         progress: float,
         training: dict[str, Any] | None = None,
+        holder: str = "",
     ) -> bool:
-        """Note how far a running job is; False where it is not running any more."""
+        """Note how far a held job is; False where it is not held any more."""
         return self._update(
-            (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            _held(job_id, holder),
             stage=stage,
             weight=weight,
             progress=progress,
             training=training,
         )
 
-    def wait(self, job_id: str, waiting: str | None) -> bool:
-        """Note what a running job waits for; False where it is not running any more."""
-        return self._update((_JOBS.c.id == job_id) & (_JOBS.c.state == "running"), waiting=waiting)
+    def wait(self, job_id: str, waiting: str | None, holder: str = "") -> bool:
+        """Note what a held job waits for; False where it is not held any more."""
+        return self._update(_held(job_id, holder), waiting=waiting)
 
-    def succeed(self, job_id: str, result: dict[str, Any]) -> bool:
-        """Finish a running job with its result; False where it is not running any more."""
+    def succeed(self, job_id: str, result: dict[str, Any], holder: str = "") -> bool:
+        """Finish a held job with its result; False where it is not held any more."""
         return self._update(
-            (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            _held(job_id, holder),
             state="succeeded",
             finished=time.time(),
             progress=1.0,
@@ -189,14 +199,22 @@ class Repository:
         )
 
     def fail(
-        self, job_id: str, error: dict[str, Any], result: dict[str, Any] | None = None
+        self,
+        job_id: str,
+        error: dict[str, Any],
+        result: dict[str, Any] | None = None,
+        holder: str | None = None,
     ) -> bool:
-        """Finish a live job with the problem that stopped it; False where it is not live any more.
+        """Finish a job with the problem that stopped it; False where it is not live, or not held, any more.
 
-        `result` is what was reached all the same.
+        Args:
+            job_id: of a live job.
+            error: the problem.
+            result: what was reached all the same.
+            holder: that must hold it; whoever does without.
         """
         return self._update(
-            (_JOBS.c.id == job_id) & _LIVE,
+            (_JOBS.c.id == job_id) & _LIVE if holder is None else _held(job_id, holder),
             state="failed",
             finished=time.time(),
             waiting=None,
@@ -227,6 +245,10 @@ class Repository:
     def _update(self, condition: sa.ColumnElement[bool], **values: Any) -> bool:
         with writing(self._engine) as connection:
             return connection.execute(_JOBS.update().where(condition).values(values)).rowcount > 0
+
+
+def _held(job_id: str, holder: str) -> sa.ColumnElement[bool]:
+    return (_JOBS.c.id == job_id) & (_JOBS.c.state == "running") & (_JOBS.c.holder == holder)
 
 
 def _row(row: sa.Row[Any]) -> JobRow:

@@ -1,10 +1,11 @@
 """Runs one job from its row to its end: the body of the durable workflow.
 
-It may run again from the start at any time, after a crash of the service: everything is written below a fresh folder
-and put into the storage under its final name only when it is whole, and the row decides whether there is anything to
-do at all.
+It may run again from the start at any time, after a crash of the service, or on another host after this one was taken for
+lost: everything is written below a fresh folder and put into the storage only when it is whole, under a name that its content
+gives; and the row, which a run must hold to change it, decides whether there is anything to do at all.
 """
 
+import os
 import shutil
 import signal
 import tempfile
@@ -64,9 +65,22 @@ class Runner:
         storage: Storage,
         repository: Repository,
         trainings: Trainings,
-        bell: Bell,
+        bell: Bell | None,
         metrics: Metrics,
+        work_dir: Path | None = None,
     ) -> None:
+        """Nothing is run yet.
+
+        Args:
+            settings: of the service.
+            storage: of the files.
+            repository: of the jobs.
+            trainings: that jobs ask for.
+            bell: for those who wait in this process, if any can.
+            metrics: of what is made.
+            work_dir: where jobs write; the settings' without.
+        """
+        self._work_dir = work_dir or settings.work_dir
         self._settings = settings
         self._storage = storage
         self._repository = repository
@@ -100,7 +114,8 @@ class Runner:
             Interrupted: the service stops.
         """
         with self._noted_as_running(job_id):
-            row = when_there_is_room(lambda: self._repository.begin(job_id), self._closing)
+            holder = os.urandom(16).hex()
+            row = when_there_is_room(lambda: self._repository.begin(job_id, holder), self._closing)
             if row is not None:
                 self._run(row)
 
@@ -133,7 +148,7 @@ class Runner:
             failed = _Failed(full.problem, str(full))
         except Exception:
             # A job that is cancelled or deleted has its files removed under its hands.
-            if self._repository.is_running(job_id):
+            if self._holds(row):
                 log.exception("a fault in a job")
             failed = _Failed("internal", "an unexpected fault; the service's log has the details")
         if failed is not None:
@@ -147,32 +162,47 @@ class Runner:
         else:
             log.info(f"job {now.state}", seconds=round(time.monotonic() - started, 3))
         when_there_is_room(lambda: self._trainings.release(job_id), self._closing)
-        self._bell.ring(job_id)
+        if self._bell is not None:
+            self._bell.ring(job_id)
+
+    def _holds(self, row: JobRow) -> bool:
+        return self._repository.is_running(row.id, row.holder or "")
 
     def _fail(self, row: JobRow, failed: _Failed) -> None:
+        if not self._holds(row):
+            if self._repository.is_live(row.id):
+                raise Interrupted  # another run holds it, and needs the files
+            return
         # Files first: on a full disk that makes the room which the row needs.
         keep_after_failure(self._storage, row, output=failed.result is not None)
         problem = problems.describe(failed.slug, str(failed), keys.address(row.id)).model_dump()
         when_there_is_room(
-            lambda: self._repository.fail(row.id, problem, failed.result), self._closing
+            lambda: self._repository.fail(row.id, problem, failed.result, row.holder), self._closing
         )
 
     def _to_the_end(self, row: JobRow) -> None:
         with full_disk_named("the job's files"):
-            work = Path(tempfile.mkdtemp(prefix=f"{row.id}.", dir=self._settings.work_dir))
+            work = Path(tempfile.mkdtemp(prefix=f"{row.id}.", dir=self._work_dir))
         try:
             outcome = self._watch(row, self._order(row, work))
+            self._note(row, None)
             result = None if outcome.made is None else self._publish(row, outcome.made, work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         if isinstance(outcome, Stopped):
             raise _Failed(outcome.problem, outcome.detail, result)
-        if not self._repository.succeed(row.id, result or {}):
-            raise _NoLongerWanted
+        if not self._repository.succeed(row.id, result or {}, row.holder or ""):
+            self._note(row, None)
         keep_after_success(self._storage, row)
 
     def _order(self, row: JobRow, work: Path) -> Order:
-        settings, upload, local = self._settings, row.upload, self._storage.local
+        settings, upload = self._settings, row.upload
+        check = paced(lambda: self._note(row, None), TICK_SECONDS)
+        inputs = self._storage.at_hand(keys.inputs(row.id), work / "input", check)
+
+        def local(key: str) -> Path:
+            return inputs / Path(key).relative_to(keys.inputs(row.id))
+
         return Order(
             model=local(upload["model"]["key"]),
             external=len(upload["external"]),
@@ -195,13 +225,13 @@ class Runner:
         """Start the process and follow it to its end."""
         outcome: Done | Stopped | None = None
         latest: Advanced | None = None
-        check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
+        check = paced(lambda: self._note(row, None), TICK_SECONDS)
         with full_disk_named("the job's files"), JobProcess(order) as process:
             training = Training(
                 order.out,
-                self._trainings.asking(row.id, check),
+                self._trainings.asking(row.id, check, order.out / "trained"),
                 process.answer,
-                lambda waiting: self._repository.wait(row.id, waiting),
+                lambda waiting: self._repository.wait(row.id, waiting, row.holder or ""),
             )
             noted = time.monotonic()
             for message in process.messages(TICK_SECONDS):
@@ -214,36 +244,40 @@ class Runner:
                         outcome = message
                 if time.monotonic() - noted >= TICK_SECONDS:
                     noted = time.monotonic()
-                    self._note(row.id, latest)
+                    self._note(row, latest)
                     latest = None
                     training.look()
-            self._note(row.id, latest)
+            self._note(row, latest)
             if outcome is None:
                 raise _died(process, order)
         return outcome
 
-    def _note(self, job_id: str, latest: Advanced | None) -> None:
+    def _note(self, row: JobRow, latest: Advanced | None) -> None:
+        """Say how far a job is, and hear whether it is to go on here."""
         if self._closing.is_set():
             raise Interrupted
+        job_id, holder = row.id, row.holder or ""
         if latest is None:
-            wanted = self._repository.is_running(job_id)
+            wanted = self._repository.is_running(job_id, holder)
         else:
             fraction = min(max(latest.fraction, 0.0), 1.0)
             training = None if latest.training is None else asdict(latest.training)
             wanted = self._repository.advance(
-                job_id, latest.stage, latest.weight, fraction, training
+                job_id, latest.stage, latest.weight, fraction, training, holder
             )
         if not wanted:
+            if self._repository.is_live(job_id):
+                raise Interrupted  # another run holds it: this one was taken for lost
             raise _NoLongerWanted
 
     def _publish(self, row: JobRow, made: Made, work: Path) -> dict[str, Any]:
         """Put the bundle into the storage; what the row keeps of it."""
         bundle = work / "bundle"
         report = Report.from_json((bundle / keys.REPORT).read_text())
-        check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
+        check = paced(lambda: self._note(row, None), TICK_SECONDS)
         for file in made.files:
-            self._storage.put(keys.artifact(row.id, file.name), bundle / file.name, check)
-        self._storage.put(keys.bundle(row.id), work / made.bundle.name, check)
+            self._storage.put(keys.artifact(row.id, file), bundle / file.name, check)
+        self._storage.put(keys.bundle(row.id, made.bundle), work / made.bundle.name, check)
         result = summarise(row.id, report, made.files).model_dump()
         self._metrics.artifact_made(report)
         return {"result": result, "bundle": made.bundle.model_dump()}

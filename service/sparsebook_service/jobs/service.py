@@ -16,6 +16,7 @@ from sparsebook_service.errors import Cancelled, IdempotencyConflict, NoResult, 
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.needs import memory_bytes
 from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.schemas import Job, JobList, State
@@ -42,7 +43,11 @@ class Jobs:
         trainings: Trainings,
         bell: Bell,
         metrics: Metrics,
+        *,
+        most_memory: int,
     ) -> None:
+        """`most_memory` is what a job may use at most, in bytes."""
+        self._most_memory = most_memory
         self._storage = storage
         self._repository = repository
         self._queue = queue
@@ -94,7 +99,7 @@ class Jobs:
             assert key is not None
             return self._repeated(key, fingerprint)
         try:
-            self._queue.submit(job_id)
+            self._queue.submit(job_id, memory_bytes(row.upload, self._most_memory))
         except BaseException:
             self._repository.delete(job_id)
             raise
