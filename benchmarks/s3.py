@@ -1,4 +1,4 @@
-"""An S3 server, started by a test on a free port of the loopback and gone after it."""
+"""An S3 server, started by a test or a benchmark on a free port of the loopback and gone after it."""
 
 import subprocess
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.e2e.postgres import SERVERS, free_port
+from benchmarks.postgres import SERVERS, free_port
 
 START_SECONDS = 120
 
@@ -52,6 +52,7 @@ class S3:
         return name
 
     def stop(self) -> None:
+        """End it, and all that it holds."""
         self._process.terminate()
         self._process.wait(timeout=60)
 
