@@ -1,16 +1,18 @@
 """The engine that all tables share, jobs' and queues': SQLite in a folder of one machine, Postgres for many."""
 
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -22,6 +24,8 @@ POOL_SIZE = 48
 # opens more while many ask at once.
 POSTGRES_POOL_SIZE, POSTGRES_OVERFLOW = 4, 16
 POSTGRES_CONNECT_SECONDS = 10
+# So long an outage costs no work: whoever needs a connection waits.
+OUTAGE_SECONDS = 60.0
 # Without an answer for so long a connection is dead: the database's host has gone without a word.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _POSTGRES_DISK_FULL = "53100"
@@ -71,12 +75,35 @@ def open_postgres(url: str) -> sa.Engine:
     )
     try:
         engine.connect().close()
+        _wait_for_postgres(engine)
     except OperationalError as error:
         where = engine.url.render_as_string(hide_password=True)
         raise BadValue(
             f"SPARSEBOOK_DATABASE_URL: {where} cannot be opened: {error.orig}; is Postgres running, and is the URL right?"
         ) from error
     return engine
+
+
+def _wait_for_postgres(engine: sa.Engine) -> None:
+    """From here on a Postgres that does not answer is waited for: it restarts, or another takes its place."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: sa.Dialect, _record: Any, arguments: Any, options: Any) -> Any:
+        deadline = time.monotonic() + OUTAGE_SECONDS
+        pause = 0.1
+        while True:
+            try:
+                return dialect.connect(*arguments, **options)
+            except psycopg.OperationalError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether it was the connection that broke, and the same statement may be tried again."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from typing import TypeVar
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowStatusString
+from sqlalchemy.exc import DBAPIError
 
 from sparsebook_compressor.errors import StorageFull
+from sparsebook_service.database import is_passing
 from sparsebook_service.hosts.admission import Admission
 from sparsebook_service.hosts.heartbeats import Heartbeats, Room
 from sparsebook_service.hosts.tickets import Tickets
@@ -52,15 +54,31 @@ class Interrupted(BaseException):
     """
 
 
+def when_it_answers(ask: Callable[[], T], closing: threading.Event) -> T:
+    """Ask a database again whose connection breaks meanwhile.
+
+    Raises:
+        Interrupted: `closing` is set before it answers.
+    """
+    while True:
+        try:
+            return ask()
+        except DBAPIError as fault:
+            if not is_passing(fault):
+                raise
+            if closing.wait(ROOM_SECONDS):
+                raise Interrupted from None
+
+
 def when_there_is_room(write: Callable[[], T], closing: threading.Event) -> T:
-    """Write what must be written as soon as the disk has room for it.
+    """Write what must be written as soon as the disk has room for it, and the database answers.
 
     Raises:
         Interrupted: `closing` is set before there is any.
     """
     while True:
         try:
-            return write()
+            return when_it_answers(write, closing)
         except StorageFull:
             if closing.wait(ROOM_SECONDS):
                 raise Interrupted from None

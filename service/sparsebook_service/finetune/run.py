@@ -20,7 +20,7 @@ import structlog
 
 from sparsebook_compressor.errors import StorageFull
 from sparsebook_compressor.progress import TrainingProgress
-from sparsebook_service.durable import Interrupted, when_there_is_room
+from sparsebook_service.durable import Interrupted, when_it_answers, when_there_is_room
 from sparsebook_service.finetune import checkpoints, contents, keys, problems
 from sparsebook_service.finetune.checkpoints import Checkpoints
 from sparsebook_service.finetune.deaths import outlive
@@ -227,7 +227,9 @@ class _Run:
         number, repository = self._row.number, self._tools.repository
         progress, self._progress = self._progress, None
         try:
-            held = repository.beat(number, self._holder, progress)
+            held = when_it_answers(
+                lambda: repository.beat(number, self._holder, progress), self._tools.closing
+            )
         except StorageFull:  # then it is heard at least
             held = repository.is_held(number, self._holder)
         if held:

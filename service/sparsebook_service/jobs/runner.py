@@ -22,7 +22,7 @@ import structlog
 from sparsebook_compressor.errors import StorageFull
 from sparsebook_compressor.report import Report
 from sparsebook_service import problems
-from sparsebook_service.durable import Interrupted, when_there_is_room
+from sparsebook_service.durable import Interrupted, when_it_answers, when_there_is_room
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
@@ -191,7 +191,9 @@ class Runner:
             shutil.rmtree(work, ignore_errors=True)
         if isinstance(outcome, Stopped):
             raise _Failed(outcome.problem, outcome.detail, result)
-        if not self._repository.succeed(row.id, result or {}, row.holder or ""):
+        if not when_it_answers(
+            lambda: self._repository.succeed(row.id, result or {}, row.holder or ""), self._closing
+        ):
             self._note(row, None)
         keep_after_success(self._storage, row)
 
@@ -256,19 +258,21 @@ class Runner:
         """Say how far a job is, and hear whether it is to go on here."""
         if self._closing.is_set():
             raise Interrupted
-        job_id, holder = row.id, row.holder or ""
-        if latest is None:
-            wanted = self._repository.is_running(job_id, holder)
-        else:
-            fraction = min(max(latest.fraction, 0.0), 1.0)
-            training = None if latest.training is None else asdict(latest.training)
-            wanted = self._repository.advance(
-                job_id, latest.stage, latest.weight, fraction, training, holder
-            )
+        wanted = when_it_answers(lambda: self._is_wanted(row, latest), self._closing)
         if not wanted:
-            if self._repository.is_live(job_id):
+            if self._repository.is_live(row.id):
                 raise Interrupted  # another run holds it: this one was taken for lost
             raise _NoLongerWanted
+
+    def _is_wanted(self, row: JobRow, latest: Advanced | None) -> bool:
+        holder = row.holder or ""
+        if latest is None:
+            return self._repository.is_running(row.id, holder)
+        fraction = min(max(latest.fraction, 0.0), 1.0)
+        training = None if latest.training is None else asdict(latest.training)
+        return self._repository.advance(
+            row.id, latest.stage, latest.weight, fraction, training, holder
+        )
 
     def _publish(self, row: JobRow, made: Made, work: Path) -> dict[str, Any]:
         """Put the bundle into the storage; what the row keeps of it."""
