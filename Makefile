@@ -41,7 +41,7 @@ peers: .venv .venv-peer-deepsparse .venv-peer-openvino ## DeepSparse and OpenVIN
 service-bench: .venv .models ## the service: kill -9, jobs a minute, polling, memory of uploads, damaged files; minutes
 	$(BIN)/python -m benchmarks.service
 
-test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .models lint types native-test ## everything that is checked
+test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: .venv ## style, and who may import whom
@@ -111,6 +111,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/peer-deepsparse.in -o requirements/peer-deepsparse.lock
 	$(COMPILE) requirements/peer-openvino.in -o requirements/peer-openvino.lock
 	$(COMPILE) requirements/bench.in -o requirements/bench.lock
+	$(COMPILE) requirements/servers.in -o requirements/servers.lock
 	$(COMPILE) requirements/platforms.in -o requirements/platforms.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 
@@ -122,17 +123,18 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
 .venv-ort-1.23: .venv-ort-1.23/.stamp
 .venv-ort-1.24: .venv-ort-1.24/.stamp
+.venv-servers: .venv-servers/.stamp
 .venv-peer-deepsparse: .venv-peer-deepsparse/.stamp
 .venv-peer-openvino: .venv-peer-openvino/.stamp
 .venv-platforms: .venv-platforms/.stamp
@@ -180,6 +182,12 @@ TRAINER ?= trainer
 .venv-peer-%/.stamp: requirements/peer-%.lock .tools/.stamp
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv-peer-$*
 	$(SYNC) .venv-peer-$*/bin/python $<
+	touch $@
+
+# Postgres and an S3 server, which tests start.
+.venv-servers/.stamp: requirements/servers.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-servers
+	$(SYNC) .venv-servers/bin/python $<
 	touch $@
 
 # The compiler for other platforms, under the name by which it is looked for.

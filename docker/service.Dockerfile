@@ -3,6 +3,7 @@
 # From the project's root: docker build -f docker/service.Dockerfile -t sparsebook .
 
 FROM python:3.11-slim-bookworm AS build
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ make \
     && rm -rf /var/lib/apt/lists/*
@@ -19,7 +20,7 @@ RUN useradd --system --uid 10001 --user-group --no-create-home sparsebook \
     && install --directory --owner=sparsebook --group=sparsebook /data
 COPY --from=build /opt/sparsebook /opt/sparsebook
 ENV PATH=/opt/sparsebook/bin:$PATH PYTHONUNBUFFERED=1
-USER sparsebook
+USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000

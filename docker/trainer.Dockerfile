@@ -6,6 +6,7 @@
 
 FROM python:3.11-slim-bookworm AS build
 ARG TRAINER=trainer
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ make \
     && rm -rf /var/lib/apt/lists/*
@@ -30,7 +31,7 @@ ARG NVIDIA=/opt/sparsebook/.venv-trainer/lib/python3.11/site-packages/nvidia
 ENV LD_LIBRARY_PATH=$NVIDIA/cublas/lib:$NVIDIA/cuda_runtime/lib:$NVIDIA/cudnn/lib:$NVIDIA/cufft/lib:$NVIDIA/curand/lib:$NVIDIA/cuda_nvrtc/lib \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     PATH=/opt/sparsebook/.venv/bin:$PATH PYTHONUNBUFFERED=1
-USER sparsebook
+USER 10001:10001
 WORKDIR /data
 VOLUME /data
 # A trainer that does not start must not become an image.

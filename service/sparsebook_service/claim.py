@@ -1,4 +1,4 @@
-"""Who may work in a data folder: one server, and as many fine-tuning workers as are started, each under its own name."""
+"""Who may work in a data folder: one server, and as many workers as are started, each under its own name."""
 
 import fcntl
 import itertools
@@ -30,8 +30,8 @@ def claim(data_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claim_worker(data_dir: Path) -> Iterator[str]:
-    """Take the first free name of a fine-tuning worker while the block runs.
+def claim_worker(data_dir: Path, queue: str = "finetune") -> Iterator[str]:
+    """Take the first free name of a worker on a queue while the block runs.
 
     So a worker that is started again has the name that the one had which died, and takes its work up.
 
@@ -39,7 +39,7 @@ def claim_worker(data_dir: Path) -> Iterator[str]:
         BadValue: the folder cannot be used.
     """
     for number in itertools.count(1):
-        name = f"finetune-{number}"
+        name = f"{queue}-{number}"
         lock = _open(data_dir, f"{name}.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, WorkflowStatusString
+import structlog
+from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowStatusString
+from sqlalchemy.exc import DBAPIError
 
 from sparsebook_compressor.errors import StorageFull
+from sparsebook_service.database import is_passing
+from sparsebook_service.hosts.admission import Admission
+from sparsebook_service.hosts.heartbeats import Heartbeats, Room
+from sparsebook_service.hosts.tickets import Tickets
 
 APPLICATION = "sparsebook"
 # Pinned, because what an older version has accepted is run by the newer one.
@@ -19,6 +25,10 @@ APPLICATION_VERSION = "1"
 POLL_SECONDS = 0.1
 # What takes the whole process down this often is given up.
 MAX_RUNS = 100
+# A process that is silent for so long is lost, and its work goes to others.
+LOST_SECONDS = 15.0
+# The name of a process that was not seen for so long is not kept.
+FORGET_SECONDS = 86_400.0
 # How often a write that found the disk full is tried again.
 ROOM_SECONDS = 1.0
 
@@ -32,6 +42,9 @@ _DEAD = frozenset(
     }
 )
 _CLAIMED = WorkflowStatusString.PENDING.value
+_ENQUEUED = WorkflowStatusString.ENQUEUED.value
+
+log = structlog.get_logger(__name__)
 
 
 class Interrupted(BaseException):
@@ -41,22 +54,42 @@ class Interrupted(BaseException):
     """
 
 
+def when_it_answers(ask: Callable[[], T], closing: threading.Event) -> T:
+    """Ask a database again whose connection breaks meanwhile.
+
+    Raises:
+        Interrupted: `closing` is set before it answers.
+    """
+    while True:
+        try:
+            return ask()
+        except DBAPIError as fault:
+            if not is_passing(fault):
+                raise
+            if closing.wait(ROOM_SECONDS):
+                raise Interrupted from None
+
+
 def when_there_is_room(write: Callable[[], T], closing: threading.Event) -> T:
-    """Write what must be written as soon as the disk has room for it.
+    """Write what must be written as soon as the disk has room for it, and the database answers.
 
     Raises:
         Interrupted: `closing` is set before there is any.
     """
     while True:
         try:
-            return write()
+            return when_it_answers(write, closing)
         except StorageFull:
             if closing.wait(ROOM_SECONDS):
                 raise Interrupted from None
 
 
 class DurableQueue:
-    """The queue that this process serves. DBOS is a singleton: one served queue a process."""
+    """The queue that this process serves. DBOS is a singleton: one served queue a process.
+
+    What is submitted waits for all processes together; each takes what it has room for (`hosts.tickets`) and puts it into a
+    queue of its own in DBOS, which runs it there. A limit on a shared queue of DBOS would be the same for all hosts.
+    """
 
     def __init__(
         self,
@@ -64,7 +97,8 @@ class DurableQueue:
         name: str,
         executor: str,
         run: Callable[[str], None],
-        workers: int,
+        room: Room,
+        lost_seconds: float = LOST_SECONDS,
     ) -> None:
         """Start DBOS, which at once takes up what a crash of this executor has left.
 
@@ -73,8 +107,13 @@ class DurableQueue:
             name: of the queue, and of its one workflow.
             executor: the name of this process, the same after every start; no two processes that run have the same.
             run: brings one id to its end; the durable step.
-            workers: how many run at once.
+            room: what this process may have under way together.
+            lost_seconds: a process that is silent for so long is lost.
         """
+        self._executor = executor
+        self._own = own_queue(name, executor)
+        self._tickets = Tickets(engine, name)
+        self._heart = Heartbeats(engine, executor, name, room, lost_seconds)
         config: DBOSConfig = {
             "name": APPLICATION,
             "system_database_engine": engine,
@@ -87,26 +126,62 @@ class DurableQueue:
 
         @DBOS.step(name="run")
         def step(identity: str) -> None:
-            run(identity)
+            self._run(run, str(DBOS.workflow_id), identity)
 
         @DBOS.workflow(name=name, max_recovery_attempts=MAX_RUNS)
         def workflow(identity: str) -> None:
             step(identity)
 
-        self._name = name
-        self._workflow = workflow
-        DBOS.listen_queues([name])
+        DBOS.listen_queues([self._own])
+        self._heart.start()
         DBOS.launch()
-        DBOS.register_queue(name, worker_concurrency=workers, polling_interval_sec=POLL_SECONDS)
+        DBOS.register_queue(
+            self._own, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
+        )
+        self._client = QueueClient(engine, name)
+        self._admission = Admission(self._tickets, executor, room, lost_seconds, self._put_to_work)
+        self._admission.start(self._client.waiting(self._tickets.held(executor)))
 
-    def submit(self, identity: str) -> None:
-        """Enqueue an id; a second time changes nothing."""
-        with SetWorkflowID(identity):
-            DBOS.enqueue_workflow(self._name, self._workflow, identity)
+    def submit(self, identity: str, memory: int = 0) -> None:
+        """Enqueue an id; a second time changes nothing. It needs so many bytes of memory."""
+        self._client.submit(identity, identity, memory)
+        self._admission.look()
+
+    def resume(self, workflow_id: str) -> None:
+        """Run what this process has taken and does not run."""
+        self._put_to_work(workflow_id)
 
     def close(self) -> None:
         """Stop taking what is submitted."""
+        self._admission.close()
+        self._client.close()
         DBOS.destroy()
+        self._heart.close()
+
+    def _put_to_work(self, workflow_id: str) -> None:
+        self._client.move(workflow_id, self._own)
+
+    def _run(self, run: Callable[[str], None], workflow_id: str, identity: str) -> None:
+        """Run, unless another process has the ticket by now; with the end of the work the ticket goes."""
+        if self._tickets.is_others(workflow_id, self._executor):
+            raise Interrupted
+        try:
+            run(identity)
+        except Exception:
+            self._end(workflow_id)
+            raise
+        self._end(workflow_id)
+
+    def _end(self, workflow_id: str) -> None:
+        when_there_is_room(
+            lambda: self._tickets.end(workflow_id, self._executor), self._admission.closing
+        )
+        self._admission.look()
+
+
+def own_queue(name: str, executor: str) -> str:
+    """The queue in DBOS of one process."""
+    return f"{name}@{executor}"
 
 
 class QueueClient:
@@ -117,11 +192,12 @@ class QueueClient:
 
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self._name = name
+        self._tickets = Tickets(engine, name)
         self._client = DBOSClient(
             system_database_engine=engine, application_name=APPLICATION, lazy=True
         )
 
-    def submit(self, identity: str, workflow_id: str) -> None:
+    def submit(self, identity: str, workflow_id: str, memory: int) -> None:
         """Enqueue an id under a name of its own; a second time changes nothing."""
         self._client.enqueue(
             {
@@ -132,18 +208,41 @@ class QueueClient:
             },
             identity,
         )
+        # The ticket comes last: who takes it finds the workflow.
+        self._tickets.issue(workflow_id, memory)
 
     def given_up(self, workflow_ids: Iterable[str]) -> set[str]:
-        """Those that the queue will not run again."""
-        return self._in_state(workflow_ids, _DEAD)
+        """Those that no process will run again."""
+        ids = list(workflow_ids)
+        return self._in_state(ids, _DEAD) | self._tickets.given_up(ids, MAX_RUNS)
 
-    def claimed(self, workflow_ids: Iterable[str]) -> set[str]:
-        """Those that a process has taken and not brought to an end."""
-        return self._in_state(workflow_ids, {_CLAIMED})
+    def claimed(self, workflow_ids: Iterable[str], executor: str | None = None) -> set[str]:
+        """Those that a process, or this one, has taken and not brought to an end."""
+        return self._in_state(workflow_ids, {_CLAIMED}, executor)
 
-    def resume(self, workflow_id: str) -> None:
-        """Put what a process has taken back into the queue: the process has lost it."""
-        self._client.resume_workflow(workflow_id, queue_name=self._name)
+    def waiting(self, workflow_ids: Iterable[str]) -> set[str]:
+        """Those that no process's own queue has seen yet."""
+        return self._in_state(workflow_ids, {_ENQUEUED}, queue=self._name)
+
+    def unticketed(self, workflow_ids: Iterable[str]) -> set[str]:
+        """Those without a ticket: whoever submitted them has died over it."""
+        return self._tickets.missing(workflow_ids)
+
+    def give_back(self, workflow_id: str) -> None:
+        """Let another process take what one has lost."""
+        self._tickets.give_back(workflow_id)
+
+    def move(self, workflow_id: str, queue: str) -> None:
+        """Put what has not ended into a queue of DBOS."""
+        self._client.resume_workflow(workflow_id, queue_name=queue)
+
+    def sweep(self, lost_seconds: float) -> None:
+        """Free what lost processes have taken; forget those that are lost for long."""
+        freed = self._tickets.free_lost(lost_seconds)
+        if freed:
+            log.warning("a process is lost; others take its work", queue=self._name, pieces=freed)
+        for executor in self._tickets.forget_executors(FORGET_SECONDS):
+            self._client.delete_queue(own_queue(self._name, executor))
 
     def forget(self, workflow_ids: Iterable[str]) -> None:
         """Remove what is known of those that have come to an end; others stay."""
@@ -155,9 +254,17 @@ class QueueClient:
         """Let go."""
         self._client.destroy()
 
-    def _in_state(self, workflow_ids: Iterable[str], states: Iterable[str]) -> set[str]:
+    def _in_state(
+        self,
+        workflow_ids: Iterable[str],
+        states: Iterable[str],
+        executor: str | None = None,
+        queue: str | None = None,
+    ) -> set[str]:
         ids = list(workflow_ids)
         if not ids:
             return set()
-        found = self._client.list_workflows(workflow_ids=ids, status=list(states))
+        found = self._client.list_workflows(
+            workflow_ids=ids, status=list(states), executor_id=executor, queue_name=queue
+        )
         return {status.workflow_id for status in found}

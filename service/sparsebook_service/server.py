@@ -13,8 +13,10 @@ from sparsebook_service import logs
 from sparsebook_service.access import exposure
 from sparsebook_service.app import create_app
 from sparsebook_service.claim import claim
+from sparsebook_service.database import open_database
 from sparsebook_service.leaving import leave, stop_on_hangup
 from sparsebook_service.middleware import CutShort
+from sparsebook_service.s3 import open_storage
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
 from sparsebook_service.version import VERSION
@@ -75,10 +77,14 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
-        BadValue: the address cannot be listened on, or not without API keys, or the data folder cannot be used.
+        BadValue: the address cannot be listened on, or not without API keys, or the data folder, the database or the bucket cannot be
+            used.
     """
     with _listen(settings) as listening, claim(settings.data_dir):
         logs.configure(settings.log_format, settings.log_level)
+        # Said in one line here; in the application it would be a fault with a traceback.
+        open_database(settings.database_url, settings.database_file).dispose()
+        open_storage(settings)
         app = create_app(settings)
         config = uvicorn.Config(
             CutShort(app),

@@ -10,11 +10,13 @@ from fastapi import Depends, Request
 from sparsebook_service.access.repository import KeyRepository
 from sparsebook_service.access.service import Doorkeeper
 from sparsebook_service.claim import opening
-from sparsebook_service.database import open_sqlite
+from sparsebook_service.database import open_database
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.finetune.supervisor import Supervisor
+from sparsebook_service.hosts import identity
+from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import nursery, recovery, sandbox
 from sparsebook_service.jobs.bell import Bell
@@ -26,9 +28,11 @@ from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.retention import forgetting
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
-from sparsebook_service.jobs.workflow import Queue
+from sparsebook_service.jobs.workflow import EXECUTOR, Queue
 from sparsebook_service.metrics import Metrics
+from sparsebook_service.pace import paced
 from sparsebook_service.resumable.store import Uploads
+from sparsebook_service.s3 import open_storage
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 from sparsebook_service.webhooks.courier import Courier
@@ -36,6 +40,9 @@ from sparsebook_service.webhooks.repository import WebhookRepository
 from sparsebook_service.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
+
+# Listing a bucket costs money; what is swept there waits.
+SWEEP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,8 @@ class Services:
             log.warning("a wall around jobs is missing here", lack=lack)
         nursery.start()
         with opening(settings.data_dir):
-            engine = open_sqlite(settings.database_file)
-            storage = Storage(settings.store_dir)
+            engine = open_database(settings.database_url, settings.database_file)
+            storage = open_storage(settings)
             repository = Repository(engine)
             keys = KeyRepository(engine)
             webhooks = WebhookRepository(engine)
@@ -86,16 +93,39 @@ class Services:
             metrics.count_listeners(lambda: feed.listeners)
             runner = Runner(settings, storage, repository, trainings, bell, metrics)
             recovery.tidy(settings, storage, repository)
-            trainings.keep_only([row.id for row in repository.live()])
-            queue = Queue(engine, runner.run, settings.workers)
-        recovery.requeue(storage, repository, queue)
+            wanting = trainings.wanting()  # before the jobs, or it could hold one that is younger
+            trainings.release_ended(wanting - {row.id for row in repository.live()})
+            queue = Queue(
+                engine,
+                runner.run,
+                Room(settings.workers, settings.memory_bytes)
+                if settings.serve_jobs
+                else Room(0, 0),
+                identity.executor(
+                    settings.data_dir, EXECUTOR, shared=settings.database_url is not None
+                ),
+                settings.host_lost_seconds,
+            )
+        most_memory = settings.job_address_space_bytes
+        recovery.requeue(storage, repository, queue, most_memory)
         supervisor.start()
         uploads = Uploads(settings, storage)
         quotas = Quotas(settings, repository, keys)
         cache = Cache(storage, repository, settings.runtimes)
-        jobs = Jobs(storage, repository, queue, trainings, bell, metrics, quotas, cache, webhooks)
+        jobs = Jobs(
+            storage,
+            repository,
+            queue,
+            trainings,
+            bell,
+            metrics,
+            quotas,
+            cache,
+            webhooks,
+            most_memory=most_memory,
+        )
         deadlines = Deadlines(storage, repository, trainings, bell)
-        lost = recovery.Lost(storage, repository, queue, runner.running)
+        lost = recovery.Lost(storage, repository, queue, runner.running, most_memory)
         return cls(
             settings=settings,
             storage=storage,
@@ -111,9 +141,13 @@ class Services:
             supervisor=supervisor,
             housekeeper=Housekeeper(
                 deadlines.enforce,
+                queue.sweep,
+                lambda: trainings.lost_hosts(settings.host_lost_seconds),
                 lost.take_up,
                 trainings.take_up_lost,
-                trainings.sweep,
+                trainings.sweep
+                if settings.storage is None
+                else paced(trainings.sweep, SWEEP_SECONDS),
                 uploads.sweep,
                 forgetting(settings.retention_days, repository, queue, jobs.forget),
             ),

@@ -2,7 +2,7 @@
 
 import base64
 import ipaddress
-import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from sparsebook_compressor.errors import BadValue, UnknownOption
+from sparsebook_compressor.errors import BadValue
 from sparsebook_service import signing
+from sparsebook_service.hosts import machine
 
 PREFIX = "SPARSEBOOK_"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -19,10 +20,7 @@ MAX_DEADLINE_SECONDS = 366 * 86_400
 
 Access: TypeAlias = Literal["loopback", "keys", "anyone"]
 
-LATER = {
-    "DATABASE_URL": "Postgres is not built yet: jobs live in SQLite below SPARSEBOOK_DATA_DIR",
-    "STORAGE": "S3 is not built yet: files live below SPARSEBOOK_DATA_DIR",
-}
+_POSTGRES = ("postgresql://", "postgres://")
 
 
 def _trainer_python() -> Path:
@@ -32,8 +30,7 @@ def _trainer_python() -> Path:
 
 def _three_quarters_of_memory() -> int:
     """So that a file which asks for all of it is refused before the machine runs out."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(GIB, memory // 4 * 3)
+    return max(GIB, machine.memory_bytes() // 4 * 3)
 
 
 def _existing_folder(path: Path | None) -> Path | None:
@@ -67,6 +64,23 @@ def _signing_key(path: Path | None) -> Path | None:
     return None if path is None else path.absolute()
 
 
+def _postgres_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    start = next((start for start in _POSTGRES if url.startswith(start)), None)
+    if start is None:
+        raise ValueError(
+            "a database is postgresql://USER:PASSWORD@HOST:PORT/NAME; unset, it is SQLite"
+        )
+    return _POSTGRES[0] + url.removeprefix(start)
+
+
+def _s3_url(url: str | None) -> str | None:
+    if url is not None and re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#]*)?", url) is None:
+        raise ValueError("a storage is s3://BUCKET or s3://BUCKET/PREFIX; unset, it is a folder")
+    return url
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -87,7 +101,48 @@ class Settings(BaseSettings):
             "`anyone` whoever reaches the address"
         ),
     ] = "loopback"
-    workers: Annotated[int, Field(ge=1, le=256, description="jobs that run at once")] = 2
+    database_url: Annotated[
+        str | None,
+        AfterValidator(_postgres_url),
+        Field(
+            repr=False,
+            description="the Postgres that hosts share, postgresql://USER:PASSWORD@HOST:PORT/NAME; SQLite without",
+        ),
+    ] = None
+    storage: Annotated[
+        str | None,
+        AfterValidator(_s3_url),
+        Field(description="the bucket that hosts share, s3://BUCKET/PREFIX; a folder without"),
+    ] = None
+    serve_jobs: Annotated[
+        bool,
+        Field(description="whether `serve` runs jobs itself; off, `sparsebook worker` must"),
+    ] = True
+    host_lost_seconds: Annotated[
+        float,
+        Field(
+            ge=3,
+            le=50,
+            description="the work of a process that has been silent for so long goes to others",
+        ),
+    ] = 15.0
+    memory_bytes: Annotated[
+        int,
+        Field(
+            default_factory=lambda: machine.memory_bytes() * 8 // 10,
+            ge=MIB,
+            description="memory that jobs, or trainings, may use together on this host; by default four fifths of the machine's",
+        ),
+    ]
+    workers: Annotated[
+        int,
+        Field(
+            default_factory=lambda: max(2, machine.processors()),
+            ge=1,
+            le=256,
+            description="jobs that run at once on this host; by default one for a processor, and two at least",
+        ),
+    ]
     max_upload_bytes: Annotated[
         int,
         Field(ge=1, description="largest model with its external data, and content of a .zip"),
@@ -164,7 +219,7 @@ class Settings(BaseSettings):
     trainings: Annotated[
         int,
         Field(
-            default_factory=lambda: max(1, (os.cpu_count() or 1) // 2),
+            default_factory=lambda: max(1, machine.processors() // 2),
             ge=1,
             le=256,
             description="trainings that a fine-tuning worker runs at once; by default one for two processors",
@@ -248,15 +303,13 @@ def load(**overrides: Any) -> Settings:
 
     Raises:
         BadValue: a setting of the wrong type or out of range.
-        UnknownOption: a setting of a part that is not built yet.
     """
-    for name, reason in LATER.items():
-        if PREFIX + name in os.environ:
-            raise UnknownOption(f"{PREFIX}{name}: {reason}; unset it")
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise BadValue(f"{PREFIX}{name}: {first['msg']}, found {first['input']!r}") from error
+        # What names a database holds its password.
+        found = "" if name == "DATABASE_URL" else f", found {first['input']!r}"
+        raise BadValue(f"{PREFIX}{name}: {first['msg']}{found}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore
+from obstore.store import LocalStore, S3Store
 
 from sparsebook_compressor.errors import StorageFull
 
@@ -23,7 +23,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REPORTED = re.compile(rf"os error ({'|'.join(map(str, _NO_ROOM))})\b")
 
 
-def _go_on() -> None:
+def go_on() -> None:
     """Nobody wants to stop it."""
 
 
@@ -72,6 +72,8 @@ class Writer:
 class Storage:
     """A tree of immutable files, in a local folder."""
 
+    store: LocalStore | S3Store
+
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
         self.store = LocalStore(self._root, mkdir=True, automatic_cleanup=True)
@@ -80,7 +82,7 @@ class Storage:
         """Open a new file for writing."""
         return Writer(self, key)
 
-    def put(self, key: str, path: Path, check: Callable[[], None] = _go_on) -> None:
+    def put(self, key: str, path: Path, check: Callable[[], None] = go_on) -> None:
         """Copy a local file in; it appears under its key when it is whole.
 
         Args:
@@ -103,7 +105,7 @@ class Storage:
                 target.write(chunk)
                 check()
 
-    def get(self, key: str, path: Path, check: Callable[[], None] = _go_on) -> None:
+    def get(self, key: str, path: Path, check: Callable[[], None] = go_on) -> None:
         """Copy a file out to a local path, whose folder is made.
 
         Args:
@@ -148,6 +150,14 @@ class Storage:
         except FileNotFoundError:
             return None
 
+    def content(self, key: str) -> bytes:
+        """The whole of a small file. Blocks.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        return bytes(obstore.get(self.store, key).bytes())
+
     async def read(self, key: str) -> bytes:
         """The whole of a small file."""
         answer = await obstore.get_async(self.store, key)
@@ -163,6 +173,22 @@ class Storage:
         """Where a file or a folder lies for a process that needs a path."""
         return self._root / key
 
+    def at_hand(self, prefix: str, folder: Path, check: Callable[[], None] = go_on) -> Path:
+        """A folder with all that lies below `prefix`, for a process that needs a path.
+
+        Args:
+            prefix: of the files.
+            folder: that may be made and filled with copies; whoever names it removes it.
+            check: is called after every megabyte that is copied; what it raises ends the copy.
+
+        Returns:
+            `folder`, or where the files lie already.
+
+        Raises:
+            StorageFull: the disk has no room.
+        """
+        return self.local(prefix)
+
     def remove(self, prefix: str) -> None:
         """Remove everything below `prefix`, files that are still being written among it; nothing there is no error."""
         shutil.rmtree(self._root / prefix, ignore_errors=True)
@@ -175,6 +201,11 @@ class Storage:
         """The names of what lies directly below `prefix`."""
         folder = self._root / prefix
         return sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+
+    def untouched_since(self, prefix: str) -> float:
+        """When the newest file below `prefix` was written, in seconds since 1970; 0.0 where there is none."""
+        listed = obstore.list(self.store, prefix).collect()
+        return max((found["last_modified"].timestamp() for found in listed), default=0.0)
 
     def free_bytes(self) -> int:
         """Room left for new files."""

@@ -29,7 +29,7 @@ class Server:
         self._largest_file = largest_file
         self.data_dir = folder / "data"
         self._log = folder / "log"
-        self._environment = {
+        self.environment = {
             **os.environ,
             "SPARSEBOOK_MIN_FREE_BYTES": "1000000",
             "SPARSEBOOK_SERVE_WORKER": "0",
@@ -45,7 +45,7 @@ class Server:
             self.process = subprocess.Popen(
                 [COMMAND, "serve", "--port", str(port), "--data-dir", str(self.data_dir)],
                 stderr=log,
-                env=self._environment,
+                env=self.environment,
             )
         if self._largest_file is not None:
             # Larger writes of the server and of its jobs fail, as on a disk without room.

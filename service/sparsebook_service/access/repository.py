@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service.access.caller import Quota, Scope
 from sparsebook_service.claim import opening
-from sparsebook_service.database import make_tables, open_sqlite, writing
+from sparsebook_service.database import make_tables, open_database, writing
 from sparsebook_service.settings import Settings
 
 _METADATA = sa.MetaData()
@@ -196,7 +196,7 @@ def _row(row: sa.Row[Any]) -> KeyRow:
 def opened(settings: Settings) -> Iterator[KeyRepository]:
     """The keys of a service, running or not, for the command line."""
     with opening(settings.data_dir):
-        engine = open_sqlite(settings.database_file)
+        engine = open_database(settings.database_url, settings.database_file)
         keys = KeyRepository(engine)
     try:
         yield keys

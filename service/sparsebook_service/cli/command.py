@@ -318,25 +318,34 @@ def serve_command(
 @app.command("worker")
 def worker_command(
     queue: Annotated[
-        str, typer.Option("--queue", help="The queue to work on: finetune.", metavar="finetune")
+        str,
+        typer.Option(
+            "--queue",
+            help="The queue to work on: finetune or compress.",
+            metavar="finetune|compress",
+        ),
     ] = "finetune",
     data_dir: Annotated[
         Path | None,
         typer.Option("--data-dir", help="That of the service. Default sparsebook-data."),
     ] = None,
 ) -> None:
-    """Run trainings that a service on the same data folder asks for. `serve` starts one worker of its own.
+    """Run trainings that a service on the same data folder or database asks for, or jobs of a shared database.
 
-    Example: `sparsebook worker --queue finetune --data-dir /var/lib/sparsebook`
+    `serve` starts one worker for trainings, and runs jobs, by itself; docs/scaling.md tells of more hosts.
+
+    Examples:
+    * `sparsebook worker --queue finetune --data-dir /var/lib/sparsebook`
+    * `SPARSEBOOK_DATABASE_URL=postgresql://… SPARSEBOOK_STORAGE=s3://… sparsebook worker --queue compress`
     """
-    if queue != "finetune":
-        raise BadValue(
-            f"--queue {queue!r}: the queue is finetune; jobs are run by `sparsebook serve`"
-        )
+    if queue not in {"finetune", "compress"}:
+        raise BadValue(f"--queue {queue!r}: the queues are finetune and compress")
     # Three seconds of imports that no other command needs.
     from sparsebook_service import leaving, settings  # noqa: PLC0415
-    from sparsebook_service.finetune import worker  # noqa: PLC0415
+    from sparsebook_service.finetune import worker as trainings  # noqa: PLC0415
+    from sparsebook_service.jobs import worker as jobs  # noqa: PLC0415
 
+    worker = jobs if queue == "compress" else trainings
     worker.work(settings.load(data_dir=data_dir))
     leaving.leave()
 

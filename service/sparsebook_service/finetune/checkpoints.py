@@ -70,7 +70,7 @@ class Checkpoints:
         for epoch in reversed(self._epochs()):
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
-            listed = json.loads(self._storage.local(f"{self._root}/{epoch}.json").read_text())
+            listed = json.loads(self._storage.content(f"{self._root}/{epoch}.json"))
             keys_of = {name: f"{self._root}/{epoch}/{name}" for name in listed}
             if all(self._storage.size(key) == listed[name] for name, key in keys_of.items()):
                 for name, key in keys_of.items():

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 
-from sparsebook_service.durable import DurableQueue, QueueClient
+from sparsebook_service.durable import LOST_SECONDS, DurableQueue, QueueClient
+from sparsebook_service.hosts.heartbeats import Room
 
 QUEUE = "finetune"
 
@@ -19,9 +20,9 @@ class TrainingQueue:
     def __init__(self, engine: sa.Engine) -> None:
         self._client = QueueClient(engine, QUEUE)
 
-    def submit(self, number: int) -> None:
-        """Enqueue a training; a second time changes nothing."""
-        self._client.submit(str(number), _workflow_id(number))
+    def submit(self, number: int, memory: int = 0) -> None:
+        """Enqueue a training; a second time changes nothing. It needs so many bytes of memory."""
+        self._client.submit(str(number), _workflow_id(number), memory)
 
     def given_up(self, numbers: Iterable[int]) -> set[int]:
         """Those that no worker will run again."""
@@ -32,8 +33,12 @@ class TrainingQueue:
         return _numbers(self._client.claimed(map(_workflow_id, numbers)))
 
     def resume(self, number: int) -> None:
-        """Put a training whose worker is lost back into the queue."""
-        self._client.resume(_workflow_id(number))
+        """Let another worker take a training whose worker has lost it."""
+        self._client.give_back(_workflow_id(number))
+
+    def sweep(self, lost_seconds: float) -> None:
+        """Let others take what workers had that are gone."""
+        self._client.sweep(lost_seconds)
 
     def close(self) -> None:
         """Let go."""
@@ -41,7 +46,11 @@ class TrainingQueue:
 
 
 def serve(
-    engine: sa.Engine, executor: str, run: Callable[[int], None], workers: int
+    engine: sa.Engine,
+    executor: str,
+    run: Callable[[int], None],
+    room: Room,
+    lost_seconds: float = LOST_SECONDS,
 ) -> DurableQueue:
     """Serve the queue in this process.
 
@@ -49,9 +58,12 @@ def serve(
         engine: the database.
         executor: the name of this worker, the same after every start.
         run: brings one training to its end.
-        workers: how many trainings run at once.
+        room: what trainings may have under way together here.
+        lost_seconds: a worker that is silent for so long is lost.
     """
-    return DurableQueue(engine, QUEUE, executor, lambda number: run(int(number)), workers)
+    return DurableQueue(
+        engine, QUEUE, executor, lambda number: run(int(number)), room, lost_seconds
+    )
 
 
 def _numbers(workflow_ids: Iterable[str]) -> set[int]:

@@ -4,16 +4,15 @@ As with jobs, every change of state is one conditional UPDATE. A worker writes o
 token that each run draws anew: a run that was taken for lost and replaced is told so at its next word.
 """
 
-import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sparsebook_compressor.progress import TrainingProgress
-from sparsebook_service.database import make_tables, writing
+from sparsebook_service.database import alone, insert, make_tables, now, writing
 
 TrainingState: TypeAlias = Literal["queued", "running", "succeeded", "failed"]
 
@@ -49,7 +48,7 @@ _LIVE = _TRAININGS.c.state.in_(("queued", "running"))
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """A training as the table has it; `updated` is in seconds since 1970."""
+    """A training as the table has it; `updated` is in seconds since 1970, by the database's clock."""
 
     number: int
     id: str
@@ -72,11 +71,15 @@ class TrainingRepository:
 
     def want(self, training_id: str, dataset: str, job_id: str) -> TrainingRow:
         """Note that a job wants a training, which is queued if it is not there yet."""
-        row = {"id": training_id, "dataset": dataset, "state": "queued", "updated": time.time()}
+        row = {"id": training_id, "dataset": dataset, "state": "queued", "updated": now()}
         with writing(self._engine) as connection:
-            connection.execute(insert(_TRAININGS).values(row).on_conflict_do_nothing())
+            connection.execute(
+                insert(self._engine, _TRAININGS).values(row).on_conflict_do_nothing()
+            )
             wanted = {"training": training_id, "job": job_id}
-            connection.execute(insert(_WANTED).values(wanted).on_conflict_do_nothing())
+            connection.execute(
+                insert(self._engine, _WANTED).values(wanted).on_conflict_do_nothing()
+            )
             return _row(
                 connection.execute(
                     sa.select(_TRAININGS).where(_TRAININGS.c.id == training_id)
@@ -110,6 +113,22 @@ class TrainingRepository:
         with self._engine.connect() as connection:
             query = sa.select(_TRAININGS).order_by(_TRAININGS.c.number)
             return [_row(row) for row in connection.execute(query)]
+
+    def quiet(self, seconds: float) -> set[int]:
+        """The live trainings of which nothing was heard for so long."""
+        old = _TRAININGS.c.updated < now() - seconds
+        query = sa.select(_TRAININGS.c.number).where(_LIVE & old)
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def wanting(self) -> set[str]:
+        """The jobs that want a training."""
+        with self._engine.connect() as connection:
+            return set(connection.execute(sa.select(_WANTED.c.job).distinct()).scalars())
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While rows and files are brought into step, no other process does that."""
+        return alone(self._engine, "trainings")
 
     def give_up(self, number: int, error: dict[str, str]) -> bool:
         """Fail a live training whoever holds it; False where it is not live any more."""
@@ -149,8 +168,8 @@ class TrainingRepository:
 
     def worker_lives(self, executor: str) -> None:
         """Note that a worker is there."""
-        seen = {"executor": executor, "seen": time.time()}
-        statement = insert(_WORKERS).values(seen)
+        seen = {"executor": executor, "seen": now()}
+        statement = insert(self._engine, _WORKERS).values(seen)
         with writing(self._engine) as connection:
             connection.execute(
                 statement.on_conflict_do_update(
@@ -165,8 +184,7 @@ class TrainingRepository:
 
     def workers(self, seconds: float) -> int:
         """How many workers were there in the last seconds."""
-        since = time.time() - seconds
-        query = sa.select(sa.func.count()).where(_WORKERS.c.seen >= since)
+        query = sa.select(sa.func.count()).where(_WORKERS.c.seen >= now() - seconds)
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -176,7 +194,7 @@ class TrainingRepository:
         return None if row is None else _row(row)
 
     def _update(self, condition: sa.ColumnElement[bool], **values: Any) -> bool:
-        statement = _TRAININGS.update().where(condition).values(updated=time.time(), **values)
+        statement = _TRAININGS.update().where(condition).values(updated=now(), **values)
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount > 0
 

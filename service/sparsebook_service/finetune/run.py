@@ -20,7 +20,7 @@ import structlog
 
 from sparsebook_compressor.errors import StorageFull
 from sparsebook_compressor.progress import TrainingProgress
-from sparsebook_service.durable import Interrupted, when_there_is_room
+from sparsebook_service.durable import Interrupted, when_it_answers, when_there_is_room
 from sparsebook_service.finetune import checkpoints, contents, keys, problems
 from sparsebook_service.finetune.checkpoints import Checkpoints
 from sparsebook_service.finetune.deaths import outlive
@@ -112,6 +112,7 @@ class _Run:
         self._copy_due = 0.0
         self._checkpoints = Checkpoints(tools.storage, row.id, self._check_copy)
         self._progress: TrainingProgress | None = None
+        self._order = self._dataset = Path()
 
     def __enter__(self) -> Self:
         return self
@@ -147,20 +148,32 @@ class _Run:
     def _train(self, folder: Path, work: Path) -> None:
         """Run the program until it has the result, again and again where it is killed."""
         self._beside(partial(self._checkpoints.restore, work))
+        self._order, self._dataset = self._beside(partial(self._at_hand, folder))
         self._copied = checkpoints.newest(work)
         outlive(work, partial(self._follow, folder, work), self._mourn)
+
+    def _at_hand(self, folder: Path) -> tuple[Path, Path]:
+        """The folders of the order and of the dataset; copies where the storage is not on this machine.
+
+        A search for a budget trains on one dataset again and again, so its copy stays as long as a job wants it.
+        """
+        storage, dataset = self._tools.storage, self._row.dataset
+        order = storage.at_hand(keys.order(self._row.id), folder / "order", self._check_copy)
+        copies = self._tools.folder / keys.DATASETS
+        wanted = {row.dataset for row in self._tools.repository.all()}
+        for copy in copies.iterdir() if copies.is_dir() else ():
+            if copy.name.split(".")[0] not in wanted:
+                shutil.rmtree(copy, ignore_errors=True)
+        return order, storage.at_hand(keys.dataset(dataset), copies / dataset, self._check_copy)
 
     def _mourn(self, died: str, deaths: int) -> None:
         log.warning("the trainer died", training=self._row.number, how=died, deaths=deaths)
 
     def _follow(self, folder: Path, work: Path) -> str | None:
         """One run of the program: how it died, or None where it has made the result."""
-        storage = self._tools.storage
-        order = storage.local(keys.order(self._row.id))
-        dataset = storage.local(keys.dataset(self._row.dataset))
         work.mkdir(parents=True, exist_ok=True)
         beaten = 0.0
-        with self._tools.trainer.start(order, dataset, work, folder) as process:
+        with self._tools.trainer.start(self._order, self._dataset, work, folder) as process:
             for line in process.lines(TICK_SECONDS):
                 match line:
                     case Finished():
@@ -214,7 +227,9 @@ class _Run:
         number, repository = self._row.number, self._tools.repository
         progress, self._progress = self._progress, None
         try:
-            held = repository.beat(number, self._holder, progress)
+            held = when_it_answers(
+                lambda: repository.beat(number, self._holder, progress), self._tools.closing
+            )
         except StorageFull:  # then it is heard at least
             held = repository.is_held(number, self._holder)
         if held:

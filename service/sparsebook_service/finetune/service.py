@@ -2,8 +2,8 @@
 
 import shlex
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,18 @@ from sparsebook_service.finetune import contents, keys
 from sparsebook_service.finetune.contents import Contents
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
-from sparsebook_service.storage import Storage
+from sparsebook_service.storage import Storage, go_on
 
 # A worker says every second that it lives.
 WORKER_SECONDS = 5.0
 # A training whose worker has said nothing for so long is given to another one.
 LOST_SECONDS = 15.0
+
+# What a trainer takes: itself, and its samples, weights, gradients and moments a few times over (docs/scaling.md).
+BASE_BYTES = 200 << 20
+PER_BYTE = 4
+# Where the storage is a folder of this machine, nothing is copied.
+NOWHERE = Path("/nonexistent")
 
 STARTING = "waiting for a fine-tuning worker: it is starting"
 
@@ -66,28 +72,48 @@ class Trainings:
         # Held while rows and files are brought into step: a folder without a row is nobody's.
         self._lock = threading.Lock()
 
-    def asking(self, job_id: str, check: Callable[[], None]) -> "Asking":
-        """The trainings of one run of a job; `check` raises where the job is not to go on, and is called often."""
-        return Asking(self._storage, self, job_id, check)
+    def asking(self, job_id: str, check: Callable[[], None], folder: Path = NOWHERE) -> "Asking":
+        """The trainings of one run of a job.
+
+        Args:
+            job_id: of the job.
+            check: raises where the job is not to go on, and is called often.
+            folder: for copies of results, where the storage is not on this machine.
+        """
+        return Asking(self._storage, self, job_id, check, folder)
 
     def want(self, training_id: str, dataset_id: str, job_id: str) -> TrainingRow:
         """Note that a job wants a training; from here on its files are kept."""
-        with self._lock:
+        with self._alone():
             return self._repository.want(training_id, dataset_id, job_id)
 
-    def submit(self, training_id: str) -> None:
-        """Hand a training whose files are in the storage to the workers; again changes nothing."""
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock, self._repository.alone():
+            yield
+
+    def submit(self, training_id: str, memory: int) -> None:
+        """Hand a training whose files are in the storage to the workers; again changes nothing.
+
+        It needs about so many bytes of memory.
+        """
         row = self._repository.get(training_id)
         if row is not None and row.state in {"queued", "running"}:
-            self._queue.submit(row.number)
+            self._queue.submit(row.number, memory)
 
-    def look(self, training_id: str) -> View:
-        """How a training is that a job wants."""
+    def look(
+        self,
+        training_id: str,
+        folder: Path = NOWHERE,
+        check: Callable[[], None] = go_on,
+    ) -> View:
+        """How a training is that a job wants; `folder` is for a copy of its result, which `check` can end."""
         row = self._repository.get(training_id)
         if row is None:  # the job has just been cancelled or deleted
             return View()
         if row.state == "succeeded":
-            return View(row.progress, result=self._storage.local(keys.result(training_id)))
+            found = self._storage.at_hand(keys.result(training_id), folder / training_id, check)
+            return View(row.progress, result=found)
         if row.state == "failed":
             return View(row.progress, error=row.error)
         return View(row.progress, waiting=self._waiting(row))
@@ -105,20 +131,35 @@ class Trainings:
 
     def release(self, job_id: str) -> None:
         """A job has ended: free what it alone has asked for."""
-        with self._lock:
+        with self._alone():
             self._repository.release(job_id)
             self._remove_unwanted()
 
     def sweep(self) -> None:
         """Free what a worker has still written of a training that nobody wants any more. Call it now and then."""
-        with self._lock:
+        with self._alone():
             self._remove_unwanted()
 
     def keep_only(self, job_ids: list[str]) -> None:
         """Free what none of these jobs has asked for, files without a row among it."""
-        with self._lock:
+        with self._alone():
             self._repository.keep_only(job_ids)
             self._remove_unwanted()
+
+    def wanting(self) -> set[str]:
+        """The jobs that want a training."""
+        return self._repository.wanting()
+
+    def release_ended(self, job_ids: Iterable[str]) -> None:
+        """Free what jobs that have ended, or that are none, have asked for."""
+        for job_id in job_ids:
+            with self._lock:
+                self._repository.release(job_id)
+        self.sweep()
+
+    def lost_hosts(self, seconds: float) -> None:
+        """Let other workers take what those have that were silent for so long. Call it now and then."""
+        self._queue.sweep(seconds)
 
     def _remove_unwanted(self) -> None:
         rows = self._repository.all()
@@ -140,12 +181,7 @@ class Trainings:
 
         A training must be found lost twice, because a worker that has just taken it may not have said so yet.
         """
-        rows, now = self._repository.all(), time.time()
-        quiet = {
-            row.number
-            for row in rows
-            if row.state in {"queued", "running"} and now - row.updated > LOST_SECONDS
-        }
+        quiet = self._repository.quiet(LOST_SECONDS)
         for number in self._queue.given_up(quiet):
             error = {
                 "problem": "internal",
@@ -163,8 +199,14 @@ class Asking:
     """What one run of a job asks for."""
 
     def __init__(
-        self, storage: Storage, trainings: Trainings, job_id: str, check: Callable[[], None]
+        self,
+        storage: Storage,
+        trainings: Trainings,
+        job_id: str,
+        check: Callable[[], None],
+        folder: Path = NOWHERE,
     ) -> None:
+        self._folder = folder
         self._storage = storage
         self._trainings = trainings
         self._job_id = job_id
@@ -193,12 +235,13 @@ class Asking:
         if row.state in {"queued", "running"}:
             self._store(dataset_contents, dataset, keys.dataset(dataset_id))
             self._store(order_contents, order, keys.order(training_id))
-            self._trainings.submit(training_id)
+            size = sum(file.bytes for file in (*dataset_contents.files, *order_contents.files))
+            self._trainings.submit(training_id, BASE_BYTES + PER_BYTE * size)
         return training_id
 
     def look(self, training_id: str) -> View:
         """How a training is that was asked for."""
-        return self._trainings.look(training_id)
+        return self._trainings.look(training_id, self._folder, self._check)
 
     def _read_dataset(self, dataset: Path) -> Contents:
         known_by = (dataset, tuple(_facts(dataset / name) for name in contents.names(dataset)))

@@ -13,18 +13,21 @@ from functools import partial
 from types import FrameType
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from sparsebook_compressor.errors import SparsebookError, StorageFull
 from sparsebook_service import logs, settings
 from sparsebook_service.claim import claim_worker, opening
-from sparsebook_service.database import open_sqlite
+from sparsebook_service.database import open_database
 from sparsebook_service.finetune import queue
 from sparsebook_service.finetune.program import Trainer
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.run import Tools, run
+from sparsebook_service.hosts import identity
+from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.leaving import leave, stop_on_hangup
+from sparsebook_service.s3 import open_storage
 from sparsebook_service.settings import Settings
-from sparsebook_service.storage import Storage
 
 # How often it says that it lives.
 LIFE_SECONDS = 1.0
@@ -66,7 +69,7 @@ def work(chosen: Settings) -> None:
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, asked)
     stop_on_hangup()
-    is_served = chosen.database_file.is_file()
+    is_served = chosen.database_url is not None or chosen.database_file.is_file()
     with claim_worker(chosen.data_dir) as name:
         logs.configure(chosen.log_format, chosen.log_level)
         if not is_served:
@@ -80,12 +83,21 @@ def work(chosen: Settings) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         with opening(chosen.data_dir):
-            engine = open_sqlite(chosen.database_file)
+            engine = open_database(chosen.database_url, chosen.database_file)
             repository = TrainingRepository(engine)
-            tools = Tools(trainer, Storage(chosen.store_dir), repository, folder)
-            served = queue.serve(engine, name, partial(run, tools), chosen.trainings)
-        log.info("fine-tuning worker ready", worker=name, trainings=chosen.trainings)
-        _live(repository, name, stop)
+            tools = Tools(trainer, open_storage(chosen), repository, folder)
+            executor = identity.executor(
+                chosen.data_dir, name, shared=chosen.database_url is not None
+            )
+            served = queue.serve(
+                engine,
+                executor,
+                partial(run, tools),
+                Room(chosen.trainings, chosen.memory_bytes),
+                chosen.host_lost_seconds,
+            )
+        log.info("fine-tuning worker ready", worker=executor, trainings=chosen.trainings)
+        _live(repository, executor, stop)
         tools.closing.set()
         served.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,14 +108,14 @@ def _live(repository: TrainingRepository, name: str, stop: threading.Event) -> N
     while True:
         try:
             repository.worker_lives(name)
-        except StorageFull as full:
-            log.warning("the worker cannot say that it lives", detail=str(full))
+        except (StorageFull, DBAPIError) as fault:
+            log.warning("the worker cannot say that it lives", detail=str(fault))
         if stop.wait(LIFE_SECONDS):
             break
     try:
         repository.worker_leaves(name)
-    except StorageFull:
-        log.warning("the worker leaves without a word: the disk is full", worker=name)
+    except (StorageFull, DBAPIError) as fault:
+        log.warning("the worker leaves without a word", worker=name, detail=str(fault))
 
 
 if __name__ == "__main__":

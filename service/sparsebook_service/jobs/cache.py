@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebook_service.jobs import keys
+from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.results import artifact_href
 from sparsebook_service.libraries import Libraries
@@ -59,10 +60,11 @@ class Cache:
 
     def _copy(self, earlier: JobRow, job_id: str) -> None:
         assert earlier.result is not None
-        for file in earlier.result["result"]["files"]:
-            name = file["name"]
-            self._storage.copy(keys.artifact(earlier.id, name), keys.artifact(job_id, name))
-        self._storage.copy(keys.bundle(earlier.id), keys.bundle(job_id))
+        for found in earlier.result["result"]["files"]:
+            file = MadeFile(**{name: found[name] for name in ("name", "bytes", "sha256")})
+            self._storage.copy(keys.artifact(earlier.id, file), keys.artifact(job_id, file))
+        bundle = MadeFile(**earlier.result["bundle"])
+        self._storage.copy(keys.bundle(earlier.id, bundle), keys.bundle(job_id, bundle))
 
 
 def _readdressed(result: dict[str, Any], job_id: str) -> dict[str, Any]:

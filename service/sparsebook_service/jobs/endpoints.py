@@ -294,8 +294,8 @@ async def get_report(
     """What was done to each weight and what came of it."""
     if not _accepts_json(request.headers.get("accept", "*/*")):
         raise NotAcceptable("the report is JSON; ask for application/json")
-    await run_in_threadpool(services.jobs.made, job_id, caller)
-    content = await services.storage.read(keys.artifact(job_id, keys.REPORT))
+    _, files = await run_in_threadpool(services.jobs.made, job_id, caller)
+    content = await services.storage.read(keys.artifact(job_id, files[keys.REPORT]))
     return Response(content, media_type="application/json")
 
 
@@ -339,7 +339,7 @@ def get_bundle(job_id: str, request: Request, services: ServicesDep, caller: Rea
     bundle, _ = services.jobs.made(job_id, caller)
     return downloads.serve(
         request,
-        partial(services.storage.stream, keys.bundle(job_id)),
+        partial(services.storage.stream, keys.bundle(job_id, bundle)),
         size=bundle.bytes,
         sha256=bundle.sha256,
         name=f"sparsebook-{job_id}.zip",
@@ -363,7 +363,7 @@ def get_artifact_file(
         raise NotFound(f"the artifact has no file {file[:200]!r}; it has {', '.join(files)}")
     return downloads.serve(
         request,
-        partial(services.storage.stream, keys.artifact(job_id, made.name)),
+        partial(services.storage.stream, keys.artifact(job_id, made)),
         size=made.bytes,
         sha256=made.sha256,
         name=made.name.rsplit("/", 1)[-1],

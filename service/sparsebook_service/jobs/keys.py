@@ -1,5 +1,7 @@
 """Where a job's files lie in the storage, and its address."""
 
+from sparsebook_service.jobs.protocol import MadeFile
+
 JOBS = "jobs"
 REPORT = "report.json"
 
@@ -39,11 +41,11 @@ def output(job_id: str) -> str:
     return f"{JOBS}/{job_id}/output"
 
 
-def artifact(job_id: str, name: str) -> str:
-    """A file of the bundle."""
-    return f"{output(job_id)}/artifact/{name}"
+def artifact(job_id: str, file: MadeFile) -> str:
+    """A file of the bundle, under its content: what another run of the job makes takes no other file's place."""
+    return f"{output(job_id)}/artifact/{file.sha256}/{file.name}"
 
 
-def bundle(job_id: str) -> str:
-    """The bundle as one .zip."""
-    return f"{output(job_id)}/bundle.zip"
+def bundle(job_id: str, file: MadeFile) -> str:
+    """The bundle as one .zip, under its content."""
+    return f"{output(job_id)}/{file.sha256}/bundle.zip"

@@ -1,7 +1,10 @@
 """Brings table, files and queue into step: after a start, however the last run has ended, and now and then."""
 
+import math
 import shutil
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -12,6 +15,7 @@ from sparsebook_service.jobs.keeping import (
     keep_after_failure,
     keep_after_success,
 )
+from sparsebook_service.jobs.needs import memory_bytes
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
@@ -20,16 +24,24 @@ from sparsebook_service.storage import Storage
 log = structlog.get_logger(__name__)
 
 
+# Where other hosts may be taking an upload now, files without a job are nobody's only after so long.
+ORPHAN_SECONDS = 86_400.0
+
+
 def tidy(settings: Settings, storage: Storage, repository: Repository) -> None:
     """Remove the files that no job needs: half-written ones, and those of jobs that have ended.
 
-    Call it before anything runs or is uploaded.
+    Call it before anything runs or is uploaded in this data folder.
     """
-    shutil.rmtree(settings.work_dir, ignore_errors=True)
-    settings.work_dir.mkdir(parents=True)
+    empty_work(settings.work_dir)
+    shared = settings.database_url is not None or settings.storage is not None
     for job_id in storage.folders(keys.JOBS):
         row = repository.get(job_id)
-        if row is None or row.state == "cancelled":
+        if row is None:
+            age = time.time() - storage.untouched_since(keys.job(job_id)) if shared else math.inf
+            if age > ORPHAN_SECONDS:
+                storage.remove(keys.job(job_id))
+        elif row.state == "cancelled":
             storage.remove(keys.job(job_id))
         elif row.state == "succeeded":
             keep_after_success(storage, row)
@@ -37,7 +49,13 @@ def tidy(settings: Settings, storage: Storage, repository: Repository) -> None:
             keep_after_failure(storage, row, output=row.result is not None)
 
 
-def requeue(storage: Storage, repository: Repository, queue: Queue) -> None:
+def empty_work(folder: Path) -> None:
+    """Make the folder in which running jobs write, and remove what a crash has left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def requeue(storage: Storage, repository: Repository, queue: Queue, most_memory: int) -> None:
     """Hand every live job to the queue once more; those it has given up fail.
 
     The queue knows most of them: this is for a crash between the row and the queue's entry.
@@ -48,7 +66,7 @@ def requeue(storage: Storage, repository: Repository, queue: Queue) -> None:
         if row.id in given_up:
             _give_up(storage, repository, row)
         else:
-            queue.submit(row.id)
+            queue.submit(row.id, memory_bytes(row.upload, most_memory))
     if live:
         log.info("jobs taken up again", jobs=len(live) - len(given_up), given_up=len(given_up))
 
@@ -62,7 +80,11 @@ def _give_up(storage: Storage, repository: Repository, row: JobRow) -> None:
 
 
 class Lost:
-    """Finds jobs that the queue has taken and that nobody runs: on a full disk, it takes one and cannot start it."""
+    """Finds jobs that nobody runs.
+
+    Those that this process took and could not start, on a full disk; and those of which the process that accepted them died
+    before it could submit them.
+    """
 
     def __init__(
         self,
@@ -70,8 +92,10 @@ class Lost:
         repository: Repository,
         queue: Queue,
         running: Callable[[], set[str]],
+        most_memory: int,
     ) -> None:
-        """`running` gives the jobs that are run now."""
+        """`running` gives the jobs that are run in this process now; a job uses `most_memory` bytes at most."""
+        self._most_memory = most_memory
         self._storage = storage
         self._repository = repository
         self._queue = queue
@@ -92,4 +116,10 @@ class Lost:
         for job_id in (lost & self._suspects) - self._running():
             self._queue.resume(job_id)
             log.warning("job taken up again", job=job_id)
-        self._suspects = lost - self._suspects
+        unticketed = self._queue.unticketed(idle)
+        for job_id in unticketed & self._suspects:
+            memory = memory_bytes(idle[job_id].upload, self._most_memory)
+            self._queue.submit(job_id, memory)
+            log.warning("job submitted again", job=job_id)
+        found = lost | unticketed
+        self._suspects = found - self._suspects

@@ -1,7 +1,8 @@
 """The jobs' table: the one place that knows what state a job is in.
 
 Every change of state is one conditional UPDATE, so that whoever comes second (a cancel against a finish, a repeated run
-against a cancel) changes nothing and is told so.
+against a cancel) changes nothing and is told so. A run writes only while it holds the job, by a token that it draws anew: one
+that was taken for lost and replaced is told so at its next word.
 """
 
 import time
@@ -39,6 +40,7 @@ _JOBS = sa.Table(
     sa.Column("error", sa.JSON(none_as_null=True)),
     sa.Column("training", sa.JSON(none_as_null=True)),
     sa.Column("waiting", sa.String),
+    sa.Column("holder", sa.String),
     sa.Column("cache_key", sa.String),
     sa.Column("cached_from", sa.String),
     # The API key that has sent it; NULL where no keys were asked for.
@@ -74,6 +76,7 @@ class JobRow:
     error: dict[str, Any] | None
     training: dict[str, Any] | None
     waiting: str | None
+    holder: str | None
     cache_key: str | None = None
     cached_from: str | None = None
     owner: str | None = None
@@ -225,8 +228,8 @@ class Repository:
         with self._engine.connect() as connection:
             return {cast("State", row.state): row.jobs for row in connection.execute(query)}
 
-    def begin(self, job_id: str) -> JobRow | None:
-        """Mark a live job as running, from the start; None where it is not live any more."""
+    def begin(self, job_id: str, holder: str = "") -> JobRow | None:
+        """Mark a live job as running, from the start, and hold it; None where it is not live any more."""
         changed = self._update(
             (_JOBS.c.id == job_id) & _LIVE,
             job_id,
@@ -238,13 +241,19 @@ class Repository:
             progress=0.0,
             training=None,
             waiting=None,
+            holder=holder,
         )
         return self.get(job_id) if changed else None
 
-    def is_running(self, job_id: str) -> bool:
-        """Whether the job is still to be run."""
+    def is_running(self, job_id: str, holder: str = "") -> bool:
+        """Whether the job is still to be run, by this run."""
         row = self.get(job_id)
-        return row is not None and row.state == "running"
+        return row is not None and row.state == "running" and row.holder == holder
+
+    def is_live(self, job_id: str) -> bool:
+        """Whether the job is still to be run, by whomever."""
+        row = self.get(job_id)
+        return row is not None and not row.final
 
     def advance(
         self,
@@ -253,11 +262,12 @@ class Repository:
         weight: str | None,
         progress: float,
         training: dict[str, Any] | None = None,
+        holder: str = "",
         happened: Iterable[Happened] = (),
     ) -> bool:
-        """Note how far a running job is, and what happened on the way; False where it is not running any more."""
+        """Note how far a held job is, and what happened on the way; False where it is not held any more."""
         return self._update(
-            (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            _held(job_id, holder),
             job_id,
             happened,
             stage=stage,
@@ -266,10 +276,10 @@ class Repository:
             training=training,
         )
 
-    def wait(self, job_id: str, waiting: str | None) -> bool:
-        """Note what a running job waits for; False where it is not running any more."""
+    def wait(self, job_id: str, waiting: str | None, holder: str = "") -> bool:
+        """Note what a held job waits for; False where it is not held any more."""
         return self._update(
-            (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            _held(job_id, holder),
             job_id,
             [Happened("waiting", {"waiting": waiting})],
             waiting=waiting,
@@ -283,10 +293,12 @@ class Repository:
         """Jobs that had ended by a time, at most so many, the oldest first."""
         return self._some(_JOBS.c.finished <= then, limit)
 
-    def succeed(self, job_id: str, result: dict[str, Any], stored: int = 0) -> bool:
-        """Finish a running job with its result, of so many bytes; False where it is not running any more."""
+    def succeed(
+        self, job_id: str, result: dict[str, Any], stored: int = 0, holder: str = ""
+    ) -> bool:
+        """Finish a held job with its result, of so many bytes; False where it is not held any more."""
         return self._update(
-            (_JOBS.c.id == job_id) & (_JOBS.c.state == "running"),
+            _held(job_id, holder),
             job_id,
             state="succeeded",
             finished=time.time(),
@@ -304,13 +316,19 @@ class Repository:
         error: dict[str, Any],
         result: dict[str, Any] | None = None,
         stored: int = 0,
+        holder: str | None = None,
     ) -> bool:
-        """Finish a live job with the problem that stopped it; False where it is not live any more.
+        """Finish a job with the problem that stopped it; False where it is not live, or not held, any more.
 
-        `result` is what was reached all the same, `stored` the bytes that are kept of the job.
+        Args:
+            job_id: of a live job.
+            error: the problem.
+            result: what was reached all the same.
+            stored: bytes that are kept of the job.
+            holder: that must hold it; whoever does without.
         """
         return self._update(
-            (_JOBS.c.id == job_id) & _LIVE,
+            (_JOBS.c.id == job_id) & _LIVE if holder is None else _held(job_id, holder),
             job_id,
             state="failed",
             finished=time.time(),
@@ -383,6 +401,10 @@ class Repository:
 def _owned(owner: str | None, key: str | None) -> str | None:
     """A key as the column has it, in which all are unique; a key has no spaces, so these never meet those without owner."""
     return key if owner is None or key is None else f"{owner} {key}"
+
+
+def _held(job_id: str, holder: str) -> sa.ColumnElement[bool]:
+    return (_JOBS.c.id == job_id) & (_JOBS.c.state == "running") & (_JOBS.c.holder == holder)
 
 
 def _row(row: sa.Row[Any]) -> JobRow:

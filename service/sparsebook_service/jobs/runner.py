@@ -1,10 +1,11 @@
 """Runs one job from its row to its end: the body of the durable workflow.
 
-It may run again from the start at any time, after a crash of the service: everything is written below a fresh folder
-and put into the storage under its final name only when it is whole, and the row decides whether there is anything to
-do at all.
+It may run again from the start at any time, after a crash of the service, or on another host after this one was taken for
+lost: everything is written below a fresh folder and put into the storage only when it is whole, under a name that its content
+gives; and the row, which a run must hold to change it, decides whether there is anything to do at all.
 """
 
+import os
 import shutil
 import signal
 import stat
@@ -22,7 +23,7 @@ import structlog
 from sparsebook_compressor.errors import InternalError, StorageFull
 from sparsebook_compressor.report import Report
 from sparsebook_service import problems, signing
-from sparsebook_service.durable import Interrupted, when_there_is_room
+from sparsebook_service.durable import Interrupted, when_it_answers, when_there_is_room
 from sparsebook_service.finetune.keys import TRAININGS
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys, sizes
@@ -83,9 +84,22 @@ class Runner:
         storage: Storage,
         repository: Repository,
         trainings: Trainings,
-        bell: Bell,
+        bell: Bell | None,
         metrics: Metrics,
+        work_dir: Path | None = None,
     ) -> None:
+        """Nothing is run yet.
+
+        Args:
+            settings: of the service.
+            storage: of the files.
+            repository: of the jobs.
+            trainings: that jobs ask for.
+            bell: for those who wait in this process, if any can.
+            metrics: of what is made.
+            work_dir: where jobs write; the settings' without.
+        """
+        self._work_dir = work_dir or settings.work_dir
         self._settings = settings
         self._storage = storage
         self._repository = repository
@@ -128,7 +142,8 @@ class Runner:
     def _run_from_the_start(self, job_id: str, *, last: bool) -> None:
         if self._closing.is_set():
             raise Interrupted
-        row = when_there_is_room(lambda: self._repository.begin(job_id), self._closing)
+        holder = os.urandom(16).hex()
+        row = when_there_is_room(lambda: self._repository.begin(job_id, holder), self._closing)
         if row is not None:
             self._run(row, last=last)
 
@@ -161,7 +176,7 @@ class Runner:
             failed = _Failed(full.problem, str(full))
         except Exception as error:
             # A job that is cancelled or deleted has its files removed under its hands.
-            if self._repository.is_running(job_id):
+            if self._holds(row):
                 if may_pass(error) and not last:
                     log.warning("a fault that may pass: the job begins again", fault=repr(error))
                     raise
@@ -181,15 +196,24 @@ class Runner:
         else:
             log.info(f"job {now.state}", seconds=round(time.monotonic() - started, 3))
         when_there_is_room(lambda: self._trainings.release(job_id), self._closing)
-        self._bell.ring(job_id)
+        if self._bell is not None:
+            self._bell.ring(job_id)
+
+    def _holds(self, row: JobRow) -> bool:
+        return self._repository.is_running(row.id, row.holder or "")
 
     def _fail(self, row: JobRow, failed: _Failed) -> None:
+        if not self._holds(row):
+            if self._repository.is_live(row.id):
+                raise Interrupted  # another run holds it, and needs the files
+            return
         # Files first: on a full disk that makes the room which the row needs.
         keep_after_failure(self._storage, row, output=failed.result is not None)
         problem = problems.describe(failed.slug, str(failed), keys.address(row.id)).model_dump()
         stored = bytes_after_failure(row, failed.result)
         when_there_is_room(
-            lambda: self._repository.fail(row.id, problem, failed.result, stored), self._closing
+            lambda: self._repository.fail(row.id, problem, failed.result, stored, row.holder),
+            self._closing,
         )
 
     def _to_the_end(self, row: JobRow) -> None:
@@ -203,7 +227,7 @@ class Runner:
                 )
             if self._closing.wait(PAUSE_IF_KILLED_SECONDS * 2**run):
                 raise Interrupted
-            self._note(row.id, None)
+            self._note(row, None)
         try:
             self._once(row)
         except _Killed as killed:
@@ -213,24 +237,32 @@ class Runner:
 
     def _once(self, row: JobRow) -> None:
         with full_disk_named("the job's files"):
-            work = Path(tempfile.mkdtemp(prefix=f"{row.id}.", dir=self._settings.work_dir))
+            work = Path(tempfile.mkdtemp(prefix=f"{row.id}.", dir=self._work_dir))
         try:
             outcome = self._watch(row, self._order(row, work))
+            self._note(row, None)
             result = None if outcome.made is None else self._publish(row, outcome.made, work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         if isinstance(outcome, Stopped):
             raise _Failed(outcome.problem, outcome.detail, result)
         assert result is not None
-        if not self._repository.succeed(row.id, result, sizes.of_output(result)):
-            raise _NoLongerWanted
+        stored = sizes.of_output(result)
+        if not when_it_answers(
+            lambda: self._repository.succeed(row.id, result, stored, row.holder or ""),
+            self._closing,
+        ):
+            self._note(row, None)
         keep_after_success(self._storage, row)
 
     def _order(self, row: JobRow, work: Path) -> Order:
-        settings, upload, local = self._settings, row.upload, self._storage.local
-        local(TRAININGS).mkdir(
-            parents=True, exist_ok=True
-        )  # what is not there yet stays out of sight
+        settings, upload = self._settings, row.upload
+        check = paced(lambda: self._note(row, None), TICK_SECONDS)
+        inputs = self._storage.at_hand(keys.inputs(row.id), work / "input", check)
+
+        def local(key: str) -> Path:
+            return inputs / Path(key).relative_to(keys.inputs(row.id))
+
         return Order(
             model=local(upload["model"]["key"]),
             external=len(upload["external"]),
@@ -241,7 +273,7 @@ class Runner:
             runtimes=settings.runtimes,
             out=work,
             # The names there come from contents: a job knows those of its own trainings alone.
-            named=(local(TRAININGS),),
+            named=self._trained(),
             limits=Limits(
                 address_space_bytes=settings.job_address_space_bytes,
                 cpu_seconds=settings.job_cpu_seconds,
@@ -251,18 +283,26 @@ class Runner:
             ),
         )
 
+    def _trained(self) -> tuple[Path, ...]:
+        """Where finished trainings lie that a job may read; in a bucket's case they come into its own folder."""
+        if self._settings.storage is not None:
+            return ()
+        folder = self._storage.local(TRAININGS)
+        folder.mkdir(parents=True, exist_ok=True)  # what is not there yet stays out of sight
+        return (folder,)
+
     def _watch(self, row: JobRow, order: Order) -> Done | Stopped:
         """Start the process and follow it to its end."""
         outcome: Done | Stopped | None = None
         latest: Advanced | None = None
         observer = Observer()
-        check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
+        check = paced(lambda: self._note(row, None), TICK_SECONDS)
         with full_disk_named("the job's files"), JobProcess(order) as process:
             training = Training(
                 order.out,
-                self._trainings.asking(row.id, check),
+                self._trainings.asking(row.id, check, order.out / "trained"),
                 process.answer,
-                lambda waiting: self._repository.wait(row.id, waiting),
+                lambda waiting: self._repository.wait(row.id, waiting, row.holder or ""),
             )
             noted = time.monotonic()
             for message in process.messages(TICK_SECONDS):
@@ -276,29 +316,37 @@ class Runner:
                         outcome = message
                 if time.monotonic() - noted >= TICK_SECONDS:
                     noted = time.monotonic()
-                    self._note(row.id, latest, observer.take())
+                    self._note(row, latest, observer.take())
                     latest = None
                     training.look()
-            self._note(row.id, latest, observer.take())
+            self._note(row, latest, observer.take())
             if outcome is None:
                 raise _died(process, order)
         return outcome
 
     def _note(
-        self, job_id: str, latest: Advanced | None, happened: Sequence[Happened] = ()
+        self, row: JobRow, latest: Advanced | None, happened: Sequence[Happened] = ()
     ) -> None:
+        """Say how far a job is, and hear whether it is to go on here."""
         if self._closing.is_set():
             raise Interrupted
-        if latest is None:
-            wanted = self._repository.is_running(job_id)
-        else:
-            fraction = min(max(latest.fraction, 0.0), 1.0)
-            training = None if latest.training is None else asdict(latest.training)
-            wanted = self._repository.advance(
-                job_id, latest.stage, latest.weight, fraction, training, happened
-            )
+        wanted = when_it_answers(lambda: self._is_wanted(row, latest, happened), self._closing)
         if not wanted:
+            if self._repository.is_live(row.id):
+                raise Interrupted  # another run holds it: this one was taken for lost
             raise _NoLongerWanted
+
+    def _is_wanted(
+        self, row: JobRow, latest: Advanced | None, happened: Sequence[Happened]
+    ) -> bool:
+        holder = row.holder or ""
+        if latest is None:
+            return self._repository.is_running(row.id, holder)
+        fraction = min(max(latest.fraction, 0.0), 1.0)
+        training = None if latest.training is None else asdict(latest.training)
+        return self._repository.advance(
+            row.id, latest.stage, latest.weight, fraction, training, holder, happened
+        )
 
     def _publish(self, row: JobRow, made: Made, work: Path) -> dict[str, Any]:
         """Put the bundle into the storage; what the row keeps of it."""
@@ -308,10 +356,10 @@ class Runner:
         if key is not None:
             made = signed(made, work, signing.private_key(key))
         report = Report.from_json((bundle / keys.REPORT).read_text())
-        check = paced(lambda: self._note(row.id, None), TICK_SECONDS)
+        check = paced(lambda: self._note(row, None), TICK_SECONDS)
         for file in made.files:
-            self._storage.put(keys.artifact(row.id, file.name), bundle / file.name, check)
-        self._storage.put(keys.bundle(row.id), work / made.bundle.name, check)
+            self._storage.put(keys.artifact(row.id, file), bundle / file.name, check)
+        self._storage.put(keys.bundle(row.id, made.bundle), work / made.bundle.name, check)
         result = summarise(row.id, report, made.files).model_dump()
         self._metrics.artifact_made(report)
         return {"result": result, "bundle": made.bundle.model_dump()}

@@ -20,6 +20,7 @@ from sparsebook_service.jobs import keys, sizes
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.cache import Cache
 from sparsebook_service.jobs.keeping import keep_after_success
+from sparsebook_service.jobs.needs import memory_bytes
 from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import JobRow, Repository
@@ -52,7 +53,11 @@ class Jobs:
         quotas: Quotas,
         cache: Cache,
         webhooks: WebhookRepository,
+        *,
+        most_memory: int,
     ) -> None:
+        """`most_memory` is what a job may use at most, in bytes."""
+        self._most_memory = most_memory
         self._cache = cache
         self._storage = storage
         self._repository = repository
@@ -135,7 +140,7 @@ class Jobs:
             log.info("job answered from the cache", job=job_id, earlier=cached[0], owner=owner)
             return to_job(row)
         try:
-            self._queue.submit(job_id)
+            self._queue.submit(job_id, memory_bytes(row.upload, self._most_memory))
         except BaseException:
             self._webhooks.forget(job_id)
             self._repository.delete(job_id)

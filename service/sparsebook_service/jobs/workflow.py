@@ -1,45 +1,65 @@
-"""The queue of jobs, which the service itself serves."""
+"""The queue of jobs, which the service itself serves, and any number of `sparsebook worker --queue compress`."""
 
 from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 
-from sparsebook_service.durable import DurableQueue, QueueClient
+from sparsebook_service.durable import LOST_SECONDS, DurableQueue, QueueClient
+from sparsebook_service.hosts.heartbeats import Room
 
 QUEUE = "compress"
-# One process owns a data folder; under the same name it takes its own jobs up again after a crash.
+# The server of a data folder; under the same name it takes its own jobs up again after a crash.
 EXECUTOR = "sparsebook-1"
 
 
 class Queue:
-    """The queue of jobs in this process."""
+    """The queue of jobs, in a process that runs them; one without room takes none, and only asks."""
 
-    def __init__(self, engine: sa.Engine, run: Callable[[str], None], workers: int) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        run: Callable[[str], None],
+        room: Room,
+        executor: str = EXECUTOR,
+        lost_seconds: float = LOST_SECONDS,
+    ) -> None:
         """Start it; it at once takes up the jobs that a crash has left.
 
         Args:
             engine: the database of jobs and queue.
             run: brings one job to its end.
-            workers: how many jobs run at once.
+            room: what jobs may have under way together here.
+            executor: the name of this process.
+            lost_seconds: a process that is silent for so long is lost.
         """
-        self._queue = DurableQueue(engine, QUEUE, EXECUTOR, run, workers)
+        self._executor = executor
+        self._lost_seconds = lost_seconds
+        self._queue = DurableQueue(engine, QUEUE, executor, run, room, lost_seconds)
         self._client = QueueClient(engine, QUEUE)
 
-    def submit(self, job_id: str) -> None:
-        """Enqueue a job; a second time changes nothing."""
-        self._queue.submit(job_id)
+    def submit(self, job_id: str, memory: int = 0) -> None:
+        """Enqueue a job; a second time changes nothing. It needs so many bytes of memory."""
+        self._queue.submit(job_id, memory)
 
     def given_up(self, job_ids: Iterable[str]) -> set[str]:
         """Those of the jobs that the queue will not run again."""
         return self._client.given_up(job_ids)
 
     def claimed(self, job_ids: Iterable[str]) -> set[str]:
-        """Those that were taken and have not ended; whether they run, the runner knows."""
-        return self._client.claimed(job_ids)
+        """Those that this process has taken and not ended; whether they run, the runner knows."""
+        return self._client.claimed(job_ids, self._executor)
+
+    def unticketed(self, job_ids: Iterable[str]) -> set[str]:
+        """Those that were not submitted to the end."""
+        return self._client.unticketed(job_ids)
 
     def resume(self, job_id: str) -> None:
-        """Put a job that was taken and is not run back into the queue."""
-        self._client.resume(job_id)
+        """Run a job that was taken by this process and is not run."""
+        self._queue.resume(job_id)
+
+    def sweep(self) -> None:
+        """Let others take what processes had that are gone. Call it now and then."""
+        self._client.sweep(self._lost_seconds)
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Remove what the queue still knows of jobs that have ended."""

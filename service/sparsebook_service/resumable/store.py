@@ -1,4 +1,4 @@
-"""Uploads on their way, in a folder of the storage, and what is known of them, in a table of their own.
+"""Uploads on their way, in a folder beside the storage, and what is known of them, in a table of their own: both of this host alone.
 
 The `resumable-upload` package has the protocol. A piece is written first and counted afterwards, so that after a crash the count is true.
 """
@@ -61,7 +61,8 @@ class Uploads:
         """Open them; what a crash has left goes on."""
         self._settings = settings
         self._storage = storage
-        self._folder = storage.local(FOLDER)
+        self._folder = settings.data_dir / FOLDER
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._kept = SQLiteStorage(str(settings.data_dir / "uploads.sqlite"), str(self._folder))
         self._owners = Owners(self._kept.db_path)
         self._server = TusServer(

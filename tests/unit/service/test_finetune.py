@@ -20,6 +20,7 @@ from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
 from sparsebook_service.finetune.run import RESULT, Tools, run
 from sparsebook_service.finetune.service import Trainings
+from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
@@ -48,7 +49,7 @@ def storage(tmp_path: Path) -> Storage:
 def trainings(
     engine: sa.Engine, storage: Storage, repository: TrainingRepository
 ) -> Iterator[Trainings]:
-    served = Queue(engine, lambda _job: None, workers=1)  # makes the queues' tables
+    served = Queue(engine, lambda _job: None, Room(1, 1 << 40))  # makes the queues' tables
     queue = TrainingQueue(engine)
     yield Trainings(
         storage, repository, queue, data_dir=Path("/a data folder"), worker_comes=lambda: False

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.durable import Interrupted
+from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.jobs import keys, recovery
+from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
@@ -45,7 +47,7 @@ def open_queue(engine: sa.Engine) -> Iterator[OpenQueue]:
     def open_one(run: Callable[[str], None]) -> Queue:
         if opened:
             opened.pop().close()
-        opened.append(Queue(engine, run, workers=1))
+        opened.append(Queue(engine, run, Room(2, 1 << 40)))
         return opened[0]
 
     yield open_one
@@ -53,6 +55,7 @@ def open_queue(engine: sa.Engine) -> Iterator[OpenQueue]:
         queue.close()
 
 
+BUNDLE = MadeFile(name="bundle.zip", bytes=1, sha256="0" * 64)
 WITH_DATA = {**UPLOAD, "data": [{"name": "d.npz", "bytes": 1, "sha256": ""}]}
 
 
@@ -88,7 +91,11 @@ def test_files_that_no_job_needs_are_removed(
     for job_id in ("cancelled", "stopped"):
         repository.cancel(job_id, {})
     for job_id in (*jobs, "unknown"):
-        for key in (keys.model(job_id, "m"), keys.bundle(job_id), keys.model(job_id, "half#1")):
+        for key in (
+            keys.model(job_id, "m"),
+            keys.bundle(job_id, BUNDLE),
+            keys.model(job_id, "half#1"),
+        ):
             path = storage.local(key)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"x")
@@ -98,7 +105,7 @@ def test_files_that_no_job_needs_are_removed(
     kept = {
         job_id: (
             storage.local(keys.inputs(job_id)).exists(),
-            storage.local(keys.bundle(job_id)).exists(),
+            storage.local(keys.bundle(job_id, BUNDLE)).exists(),
         )
         for job_id in storage.folders(keys.JOBS)
     }
@@ -121,8 +128,8 @@ def test_a_job_that_the_queue_never_saw_is_run(
     repository.cancel("b", {})
     ran: list[str] = []
     queue = open_queue(ran.append)
-    recovery.requeue(storage, repository, queue)
-    recovery.requeue(storage, repository, queue)
+    recovery.requeue(storage, repository, queue, 1 << 30)
+    recovery.requeue(storage, repository, queue, 1 << 30)
     until(lambda: ran == ["a"])
     queue.submit("c")
     until(lambda: "c" in ran)
@@ -150,7 +157,7 @@ def test_a_job_that_the_queue_gave_up_fails(
 ) -> None:
     add(repository, "a", upload=WITH_DATA)
     add(repository, "b")
-    for key in (keys.model("a", "m"), keys.bundle("a")):
+    for key in (keys.model("a", "m"), keys.bundle("a", BUNDLE)):
         storage.local(key).parent.mkdir(parents=True)
         storage.local(key).write_bytes(b"x")
 
@@ -160,7 +167,7 @@ def test_a_job_that_the_queue_gave_up_fails(
     queue = open_queue(broken)
     queue.submit("a")
     until(lambda: queue.given_up(["a", "b"]) == {"a"})
-    recovery.requeue(storage, repository, queue)
+    recovery.requeue(storage, repository, queue, 1 << 30)
     assert storage.local(keys.model("a", "m")).exists()
     assert not storage.local(keys.output("a")).exists()
     row = repository.get("a")
@@ -184,7 +191,7 @@ def test_a_job_that_was_taken_and_is_not_run_is_run_again(
             raise Interrupted  # the queue has taken it, and nobody brings it to its end
 
     queue = open_queue(run)
-    lost = recovery.Lost(storage, repository, queue, lambda: running)
+    lost = recovery.Lost(storage, repository, queue, lambda: running, 1 << 30)
     for job_id in ("a", "b"):
         queue.submit(job_id)
     until(lambda: sorted(began) == ["a", "b"] and queue.claimed(["a", "b"]) == {"a", "b"})

@@ -17,6 +17,7 @@ from sparsebook_service.durable import Interrupted
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.service import Trainings
+from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.repository import Repository, Usage
@@ -66,7 +67,7 @@ def repository(engine: sa.Engine) -> Repository:
 def runner(
     tmp_path: Path, engine: sa.Engine, storage: Storage, repository: Repository
 ) -> Iterator[Runner]:
-    served = Queue(engine, lambda _job: None, workers=1)  # makes the queues' tables
+    served = Queue(engine, lambda _job: None, Room(1, 1 << 40))  # makes the queues' tables
     queue = TrainingQueue(engine)
     loop = asyncio.new_event_loop()
     settings = Settings(data_dir=tmp_path)

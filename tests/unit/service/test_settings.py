@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsebook_compressor.errors import BadValue, UnknownOption
+from sparsebook_compressor.errors import BadValue
 from sparsebook_service import settings
 
 
@@ -38,8 +38,23 @@ def test_bad_values_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value:
         settings.load()
 
 
-@pytest.mark.parametrize("name", sorted(settings.LATER))
-def test_settings_of_later_parts_are_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(f"SPARSEBOOK_{name}", "x")
-    with pytest.raises(UnknownOption, match=f"SPARSEBOOK_{name}: .* not built yet"):
+def test_what_many_hosts_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARSEBOOK_DATABASE_URL", "postgres://me:secret@db.example/jobs")
+    monkeypatch.setenv("SPARSEBOOK_STORAGE", "s3://models/sparsebook")
+    chosen = settings.load()
+    assert chosen.database_url == "postgresql://me:secret@db.example/jobs"
+    assert chosen.storage == "s3://models/sparsebook"
+    assert "me:secret" not in repr(chosen)
+
+
+def test_a_bad_database_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARSEBOOK_DATABASE_URL", "mysql://me:secret@db.example/jobs")
+    with pytest.raises(BadValue, match=r"SPARSEBOOK_DATABASE_URL: .*postgresql://") as refused:
+        settings.load()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_storage_that_is_no_bucket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARSEBOOK_STORAGE", "https://models")
+    with pytest.raises(BadValue, match=r"SPARSEBOOK_STORAGE: .*s3://BUCKET"):
         settings.load()
