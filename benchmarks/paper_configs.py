@@ -20,7 +20,7 @@ CONFIGS: dict[str, Settings] = {
     },
     "lenet-5": {
         "preset": "paper",
-        "train": {"epochs": 10, "rate": 0.05, "shift": 1},
+        "train": {"epochs": 14, "learning_rate": 0.004, "rate": 0.05, "shift": 1},
         "weights": {
             "conv1.weight": {"density": 0.8, "bits": 5},
             "conv2.weight": {"density": 0.37, "bits": 4},

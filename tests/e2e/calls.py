@@ -20,8 +20,12 @@ def digest_field(content: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
 
 
-def submit(http: httpx.Client, content: bytes, **options: Any) -> dict[str, Any]:
-    headers = {**OCTETS, **options.pop("headers", {})}
+def submit(
+    http: httpx.Client, content: bytes, *, fresh: bool = True, **options: Any
+) -> dict[str, Any]:
+    """Send a model; `fresh` wants it computed, even if the same was asked for before."""
+    asked = {"Cache-Control": "no-cache"} if fresh else {}
+    headers = {**OCTETS, **asked, **options.pop("headers", {})}
     answer = http.post("/compress", content=content, headers=headers, **options)
     assert answer.status_code == 202, answer.text
     return answer.json()

@@ -1,14 +1,16 @@
 """The same request again is answered with the earlier job's artifact, whatever becomes of that job."""
 
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e import models
-from tests.e2e.calls import OCTETS, PAPER, submit, wait
+from tests.e2e import calls, models
+from tests.e2e.calls import OCTETS, PAPER, wait
 from tests.e2e.servers import Server
 
+submit = partial(calls.submit, fresh=False)
 CONTENT = models.small(seed=77)
 
 

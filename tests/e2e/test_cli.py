@@ -168,7 +168,7 @@ def test_what_comes_later_is_refused_by_name(cli: Cli, arguments: list[str], wha
         (["compress", "tiny.onnx", "--metric", "none.onnx"], "none.onnx"),
         (["compress", "tiny.onnx", "--max-drop", "0.01"], "--data"),
         (["compress", "tiny.onnx", "--max-drop", "2"], "max_drop"),
-        (["worker", "--queue", "compress"], "finetune"),
+        (["worker", "--queue", "nope"], "finetune"),
         (["tune", "none.onnx"], "does not exist"),
         (["tune", "tiny.onnx"], "--data"),
         (["tune", "tiny.onnx", "--data", "none.npz"], "none.npz"),

@@ -162,7 +162,9 @@ def test_who_goes_away_is_noticed(make_server: Any) -> None:
         queued = submit(http, BYTES)["id"]
         gone = [connect(server) for _ in range(3)]
         for connection in gone:
-            connection.sendall(f"GET /jobs/{queued}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(
+                f"GET /jobs/{queued}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
         wait_for_listeners(http, 3)
         for connection in gone:
             connection.close()

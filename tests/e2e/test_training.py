@@ -44,7 +44,8 @@ def parts(config: dict[str, Any], samples: int, labels: bool) -> dict[str, Any]:
 def ask(
     http: httpx.Client, config: dict[str, Any], samples: int = 600, *, labels: bool = True
 ) -> str:
-    answer = http.post("/compress", **parts(config, samples, labels))
+    fresh = {"Cache-Control": "no-cache"}
+    answer = http.post("/compress", **parts(config, samples, labels), headers=fresh)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 

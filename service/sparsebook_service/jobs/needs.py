@@ -1,6 +1,6 @@
 """How much memory a job may need, by the sizes of what was uploaded: what a host must have free to take it.
 
-Measured (docs/scaling.md): a process that has read nothing has 170 MB; the most that it has is three to five times a model, and
+Estimates, on the safe side: a process that has read nothing had 170 MB where it was looked at; a model is held up to five times over, and
 an .npz unpacks to about three times its size. A job that needs more all the same is stopped by its own limits.
 """
 
