@@ -32,7 +32,7 @@ def submit(
 
 
 def wait(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    for _ in range(3):
+    for _ in range(8):
         job = http.get(f"/jobs/{job_id}", params={"wait": 30}).json()
         if job["times"]["finished"]:
             return job
