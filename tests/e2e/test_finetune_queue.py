@@ -53,7 +53,7 @@ def test_a_killed_trainer_and_a_killed_worker_change_nothing(
     shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "LOST_SECONDS", 2.0)
-    job = order(tmp_path / "job", epochs=120, samples=4000)
+    job = order(tmp_path / "job", epochs=400, samples=4000)
     expected = job.train("undisturbed")
     first = shop.worker()
     training = shop.ask(job)
