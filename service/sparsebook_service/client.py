@@ -119,7 +119,7 @@ class Client:
         with calls.submission(
             model,
             calls.external_files(model),
-            upload=self._uploaded(model),
+            upload=_uploaded(self._url, self._http.headers, model),
             config=config,
             data=data,
             loss=loss,
@@ -129,10 +129,6 @@ class Client:
             webhook=webhook,
         ) as call:
             return self._do(call)
-
-    def _uploaded(self, model: Path) -> str | None:
-        with translated(self._url):
-            return calls.uploaded(self._url, model, dict(self._http.headers), RESUMED_FROM_BYTES)
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:
         """Look a job up, at once or when it has ended, or after `wait` seconds (at most 60)."""
@@ -293,7 +289,7 @@ class AsyncClient:
         with calls.submission(
             model,
             await to_thread.run_sync(calls.external_files, model),
-            upload=await to_thread.run_sync(self._uploaded, model),
+            upload=await to_thread.run_sync(_uploaded, self._url, self._http.headers, model),
             config=config,
             data=data,
             loss=loss,
@@ -303,10 +299,6 @@ class AsyncClient:
             webhook=webhook,
         ) as call:
             return await self._do(call)
-
-    def _uploaded(self, model: Path) -> str | None:
-        with translated(self._url):
-            return calls.uploaded(self._url, model, dict(self._http.headers), RESUMED_FROM_BYTES)
 
     async def job(self, job_id: str, *, wait: float = 0) -> Job:
         """As `Client.job`."""
@@ -397,6 +389,11 @@ class AsyncClient:
 
         with translated(self._url):
             return await self._patience.async_retrying()(once)
+
+
+def _uploaded(url: str, headers: httpx.Headers, model: Path) -> str | None:
+    with translated(url):
+        return calls.uploaded(url, model, dict(headers), RESUMED_FROM_BYTES)
 
 
 def _authorization(api_key: str | None) -> dict[str, str]:

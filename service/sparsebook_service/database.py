@@ -121,9 +121,11 @@ def alone(engine: sa.Engine, what: str) -> Iterator[None]:
         yield
 
 
-def insert(engine: sa.Engine, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
+def insert(
+    database: sa.Engine | sa.Connection, table: sa.Table
+) -> "sqlite.Insert | postgresql.Insert":
     """An INSERT that can say what happens to a row that is there already."""
-    if engine.dialect.name == "postgresql":
+    if database.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
 

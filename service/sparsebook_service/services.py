@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-import structlog
 from fastapi import Depends, Request
 
 from sparsebook_service.access.repository import KeyRepository
@@ -18,7 +17,7 @@ from sparsebook_service.finetune.supervisor import Supervisor
 from sparsebook_service.hosts import identity
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.housekeeping import Housekeeper
-from sparsebook_service.jobs import nursery, recovery, sandbox
+from sparsebook_service.jobs import nursery, recovery
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.cache import Cache
 from sparsebook_service.jobs.deadlines import Deadlines
@@ -38,8 +37,6 @@ from sparsebook_service.storage import Storage
 from sparsebook_service.webhooks.courier import Courier
 from sparsebook_service.webhooks.repository import WebhookRepository
 from sparsebook_service.webhooks.sender import Sender
-
-log = structlog.get_logger(__name__)
 
 # Listing a bucket costs money; what is swept there waits.
 SWEEP_SECONDS = 30.0
@@ -70,8 +67,6 @@ class Services:
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
         """Start everything, in a data folder that is claimed. Blocks: call it in a thread."""
-        for lack in sandbox.missing():
-            log.warning("a wall around jobs is missing here", lack=lack)
         nursery.start()
         with opening(settings.data_dir):
             engine = open_database(settings.database_url, settings.database_file)

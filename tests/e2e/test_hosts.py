@@ -20,6 +20,7 @@ from sparsebook_service.jobs.nursery import NAME
 from tests.e2e import models
 from tests.e2e.calls import BYTES, PAPER, submit, wait, wait_until_busy
 from tests.e2e.servers import COMMAND, Server
+from tests.e2e.test_training import LONG, ask, finish
 
 LOST_SECONDS = 5
 # What a dead host had must go on within a minute.
@@ -210,6 +211,23 @@ def test_a_stopped_host_hands_its_job_over_and_cancel_reaches_any_host(cluster: 
         until(staying.jobs, "the other host takes the job over")
         assert http.post(f"/jobs/{taken}/cancel").json()["state"] == "cancelled"
         until(lambda: not staying.jobs(), "the job stops there")
+
+
+def test_a_training_goes_on_where_another_host_has_died(cluster: Cluster) -> None:
+    server = cluster.api()
+    with server.client() as http:
+        cluster.host()
+        trainers = [cluster.host("finetune"), cluster.host("finetune")]
+        job = ask(http, LONG, samples=3000)
+        until(lambda: any(host.trainers() for host in trainers), "a host trains")
+        (dying,) = [host for host in trainers if host.trainers()]
+        (surviving,) = [host for host in trainers if host is not dying]
+        dying.kill()
+        until(surviving.trainers, "the other host goes on with the training")
+        ended = finish(http, job)
+        assert ended["state"] == "succeeded", ended
+        undisturbed = finish(http, ask(http, LONG, samples=3000))
+        assert files(ended)["model.onnx"] == files(undisturbed)["model.onnx"]
 
 
 def test_a_job_is_taken_only_where_it_fits(cluster: Cluster) -> None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service.access.caller import Quota, Scope
 from sparsebook_service.claim import opening
-from sparsebook_service.database import make_tables, open_database, writing
+from sparsebook_service.database import insert, make_tables, open_database, writing
 from sparsebook_service.settings import Settings
 
 _METADATA = sa.MetaData()
@@ -164,14 +163,10 @@ def count_job(connection: sa.Connection, key_id: str) -> int:
     Returns:
         How many they are now.
     """
-    insert = (
-        postgresql.insert(_DAYS)
-        if connection.dialect.name == "postgresql"
-        else sqlite.insert(_DAYS)
-    )
     day = today()
+    first = insert(connection, _DAYS).values(key=key_id, day=day, jobs=1)
     connection.execute(
-        insert.values(key=key_id, day=day, jobs=1).on_conflict_do_update(
+        first.on_conflict_do_update(
             index_elements=[_DAYS.c.key, _DAYS.c.day], set_={"jobs": _DAYS.c.jobs + 1}
         )
     )

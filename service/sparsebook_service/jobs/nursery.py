@@ -16,7 +16,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import IO
 
+import structlog
+
+from sparsebook_service.jobs import sandbox
 from sparsebook_service.jobs.protocol import Order
+
+log = structlog.get_logger(__name__)
 
 NAME = "sparsebook-job"  # as `ps` and `top` show it
 # The command line is what the fork server would import again for every process, because it is what was started.
@@ -31,7 +36,9 @@ _context = multiprocessing.get_context("forkserver")
 
 
 def start() -> None:
-    """Start the nursery, so that the first job finds it warm. Before the first job."""
+    """Start the nursery, so that the first job finds it warm, and say what its processes are not held by here. Before the first job."""
+    for lack in sandbox.missing():
+        log.warning("a wall around jobs is missing here", lack=lack)
     # Or it would import from the folder in which the service was started.
     os.environ["PYTHONSAFEPATH"] = "1"
     _context.set_forkserver_preload(PRELOADED)

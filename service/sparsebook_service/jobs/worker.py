@@ -21,7 +21,7 @@ from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.hosts import identity
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.housekeeping import Housekeeper
-from sparsebook_service.jobs import nursery, recovery, sandbox
+from sparsebook_service.jobs import nursery, recovery
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.workflow import QUEUE, Queue
@@ -60,8 +60,6 @@ def work(chosen: Settings) -> None:
 def _serve(chosen: Settings, name: str, stop: threading.Event) -> None:
     folder = chosen.data_dir / name
     recovery.empty_work(folder)
-    for lack in sandbox.missing():
-        log.warning("a wall around jobs is missing here", lack=lack)
     nursery.start()
     with opening(chosen.data_dir):
         engine = open_database(chosen.database_url, chosen.database_file)
