@@ -100,6 +100,7 @@ class Client:
         idempotency_key: str | None = None,
         deadline: float | None = None,
         webhook: str | None = None,
+        push: str | None = None,
     ) -> Job:
         """Upload a model, with its external data, and queue its compression.
 
@@ -112,6 +113,7 @@ class Client:
             idempotency_key: makes a repetition, of another process too, give the same job; by default one of this call's own.
             deadline: seconds within which the job must have ended; it fails otherwise.
             webhook: a URL to which the service posts the job's end.
+            push: a place in a bucket, s3://…, to which the service copies the bundle's files.
 
         Raises:
             InputError: the model is not ONNX, or its external data is not beside it.
@@ -127,6 +129,7 @@ class Client:
             idempotency_key=idempotency_key,
             deadline=deadline,
             webhook=webhook,
+            push=push,
         ) as call:
             return self._do(call)
 
@@ -284,6 +287,7 @@ class AsyncClient:
         idempotency_key: str | None = None,
         deadline: float | None = None,
         webhook: str | None = None,
+        push: str | None = None,
     ) -> Job:
         """As `Client.compress`."""
         with calls.submission(
@@ -297,6 +301,7 @@ class AsyncClient:
             idempotency_key=idempotency_key,
             deadline=deadline,
             webhook=webhook,
+            push=push,
         ) as call:
             return await self._do(call)
 

@@ -14,6 +14,7 @@
     │   └── NotFound              nothing at this address
     ├── NoResult                  the job has not succeeded
     ├── Cancelled                 the job was cancelled
+    ├── PushFailed                the artifact could not be put into the caller's bucket
     ├── Refused
     │   ├── RateLimited           the key asks too often
     │   └── QuotaExceeded         the key has all that it may have
@@ -135,6 +136,12 @@ class Cancelled(SparsebookError):
     """The job was cancelled."""
 
     problem = "cancelled"
+
+
+class PushFailed(SparsebookError):
+    """The caller's bucket did not take the artifact."""
+
+    problem = "push-failed"
 
 
 class NotReady(SparsebookError):

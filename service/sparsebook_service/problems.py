@@ -126,6 +126,13 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "Allow less, or ask for fewer bits, a lower density or another preset; the detail says what was reached.",
     ),
     ProblemType(
+        "push-failed",
+        502,
+        "The artifact could not be pushed",
+        "The bucket that `push` names refused the files, or did not answer. The artifact is kept: the job has a result.",
+        "Download it from the job; check that the service may write to the bucket, and submit again.",
+    ),
+    ProblemType(
         "too-large",
         413,
         "Too large",

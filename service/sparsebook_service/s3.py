@@ -4,27 +4,21 @@ Credentials, region and endpoint come from the usual variables (`AWS_ACCESS_KEY_
 `AWS_ENDPOINT_URL`, …) or from the machine's role. What needs a path gets a copy in a folder of the machine's own.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 from pathlib import Path
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import S3Store
 
 from sparsebook_compressor.errors import BadValue
+from sparsebook_service.buckets import connect
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import PART_BYTES, Storage, full_disk_named, go_on
 
 # A large file is read in requests of this size: each has its own time, and is sent again for itself where it fails.
 RANGE_BYTES = PART_BYTES
-REQUEST_SECONDS = 60
-# What a server that is overloaded or restarts may take; a job waits for it rather than fail.
-RETRY_SECONDS = 180
-ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # A bucket has no size. It is paid for, not run out of.
 ROOM_BYTES = 1 << 60
 
@@ -38,17 +32,7 @@ class S3Storage(Storage):
         Raises:
             BadValue: the bucket cannot be listed.
         """
-        self.store = S3Store.from_url(
-            url,
-            client_options={
-                "timeout": timedelta(seconds=REQUEST_SECONDS),
-                # Options that are given here win over the variables; who writes http:// means it.
-                "allow_http": any(
-                    os.environ.get(name, "").startswith("http:") for name in ENDPOINTS
-                ),
-            },
-            retry_config={"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
-        )
+        self.store = connect(url)
         try:
             obstore.list_with_delimiter(self.store)
         except (BaseError, OSError) as error:

@@ -81,7 +81,14 @@ def _s3_url(url: str | None) -> str | None:
     return url
 
 
+def _bucket(url: str) -> str:
+    if re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#]*)?", url) is None:
+        raise ValueError("each is s3://BUCKET or s3://BUCKET/PREFIX")
+    return url.rstrip("/")
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Bucket = Annotated[str, AfterValidator(_bucket)]
 
 
 class Settings(BaseSettings):
@@ -269,6 +276,20 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: Annotated[
         float, Field(gt=0, le=300, description="for one attempt to deliver a webhook")
     ] = 15
+    sources: Annotated[
+        tuple[Bucket, ...],
+        NoDecode,
+        BeforeValidator(_parts),
+        Field(
+            description="`s3://BUCKET` or `s3://BUCKET/PREFIX`, with commas between, from where models may be taken (`?source=`); none by default"
+        ),
+    ] = ()
+    destinations: Annotated[
+        tuple[Bucket, ...],
+        NoDecode,
+        BeforeValidator(_parts),
+        Field(description="likewise, to where artifacts may be pushed (`?push=`); none by default"),
+    ] = ()
     signing_key: Annotated[
         Path | None,
         AfterValidator(_signing_key),

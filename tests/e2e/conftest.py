@@ -13,8 +13,7 @@ from tests.e2e.servers import Server
 MakeServer = Callable[..., Server]
 
 
-@pytest.fixture(scope="session")
-def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer]:
+def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer]:
     """Starts servers with settings; all are stopped at the end."""
     started: list[Server] = []
 
@@ -31,10 +30,15 @@ def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer
         server.stop()
 
 
+# A server that nobody asks polls its queues all the same: those of a file end with it.
+make_server = pytest.fixture(scope="module", name="make_server")(starting)
+make_lasting_server = pytest.fixture(scope="session", name="make_lasting_server")(starting)
+
+
 @pytest.fixture(scope="session")
-def server(make_server: MakeServer) -> Server:
+def server(make_lasting_server: MakeServer) -> Server:
     """One server with the default settings for all tests that do not harm it."""
-    return make_server()
+    return make_lasting_server()
 
 
 @pytest.fixture

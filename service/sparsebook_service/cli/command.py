@@ -28,6 +28,7 @@ from sparsebook_service.cli.options import (
     ConfigFile,
     Data,
     Deadline,
+    IdempotencyKey,
     Loss,
     MaxLatency,
     Metric,
@@ -35,7 +36,9 @@ from sparsebook_service.cli.options import (
     Model,
     Patience,
     Preset,
+    Push,
     Seed,
+    Webhook,
 )
 from sparsebook_service.cli.serving import serve_command, worker_command
 from sparsebook_service.cli.verify import verify_command
@@ -99,6 +102,9 @@ def compress_command(
     ] = None,
     api_key: ApiKey = None,
     deadline: Deadline = None,
+    webhook: Webhook = None,
+    push: Push = None,
+    idempotency_key: IdempotencyKey = None,
     patience: Patience = PATIENCE_SECONDS,
     as_json: AsJson = False,
 ) -> None:
@@ -129,10 +135,9 @@ def compress_command(
     samples.check()
     folder = out or Path(f"{model.stem}-sparsebook")
     work.check_output(folder)
-    if deadline is not None and server is None:
-        raise BadValue(
-            "--deadline is for a job on a server: give --server, or run this under `timeout`"
-        )
+    there = work.There(server or "", patience, api_key, deadline, webhook, push, idempotency_key)
+    if server is None:
+        there.refuse()
     with (
         _showing(folder, Report.from_json, tables.report, as_json),
         work.pointing_to_tune(model),
@@ -140,7 +145,6 @@ def compress_command(
         if server is None:
             work.compress_here(model, folder, chosen, samples, quiet=as_json)
         else:
-            there = work.There(server, patience, api_key, deadline)
             work.compress_there(there, model, folder, chosen, samples, quiet=as_json)
 
 

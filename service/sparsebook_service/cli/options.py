@@ -41,6 +41,28 @@ Deadline: TypeAlias = Annotated[
         help="With --server: the job fails if it has not ended by then, waiting included.",
     ),
 ]
+Webhook: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook", metavar="URL", help="With --server: it posts the job's end there, signed."
+    ),
+]
+Push: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--push",
+        metavar="s3://…",
+        help="With --server: it copies the bundle's files there too, where it may.",
+    ),
+]
+IdempotencyKey: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="With --server: run again with the same key and files, this takes up the same job.",
+    ),
+]
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
 ]

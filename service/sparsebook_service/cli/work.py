@@ -178,12 +178,34 @@ class There:
         patience: seconds to try again while it cannot be reached.
         api_key: for it.
         deadline: seconds that the job may take.
+        webhook: where it posts the job's end.
+        push: where in a bucket it puts the bundle's files.
+        idempotency_key: the same gives the same job.
     """
 
     url: str
     patience: float
     api_key: str | None = None
     deadline: float | None = None
+    webhook: str | None = None
+    push: str | None = None
+    idempotency_key: str | None = None
+
+    def refuse(self) -> None:
+        """Refuse what only a service can do, where there is none.
+
+        Raises:
+            BadValue: one of these was asked for.
+        """
+        asked = {
+            "--deadline": self.deadline,
+            "--webhook": self.webhook,
+            "--push": self.push,
+            "--idempotency-key": self.idempotency_key,
+        }
+        for option, value in asked.items():
+            if value is not None:
+                raise BadValue(f"{option} is for a job on a server: give --server with its address")
 
 
 def _say_why_it_waits(error: BaseException, seconds: float) -> None:
@@ -207,6 +229,9 @@ def compress_there(
             loss=samples.loss,
             metric=samples.metric,
             deadline=there.deadline,
+            webhook=there.webhook,
+            push=there.push,
+            idempotency_key=there.idempotency_key,
         )
 
         def on_change(now: Job) -> None:

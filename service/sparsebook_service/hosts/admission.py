@@ -9,7 +9,7 @@ from sparsebook_compressor.errors import StorageFull
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.hosts.tickets import Tickets
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 # A database that does not answer is not asked ten times a second.
 PAUSE_SECONDS = 2.0
 # As durable.MAX_RUNS: what was taken so often and not ended takes down whoever takes it.

@@ -8,15 +8,20 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from sparsebook_compressor.errors import BadValue
-from sparsebook_service import downloads, uploads
+from sparsebook_service import buckets, downloads
+from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Reader, Submitter
 from sparsebook_service.contract import header, refusals
 from sparsebook_service.errors import MalformedRequest, NotAcceptable, NotFound, NotReady
+from sparsebook_service.intake import headers
+from sparsebook_service.intake.receiver import Receiver
 from sparsebook_service.jobs import deadlines, keys
+from sparsebook_service.jobs.body import BINARY, BODY
 from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.terms import Terms
-from sparsebook_service.services import ServicesDep
+from sparsebook_service.resumable.store import Finished
+from sparsebook_service.services import Services, ServicesDep
 from sparsebook_service.settings import MAX_DEADLINE_SECONDS, Settings
 from sparsebook_service.webhooks import guard
 
@@ -25,59 +30,12 @@ RETRY_AFTER_SECONDS = "1"
 
 router = APIRouter(tags=["jobs"])
 
-_BINARY = {"type": "string", "format": "binary"}
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": False,
-        "description": "The model, raw or as a form. A .zip holds one .onnx file and its external data.",
-        "content": {
-            "application/octet-stream": {"schema": _BINARY},
-            "application/zip": {"schema": _BINARY},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "model": {
-                            **_BINARY,
-                            "description": "The .onnx file, or a .zip of it and its external data",
-                        },
-                        "data": {
-                            "type": "array",
-                            "items": _BINARY,
-                            "description": "Files .npz that continue each other: one array a graph input, "
-                            "samples on the first axis",
-                        },
-                        "loss": {
-                            **_BINARY,
-                            "description": "A small .onnx graph over the outputs and the data's arrays: "
-                            "a scalar to train for",
-                        },
-                        "metric": {
-                            **_BINARY,
-                            "description": "Likewise, a scalar to measure by",
-                        },
-                        "config": {"$ref": "#/components/schemas/Config"},
-                        "external": {
-                            "type": "array",
-                            "items": _BINARY,
-                            "description": "Files of external data; the file names are the model's, '/' between folders",
-                        },
-                    },
-                },
-                "encoding": {"config": {"contentType": "application/json"}},
-            },
-        },
-    }
-}
-
 
 @router.post(
     "/compress",
     status_code=202,
     summary="Compress a model",
-    openapi_extra=_BODY,
+    openapi_extra=BODY,
     responses={
         202: {
             "description": "The job was accepted; it is queued",
@@ -124,6 +82,22 @@ async def compress(
         Query(
             description="A finished upload that is the model (see `POST /uploads`); the body is empty, or a form without `model`",
             examples=["5b0c6c6e-7a1f-4d0e-9c43-0c8f3c0b7a55"],
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        Query(
+            description="The model's place in a bucket that SPARSEBOOK_SOURCES names where the service runs: an .onnx file, or a .zip "
+            "with its external data; the body is empty, or a form without `model`",
+            examples=["s3://exports/resnet.onnx"],
+        ),
+    ] = None,
+    push: Annotated[
+        str | None,
+        Query(
+            description="Where the bundle's files go before the job has succeeded, in a bucket that SPARSEBOOK_DESTINATIONS names; "
+            "what has their names there is replaced, `manifest.json` last",
+            examples=["s3://models/resnet/2026-01"],
         ),
     ] = None,
     deadline: Annotated[
@@ -173,21 +147,16 @@ async def compress(
     """
     if services.bell.closed:
         raise NotReady("the service is stopping")
-    key = uploads.idempotency_key(idempotency_key)
-    digest = uploads.announced_digest(content_digest)
+    key = headers.idempotency_key(idempotency_key)
+    digest = headers.announced_digest(content_digest)
     seconds = deadlines.allowed(services.settings, deadline)
-    announced = uploads.announced_bytes(request)
+    announced = headers.announced_bytes(request)
     room = await run_in_threadpool(services.quotas.before, caller, key, announced)
     target = None if webhook is None else _webhook(webhook, services.settings)
+    bucket = None if push is None else _destination(push, services.settings)
     job_id = Jobs.new_id()
-    finished = (
-        None
-        if upload is None
-        else await run_in_threadpool(services.uploads.finished, upload, caller)
-    )
-    receiver = uploads.Receiver(
-        services.storage, services.settings, job_id, request, room, finished
-    )
+    origin = await _origin(upload, source, services, caller)
+    receiver = Receiver(services.storage, services.settings, job_id, request, room, origin)
     try:
         received, chosen = await receiver.receive(config, name, digest)
     except ClientDisconnect as gone:
@@ -201,11 +170,32 @@ async def compress(
         deadline=seconds,
         fresh="no-cache" in (cache_control or "").lower(),
         webhook=target,
+        push=bucket,
     )
     job = await run_in_threadpool(services.jobs.admit, job_id, received, chosen, key, terms)
     response.headers["Location"] = keys.address(job.id)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job
+
+
+async def _origin(
+    upload: str | None, source: str | None, services: Services, caller: Caller
+) -> Finished | str | None:
+    """Where a model is that does not come with the request."""
+    if upload is not None and source is not None:
+        raise BadValue("upload and source both name a model: give one of them")
+    if upload is not None:
+        return await run_in_threadpool(services.uploads.finished, upload, caller)
+    if source is None:
+        return None
+    allowed = services.settings.sources
+    url = buckets.check(source, "source", allowed, "SPARSEBOOK_SOURCES")
+    buckets.split(url)
+    return url
+
+
+def _destination(push: str, settings: Settings) -> str:
+    return buckets.check(push, "push", settings.destinations, "SPARSEBOOK_DESTINATIONS")
 
 
 def _webhook(url: str, settings: Settings) -> str:
@@ -319,7 +309,7 @@ _FILE_HEADERS = {
 
 
 def _file_responses(media_type: str) -> dict[int | str, dict[str, Any]]:
-    content = {media_type: {"schema": _BINARY}}
+    content = {media_type: {"schema": BINARY}}
     return {
         200: {"description": "The file", "headers": _FILE_HEADERS, "content": content},
         206: {"description": "The range that was asked for", "content": content},

@@ -4,6 +4,7 @@ from sparsebook_service.jobs.protocol import MadeFile
 
 JOBS = "jobs"
 REPORT = "report.json"
+MANIFEST = "manifest.json"
 
 
 def address(job_id: str) -> str:

@@ -47,6 +47,7 @@ _JOBS = sa.Table(
     sa.Column("owner", sa.String, index=True),
     sa.Column("stored", sa.BigInteger),
     sa.Column("deadline", sa.Float),
+    sa.Column("push", sa.String),
     sqlite_autoincrement=True,
 )
 _BY_CACHE_KEY = sa.schema.CreateIndex(
@@ -82,6 +83,7 @@ class JobRow:
     owner: str | None = None
     stored: int | None = None
     deadline: float | None = None
+    push: str | None = None
 
     @property
     def final(self) -> bool:
@@ -129,6 +131,7 @@ class Repository:
         owner: str | None = None,
         stored: int = 0,
         deadline: float | None = None,
+        push: str | None = None,
         accept: Callable[[sa.Connection], None] = lambda _connection: None,
         cache_key: str | None = None,
         cached: tuple[str, dict[str, Any]] | None = None,
@@ -146,6 +149,7 @@ class Repository:
             owner: the API key that sends it.
             stored: bytes that are stored for it.
             deadline: seconds from now within which it must have ended.
+            push: where in a bucket its bundle goes.
             accept: is called in the same transaction, the job inserted; what it raises undoes it.
             cache_key: by which a later job finds its result.
             cached: the id of an earlier job and its result, with which this one has succeeded already.
@@ -167,6 +171,7 @@ class Repository:
             "owner": owner,
             "stored": stored,
             "deadline": None if deadline is None else now + deadline,
+            "push": push,
             "cache_key": cache_key,
             **ended,
         }

@@ -22,8 +22,9 @@ import structlog
 
 from sparsebook_compressor.errors import InternalError, StorageFull
 from sparsebook_compressor.report import Report
-from sparsebook_service import problems, signing
+from sparsebook_service import buckets, problems, signing
 from sparsebook_service.durable import Interrupted, when_it_answers, when_there_is_room
+from sparsebook_service.errors import PushFailed
 from sparsebook_service.finetune.keys import TRAININGS
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys, sizes
@@ -242,6 +243,9 @@ class Runner:
             outcome = self._watch(row, self._order(row, work))
             self._note(row, None)
             result = None if outcome.made is None else self._publish(row, outcome.made, work)
+            if isinstance(outcome, Done):
+                assert result is not None
+                self._push(row, result, work / "bundle")
         finally:
             shutil.rmtree(work, ignore_errors=True)
         if isinstance(outcome, Stopped):
@@ -363,6 +367,17 @@ class Runner:
         result = summarise(row.id, report, made.files).model_dump()
         self._metrics.artifact_made(report)
         return {"result": result, "bundle": made.bundle.model_dump()}
+
+    def _push(self, row: JobRow, result: dict[str, Any], bundle: Path) -> None:
+        """Put the bundle's files into the bucket that the caller has named, the manifest last."""
+        if row.push is None:
+            return
+        names = [file["name"] for file in result["result"]["files"]]
+        check = paced(lambda: self._note(row, None), TICK_SECONDS)
+        try:
+            buckets.push(row.push, bundle, names, keys.MANIFEST, check)
+        except PushFailed as error:
+            raise _Failed(error.problem, str(error), result) from error
 
 
 def _check_own(work: Path, made: Made) -> None:

@@ -23,6 +23,7 @@ EXAMPLE_JOB: JsonValue = {
     "waiting": None,
     "owner": None,
     "deadline": None,
+    "push": None,
     "times": {
         "created": "2026-01-05T09:30:00.120000Z",
         "started": "2026-01-05T09:30:00.310000Z",
@@ -159,6 +160,11 @@ class Job(BaseModel):
     )
     deadline: datetime | None = Field(
         default=None, description="When it must have ended, in UTC; null where it may take its time"
+    )
+    push: str | None = Field(
+        default=None,
+        description="Where in a bucket the bundle's files are, once the job has succeeded",
+        examples=["s3://models/resnet/2026-01"],
     )
     times: Times
     config: dict[str, Any] = Field(

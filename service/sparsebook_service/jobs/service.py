@@ -16,6 +16,7 @@ from sparsebook_service import problems
 from sparsebook_service.access.caller import Caller
 from sparsebook_service.errors import Cancelled, IdempotencyConflict, NoResult, UnknownJob
 from sparsebook_service.finetune.service import Trainings
+from sparsebook_service.intake.parts import Upload
 from sparsebook_service.jobs import keys, sizes
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.cache import Cache
@@ -30,7 +31,6 @@ from sparsebook_service.jobs.views import to_job
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.storage import Storage
-from sparsebook_service.uploads import Upload
 from sparsebook_service.webhooks.repository import WebhookRepository
 
 # How often a waiting request looks at the table, beside listening to the bell.
@@ -115,9 +115,12 @@ class Jobs:
         fingerprint = upload.fingerprint(config)
         plain, owner = upload.plain(), terms.caller.key_id
         cache_key = self._cache.key(fingerprint, owner)
-        cached = None if terms.fresh else self._cache.answer(cache_key, job_id)
-        if terms.webhook is not None:
-            fingerprint = f"{fingerprint} {terms.webhook}"
+        # What is to be pushed has to run: only a run of a job pushes.
+        again = terms.fresh or terms.push is not None
+        cached = None if again else self._cache.answer(cache_key, job_id)
+        for address in (terms.webhook, terms.push):
+            if address is not None:
+                fingerprint = f"{fingerprint} {address}"
         row = self._repository.add(
             job_id,
             config=config.as_given(),
@@ -127,6 +130,7 @@ class Jobs:
             owner=owner,
             stored=sizes.of_upload(plain) if cached is None else sizes.of_output(cached[1]),
             deadline=terms.deadline,
+            push=terms.push,
             accept=lambda connection: self._accept(connection, job_id, terms),
             cache_key=cache_key,
             cached=cached,
@@ -164,7 +168,7 @@ class Jobs:
         row = self._repository.by_idempotency_key(caller.key_id, key)
         if row is None or row.fingerprint != fingerprint:
             raise IdempotencyConflict(
-                f"the Idempotency-Key {key!r} was used for another model, data, config or webhook"
+                f"the Idempotency-Key {key!r} was used for another model, data, config, webhook or bucket"
             )
         return to_job(row)
 

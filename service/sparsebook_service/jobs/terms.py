@@ -14,9 +14,11 @@ class Terms:
         deadline: seconds from now within which it must have ended.
         fresh: compute it even if the same was asked for before.
         webhook: where to tell of the job's end.
+        push: where in a bucket the bundle's files go before the job has succeeded.
     """
 
     caller: Caller
     deadline: float | None = None
     fresh: bool = False
     webhook: str | None = None
+    push: str | None = None

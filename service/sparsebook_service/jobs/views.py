@@ -21,6 +21,7 @@ def to_job(row: JobRow) -> Job:
         cached_from=row.cached_from,
         owner=row.owner,
         deadline=None if row.deadline is None else _time(row.deadline),
+        push=row.push,
         times=Times(
             created=_time(row.created),
             started=None if row.started is None else _time(row.started),

@@ -92,6 +92,7 @@ def submission(
     idempotency_key: str | None,
     deadline: float | None,
     webhook: str | None,
+    push: str | None,
 ) -> Iterator[Call[Job]]:
     """The upload of a model, or of what comes with one that is up there as `upload`; its files are open until the block ends.
 
@@ -117,7 +118,7 @@ def submission(
                 attach(part, graph.name, graph)
         for name in external:
             attach("external", name, model.parent / name)
-        given = {"upload": upload, "deadline": deadline, "webhook": webhook}
+        given = {"upload": upload, "deadline": deadline, "webhook": webhook, "push": push}
         params = {name: value for name, value in given.items() if value is not None}
         options = {"files": files, "headers": headers, "params": params}
         yield Call("POST", "/compress", read_job, options)

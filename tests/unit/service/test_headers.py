@@ -4,7 +4,7 @@ import hashlib
 import pytest
 
 from sparsebook_compressor.errors import BadValue
-from sparsebook_service.uploads import announced_digest, idempotency_key
+from sparsebook_service.intake.headers import announced_digest, idempotency_key
 
 DIGEST = hashlib.sha256(b"x").digest()
 TEXT = base64.b64encode(DIGEST).decode()

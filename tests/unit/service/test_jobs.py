@@ -18,6 +18,7 @@ from sparsebook_compressor.report import (
     Report,
 )
 from sparsebook_service.finetune.service import Asking, Trainings
+from sparsebook_service.intake.parts import Part, Upload
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import (
@@ -32,7 +33,6 @@ from sparsebook_service.jobs.protocol import (
 from sparsebook_service.jobs.results import summarise
 from sparsebook_service.jobs.training import Training
 from sparsebook_service.storage import Storage
-from sparsebook_service.uploads import Part, Upload
 
 
 def test_bell_wakes_who_waits() -> None:

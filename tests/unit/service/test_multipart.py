@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsebook_compressor.errors import TooLarge
-from sparsebook_service import multipart
 from sparsebook_service.errors import MalformedRequest
+from sparsebook_service.intake import multipart
 
 TYPE = "multipart/form-data; boundary=sep"
 

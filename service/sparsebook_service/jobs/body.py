@@ -1,0 +1,50 @@
+"""What the body of a submission may be, for the contract."""
+
+from typing import Any
+
+BINARY = {"type": "string", "format": "binary"}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": False,
+        "description": "The model, raw or as a form. A .zip holds one .onnx file and its external data.",
+        "content": {
+            "application/octet-stream": {"schema": BINARY},
+            "application/zip": {"schema": BINARY},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "model": {
+                            **BINARY,
+                            "description": "The .onnx file, or a .zip of it and its external data",
+                        },
+                        "data": {
+                            "type": "array",
+                            "items": BINARY,
+                            "description": "Files .npz that continue each other: one array a graph input, "
+                            "samples on the first axis",
+                        },
+                        "loss": {
+                            **BINARY,
+                            "description": "A small .onnx graph over the outputs and the data's arrays: "
+                            "a scalar to train for",
+                        },
+                        "metric": {
+                            **BINARY,
+                            "description": "Likewise, a scalar to measure by",
+                        },
+                        "config": {"$ref": "#/components/schemas/Config"},
+                        "external": {
+                            "type": "array",
+                            "items": BINARY,
+                            "description": "Files of external data; the file names are the model's, '/' between folders",
+                        },
+                    },
+                },
+                "encoding": {"config": {"contentType": "application/json"}},
+            },
+        },
+    }
+}
