@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Protocol, Self
 
+from sparsebook_service.environment import harmless
+
 STDERR_TAIL_BYTES = 4096
 
 
@@ -114,7 +116,7 @@ class LineProcess:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=self._folder,
-                env={**os.environ, "TMPDIR": str(self._folder)},
+                env={**harmless(), "TMPDIR": str(self._folder)},
                 start_new_session=True,
             )
 

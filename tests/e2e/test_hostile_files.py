@@ -10,7 +10,7 @@ import pytest
 from sparsebook_compressor import estimate
 from sparsebook_compressor.errors import ExternalDataOutside
 from tests.e2e import hostile, models
-from tests.e2e.calls import BYTES, submit, wait
+from tests.e2e.calls import BYTES, PAPER, submit, wait, wait_until_busy
 from tests.e2e.servers import Server
 
 CASES = hostile.cases()
@@ -114,3 +114,22 @@ def test_a_damaged_artifact_is_refused(strict: Server) -> None:
             job = wait(http, job_id)
             assert job["state"] == "failed", (offset, job)
             assert job["error"]["status"] == 422, (offset, job["error"])
+
+
+def test_who_parses_files_knows_no_secret(
+    make_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-of-the-bucket")
+    monkeypatch.setenv("SOME_TOKEN", "another-secret")
+    server: Server = make_server(webhook_secret="whsec_" + "c2VjcmV0" * 5)
+    with server.client() as http:
+        job_id = submit(http, models.slow(), params=PAPER)["id"]
+        wait_until_busy(http, job_id)
+        (job,) = server.job_processes()
+        nursery = job.parent()
+        assert nursery is not None
+        for process in (job, nursery):
+            found = process.environ()
+            assert not {name for name in found if "SECRET" in name or "TOKEN" in name}
+            assert "PATH" in found
+        http.delete(f"/jobs/{job_id}")

@@ -25,7 +25,11 @@ log = structlog.get_logger(__name__)
 
 NAME = "sparsebook-job"  # as `ps` and `top` show it
 # The command line is what the fork server would import again for every process, because it is what was started.
-PRELOADED = ["sparsebook_service.jobs.child", "sparsebook_service.cli"]
+PRELOADED = [
+    "sparsebook_service.jobs.bare",
+    "sparsebook_service.jobs.child",
+    "sparsebook_service.cli",
+]
 # Answers come before computations where the processors are busy with both.
 NICE = 10
 # The nursery may be killed while it is asked for a process.
