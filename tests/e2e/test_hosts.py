@@ -20,7 +20,7 @@ from sparsebook_service.jobs.nursery import NAME
 from tests.e2e import models
 from tests.e2e.calls import BYTES, PAPER, submit, wait, wait_until_busy
 from tests.e2e.servers import COMMAND, Server
-from tests.e2e.test_training import LONG, ask, finish
+from tests.e2e.test_training import QUICK, SHORT, ask, finish, until_training
 
 LOST_SECONDS = 5
 # What a dead host had must go on within a minute.
@@ -214,19 +214,23 @@ def test_a_stopped_host_hands_its_job_over_and_cancel_reaches_any_host(cluster: 
 
 
 def test_a_training_goes_on_where_another_host_has_died(cluster: Cluster) -> None:
+    training = {
+        **SHORT,
+        "train": {"epochs": 60, **QUICK},
+    }  # many seconds, so that it is met in its middle
     server = cluster.api()
     with server.client() as http:
         cluster.host()
         trainers = [cluster.host("finetune"), cluster.host("finetune")]
-        job = ask(http, LONG, samples=3000)
-        until(lambda: any(host.trainers() for host in trainers), "a host trains")
+        job = ask(http, training, samples=4000)
+        until_training(http, job, epoch=2)
         (dying,) = [host for host in trainers if host.trainers()]
         (surviving,) = [host for host in trainers if host is not dying]
         dying.kill()
         until(surviving.trainers, "the other host goes on with the training")
         ended = finish(http, job)
         assert ended["state"] == "succeeded", ended
-        undisturbed = finish(http, ask(http, LONG, samples=3000))
+        undisturbed = finish(http, ask(http, training, samples=4000))
         assert files(ended)["model.onnx"] == files(undisturbed)["model.onnx"]
 
 
