@@ -19,7 +19,9 @@ FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --user-group --no-create-home sparsebook \
     && install --directory --owner=sparsebook --group=sparsebook /data
 COPY --from=build /opt/sparsebook /opt/sparsebook
-ENV PATH=/opt/sparsebook/bin:$PATH PYTHONUNBUFFERED=1
+# A container is reached from outside, so it asks for API keys. The first one:
+# docker run --rm -v DATA:/data sparsebook sparsebook keys create --name ci --data-dir /data
+ENV PATH=/opt/sparsebook/bin:$PATH PYTHONUNBUFFERED=1 SPARSEBOOK_ACCESS=keys
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

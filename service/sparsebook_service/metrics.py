@@ -1,26 +1,32 @@
 """Numbers for Prometheus."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import get_args
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sparsebook_compressor.report import Report
+from sparsebook_service.finetune.repository import TrainingState
 from sparsebook_service.jobs.schemas import State
 
 
-class _JobsByState(Collector):
-    """Counts the jobs of the table whenever somebody looks."""
+class _ByState(Collector):
+    """Counts the rows of a table whenever somebody looks."""
 
-    def __init__(self, count: Callable[[], Mapping[State, int]]) -> None:
+    def __init__(
+        self, name: str, what: str, states: Iterable[str], count: Callable[[], Mapping[Any, int]]
+    ) -> None:
+        self._name = name
+        self._what = what
+        self._states = tuple(states)
         self._count = count
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily("sparsebook_jobs", "Jobs by state", labels=["state"])
+        family = GaugeMetricFamily(self._name, self._what, labels=["state"])
         counts = self._count()
-        for state in get_args(State):
+        for state in self._states:
             family.add_metric([state], counts.get(state, 0))
         yield family
 
@@ -30,7 +36,9 @@ class Metrics:
 
     def __init__(self, count_by_state: Callable[[], Mapping[State, int]]) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_JobsByState(count_by_state))
+        self.registry.register(
+            _ByState("sparsebook_jobs", "Jobs by state", get_args(State), count_by_state)
+        )
         self._bytes_in = Counter(
             "sparsebook_input_bytes", "Bytes of models accepted", registry=self.registry
         )
@@ -56,6 +64,13 @@ class Metrics:
         what = "Clients that follow the events of a job"
         gauge = Gauge("sparsebook_event_listeners", what, registry=self.registry)
         gauge.set_function(count)
+
+    def count_trainings(self, count: Callable[[], Mapping[TrainingState, int]]) -> None:
+        """Show how many trainings wait for a worker and how many run, whenever somebody looks."""
+        states = ("queued", "running")
+        self.registry.register(
+            _ByState("sparsebook_trainings", "Trainings by state", states, count)
+        )
 
     def job_accepted(self, input_bytes: int) -> None:
         """Count a new job."""

@@ -86,6 +86,7 @@ class Services:
             bell = Bell(loop)
             feed = Feed(repository, bell)
             metrics.count_listeners(lambda: feed.listeners)
+            metrics.count_trainings(trainings.by_state)
             runner = Runner(settings, storage, repository, trainings, bell, metrics)
             recovery.tidy(settings, storage, repository)
             wanting = trainings.wanting()  # before the jobs, or it could hold one that is younger

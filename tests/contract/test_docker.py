@@ -55,6 +55,15 @@ def test_images_run_as_nobody_in_particular() -> None:
         assert "VOLUME /data" in last
 
 
+def test_the_service_is_served_to_key_holders() -> None:
+    """On an address that others reach it would not start otherwise."""
+    last = (DOCKER / "service.Dockerfile").read_text().split("\nFROM ")[-1]
+    assert f"{PREFIX}ACCESS=keys" in last
+    assert '"--host", "0.0.0.0"' in last
+    for name in OWN:
+        assert f"{PREFIX}ACCESS" not in (COMPOSE["services"][name].get("environment") or {}), name
+
+
 def test_only_settings_that_exist_are_set() -> None:
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
     for name in OWN:

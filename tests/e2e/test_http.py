@@ -316,6 +316,7 @@ def test_operation(http: httpx.Client, done: dict[str, Any]) -> None:
     assert float(values["sparsebook_artifact_bytes_total"]) >= done["result"]["bytes"]
     assert float(values['sparsebook_stage_seconds_count{stage="encode"}']) >= 1
     assert float(values["sparsebook_ratio_count"]) >= 1
+    assert values['sparsebook_trainings{state="queued"}'] == "0.0"
 
 
 def test_problems_are_documented(http: httpx.Client) -> None:

@@ -96,6 +96,13 @@ class TrainingRepository:
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def count_by_state(self) -> dict[TrainingState, int]:
+        """How many trainings are in which state."""
+        count = sa.func.count().label("trainings")
+        query = sa.select(_TRAININGS.c.state, count).group_by(_TRAININGS.c.state)
+        with self._engine.connect() as connection:
+            return {row.state: row.trainings for row in connection.execute(query)}
+
     def release(self, job_id: str) -> None:
         """Note that a job wants no training any more; those that nobody wants now are forgotten."""
         with writing(self._engine) as connection:

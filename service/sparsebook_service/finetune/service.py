@@ -13,7 +13,7 @@ from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_service.finetune import contents, keys
 from sparsebook_service.finetune.contents import Contents
 from sparsebook_service.finetune.queue import TrainingQueue
-from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
+from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow, TrainingState
 from sparsebook_service.storage import Storage, go_on
 
 # A worker says every second that it lives.
@@ -145,6 +145,10 @@ class Trainings:
         with self._alone():
             self._repository.keep_only(job_ids)
             self._remove_unwanted()
+
+    def by_state(self) -> dict[TrainingState, int]:
+        """How many trainings are in which state."""
+        return self._repository.count_by_state()
 
     def wanting(self) -> set[str]:
         """The jobs that want a training."""
