@@ -38,7 +38,7 @@ kernels: .venv .models ## the operators against ONNX Runtime's kernels, layer by
 peers: .venv .venv-peer-deepsparse .venv-peer-openvino ## DeepSparse and OpenVINO on the same layers, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers
 
-service-bench: .venv .models ## the service: kill -9, jobs a minute, polling, memory of uploads, damaged files; minutes
+service-bench: .venv .venv-servers .models ## the service: kill -9, jobs a minute, polling, memory of uploads, damaged files; minutes
 	$(BIN)/python -m benchmarks.service
 
 test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .models lint types native-test ## everything that is checked

@@ -1,20 +1,25 @@
 """The service: what is lost, how fast it is, how much memory it takes, and what damaged files do to it.
 
     .venv/bin/python -m benchmarks.service [--only latency|throughput|polling|upload|malformed|kills] [--kills N] [--jobs N]
-        [--seconds S] [--upload-mib N] [--malformed N] [--seed N]
+        [--seconds S] [--upload-mib N] [--malformed N] [--seed N] [--database sqlite|postgres]
 
-All on the loopback, with client and service on the same processors. Every measurement has a service of its own, with SQLite and a folder.
+All on the loopback, with client and service on the same processors. Every measurement has a service of its own, with a folder and SQLite, or
+a database of its own in a Postgres that is started for it.
 By default it takes minutes; the whole table is --kills 200 --upload-mib 10240 --malformed 10000.
 """
 
 import argparse
+import contextlib
+import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks import service_runs
+from benchmarks.postgres import postgres
 from benchmarks.results import show, write
+from benchmarks.service_server import Serve, serving
 
 MIB = 1 << 20
 SECTIONS = ("latency", "throughput", "polling", "upload", "malformed", "kills")
@@ -24,24 +29,38 @@ def main() -> None:
     """Measure, print the table, write the JSON."""
     arguments = _arguments()
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="sparsebook-bench-") as folder:
-        for name, measure in _measurements(arguments).items():
+    with contextlib.ExitStack() as stack:
+        database = None
+        if arguments.database == "postgres":
+            database = stack.enter_context(postgres()).database
+        serve = functools.partial(serving, database)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sparsebook-bench-"))
+        for name, measure in _measurements(arguments, serve).items():
             if name in (arguments.only or SECTIONS):
                 found[name] = measure(Path(folder) / name)
                 print(f"{name}: {found[name]}", flush=True)
     rows = [_row(name, found[name]) for name in SECTIONS if name in found]
-    show("The service on the loopback", ("", "found", "must", "aim", ""), rows)
-    print(write("service", found, flags=vars(arguments)))
+    show(
+        f"The service on the loopback, {arguments.database}", ("", "found", "must", "aim", ""), rows
+    )
+    name = "service" if arguments.database == "sqlite" else "service-postgres"
+    print(write(name, found, flags=vars(arguments)))
 
 
-def _measurements(flags: argparse.Namespace) -> dict[str, Callable[[Path], dict[str, Any]]]:
+def _measurements(
+    flags: argparse.Namespace, serve: Serve
+) -> dict[str, Callable[[Path], dict[str, Any]]]:
     return {
-        "latency": lambda folder: service_runs.latency(folder, 5),
-        "throughput": lambda folder: service_runs.throughput(folder, flags.jobs, flags.workers),
-        "polling": lambda folder: service_runs.polling(folder, 200, flags.seconds),
-        "upload": lambda folder: service_runs.upload(folder, flags.upload_mib * MIB),
-        "malformed": lambda folder: service_runs.malformed(folder, flags.malformed, flags.seed),
-        "kills": lambda folder: service_runs.kills(folder, flags.kills, flags.seed),
+        "latency": lambda folder: service_runs.latency(serve, folder, 5),
+        "throughput": lambda folder: service_runs.throughput(
+            serve, folder, flags.jobs, flags.workers
+        ),
+        "polling": lambda folder: service_runs.polling(serve, folder, 200, flags.seconds),
+        "upload": lambda folder: service_runs.upload(serve, folder, flags.upload_mib * MIB),
+        "malformed": lambda folder: service_runs.malformed(
+            serve, folder, flags.malformed, flags.seed
+        ),
+        "kills": lambda folder: service_runs.kills(serve, folder, flags.kills, flags.seed),
     }
 
 
@@ -103,6 +122,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--upload-mib", type=int, default=1024)
     parser.add_argument("--malformed", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     return parser.parse_args()
 
 

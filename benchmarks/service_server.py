@@ -7,12 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import psutil
+
+Serve: TypeAlias = Callable[..., AbstractContextManager[tuple["BenchServer", httpx.Client]]]
+"""`serving`, with its database chosen."""
 
 COMMAND = str(Path(sys.executable).with_name("sparsebook"))
 START_SECONDS = 120.0
@@ -21,7 +25,7 @@ START_SECONDS = 120.0
 class BenchServer:
     """`sparsebook serve` in a folder, without a fine-tuning worker."""
 
-    def __init__(self, folder: Path, **settings: int) -> None:
+    def __init__(self, folder: Path, **settings: int | str) -> None:
         self._folder = folder
         self._environment = {
             **os.environ,
@@ -92,10 +96,13 @@ class BenchServer:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **settings: int) -> Iterator[tuple[BenchServer, httpx.Client]]:
-    """A server that runs, and a client of it."""
+def serving(
+    database: Callable[[], str] | None, folder: Path, **settings: int
+) -> Iterator[tuple[BenchServer, httpx.Client]]:
+    """A server that runs, and a client of it; `database` gives the URL of a fresh one, without it is SQLite."""
     folder.mkdir(parents=True)
-    server = BenchServer(folder, **settings)
+    shared = {} if database is None else {"database_url": database()}
+    server = BenchServer(folder, **settings, **shared)
     server.start()
     try:
         with httpx.Client(base_url=server.url, timeout=120) as http:
