@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+_COUNTERS = Path("/proc/vmstat")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -19,3 +20,12 @@ def memory_bytes() -> int:
     except OSError:
         return physical
     return min(physical, int(limit)) if limit.isdigit() else physical
+
+
+def memory_kills() -> int | None:
+    """How many processes the kernel has killed for want of memory since it was started; None where it does not say."""
+    try:
+        counters = dict(line.split() for line in _COUNTERS.read_text().splitlines())
+        return int(counters["oom_kill"])
+    except (OSError, KeyError):
+        return None

@@ -7,7 +7,6 @@ gives; and the row, which a run must hold to change it, decides whether there is
 
 import os
 import shutil
-import signal
 import stat
 import tempfile
 import threading
@@ -27,8 +26,10 @@ from sparsebook_service.durable import Interrupted, when_it_answers, when_there_
 from sparsebook_service.errors import PushFailed
 from sparsebook_service.finetune.keys import TRAININGS
 from sparsebook_service.finetune.service import Trainings
+from sparsebook_service.hosts import machine
 from sparsebook_service.jobs import keys, sizes
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.endings import Failed, Killed, NoLongerWanted, died, killed_for_good
 from sparsebook_service.jobs.history import Happened, Observer
 from sparsebook_service.jobs.keeping import (
     bytes_after_failure,
@@ -51,29 +52,13 @@ from sparsebook_service.storage import Storage, full_disk_named
 TICK_SECONDS = 0.25
 # A stop of the service waits so long for the runs that were told of it: a tick, the end of a process, a folder removed.
 JOIN_SECONDS = 30.0
-# A process that is killed from outside is started again, so often and after such a pause, doubled each time: memory that had run out
-# may be free again. A limit of its own that a process has exceeded ends the job at once.
-RUNS_IF_KILLED = 3
+# A process that is killed from outside is started again, after such a pause, doubled each time. Where the machine had run out of memory it may
+# be free again, but not for a file that takes all of it time and again; somebody who kills processes will leave off. A limit of its own
+# that a process has exceeded ends the job at once.
+RUNS_IF_SHORT_OF_MEMORY = 3
+RUNS_IF_KILLED = 12
 PAUSE_IF_KILLED_SECONDS = 1.0
-# What the nursery's fork server reports where it was killed itself.
-UNKNOWN_STATUS = 255
-
-
-class _NoLongerWanted(Exception):
-    """The job was cancelled or deleted meanwhile."""
-
-
-class _Failed(Exception):
-    """The job's process could not do it; `slug` is that of a problem type. `result` is what was reached."""
-
-    def __init__(self, slug: str, detail: str, result: dict[str, Any] | None = None) -> None:
-        super().__init__(detail)
-        self.slug = slug
-        self.result = result
-
-
-class _Killed(Exception):
-    """Something outside has ended the job's process."""
+LONGEST_PAUSE = 8.0
 
 
 class Runner:
@@ -166,15 +151,15 @@ class Runner:
         log = structlog.get_logger(__name__).bind(job=job_id)
         log.info("job started", model=row.upload["model"]["name"])
         started = time.monotonic()
-        failed: _Failed | None = None
+        failed: Failed | None = None
         try:
             self._to_the_end(row)
-        except _NoLongerWanted:
+        except NoLongerWanted:
             pass
-        except _Failed as known:
+        except Failed as known:
             failed = known
         except StorageFull as full:
-            failed = _Failed(full.problem, str(full))
+            failed = Failed(full.problem, str(full))
         except Exception as error:
             # A job that is cancelled or deleted has its files removed under its hands.
             if self._holds(row):
@@ -182,7 +167,7 @@ class Runner:
                     log.warning("a fault that may pass: the job begins again", fault=repr(error))
                     raise
                 log.exception("a fault in a job")
-            failed = _Failed("internal", "an unexpected fault; the service's log has the details")
+            failed = Failed("internal", "an unexpected fault; the service's log has the details")
         if failed is not None:
             self._fail(row, failed)
         now = self._repository.get(job_id)
@@ -203,7 +188,7 @@ class Runner:
     def _holds(self, row: JobRow) -> bool:
         return self._repository.is_running(row.id, row.holder or "")
 
-    def _fail(self, row: JobRow, failed: _Failed) -> None:
+    def _fail(self, row: JobRow, failed: Failed) -> None:
         if not self._holds(row):
             if self._repository.is_live(row.id):
                 raise Interrupted  # another run holds it, and needs the files
@@ -218,22 +203,23 @@ class Runner:
         )
 
     def _to_the_end(self, row: JobRow) -> None:
-        for run in range(RUNS_IF_KILLED - 1):
+        short_of_memory = 0
+        for run in range(1, RUNS_IF_KILLED + 1):
+            before = machine.memory_kills()
             try:
                 return self._once(row)
-            except _Killed as killed:
+            except Killed as killed:
+                after = machine.memory_kills()
+                short_of_memory += after is None or after != before
+                if short_of_memory == RUNS_IF_SHORT_OF_MEMORY or run == RUNS_IF_KILLED:
+                    raise killed_for_good(row, short_of_memory) from killed
                 log = structlog.get_logger(__name__)
                 log.warning(
                     "a job's process was killed; it is started again", job=row.id, how=str(killed)
                 )
-            if self._closing.wait(PAUSE_IF_KILLED_SECONDS * 2**run):
+            if self._closing.wait(min(PAUSE_IF_KILLED_SECONDS * 2 ** (run - 1), LONGEST_PAUSE)):
                 raise Interrupted
             self._note(row, None)
-        try:
-            self._once(row)
-        except _Killed as killed:
-            how = "something ended the job's process again and again, most likely because memory ran out"
-            raise _Failed("limit-exceeded", f"{row.upload['model']['name']}: {how}") from killed
         return None
 
     def _once(self, row: JobRow) -> None:
@@ -249,7 +235,7 @@ class Runner:
         finally:
             shutil.rmtree(work, ignore_errors=True)
         if isinstance(outcome, Stopped):
-            raise _Failed(outcome.problem, outcome.detail, result)
+            raise Failed(outcome.problem, outcome.detail, result)
         assert result is not None
         stored = sizes.of_output(result)
         if not when_it_answers(
@@ -325,7 +311,7 @@ class Runner:
                     training.look()
             self._note(row, latest, observer.take())
             if outcome is None:
-                raise _died(process, order)
+                raise died(process, order)
         return outcome
 
     def _note(
@@ -338,7 +324,7 @@ class Runner:
         if not wanted:
             if self._repository.is_live(row.id):
                 raise Interrupted  # another run holds it: this one was taken for lost
-            raise _NoLongerWanted
+            raise NoLongerWanted
 
     def _is_wanted(
         self, row: JobRow, latest: Advanced | None, happened: Sequence[Happened]
@@ -377,7 +363,7 @@ class Runner:
         try:
             buckets.push(row.push, bundle, names, keys.MANIFEST, check)
         except PushFailed as error:
-            raise _Failed(error.problem, str(error), result) from error
+            raise Failed(error.problem, str(error), result) from error
 
 
 def _check_own(work: Path, made: Made) -> None:
@@ -391,20 +377,3 @@ def _check_own(work: Path, made: Made) -> None:
         inside = path.resolve().is_relative_to(work.resolve())
         if not (inside and stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1):
             raise InternalError(f"{path} is not a file of the job's own")
-
-
-def _died(process: JobProcess, order: Order) -> Exception:
-    """Why a process ended without a word."""
-    status = process.exit_status()
-    name = order.model.name
-    if status in {-signal.SIGKILL, -signal.SIGTERM, UNKNOWN_STATUS}:
-        return _Killed(f"status {status}")
-    if status == -signal.SIGXCPU:
-        how = f"needs more than {order.limits.cpu_seconds} seconds of processor time"
-        return _Failed("limit-exceeded", f"{name}: {how}")
-    how = f"signal {-status}" if status < 0 else f"status {status}"
-    log = structlog.get_logger(__name__)
-    log.error("a job's process died", how=how, said=process.last_words())
-    return _Failed(
-        "internal", f"{name}: the job's process ended with {how}; the service's log has the details"
-    )
