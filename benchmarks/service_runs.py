@@ -285,7 +285,7 @@ def kills(serve: Serve, folder: Path, count: int, seed: int, models: int = 6) ->
         sender.start()
         killed: Counter[str] = Counter()
         for _ in range(count):
-            time.sleep(generator.uniform(0.05, 1.0))
+            time.sleep(generator.uniform(0.05, 2.5))
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = _victim(server, generator)
                 name = process.name()
