@@ -15,6 +15,7 @@ from onnx import AttributeProto, ModelProto, TensorProto
 
 from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
+from sparsebook_compressor.graph.spool import refer
 from sparsebook_compressor.graph.tensors import external_bytes, external_file, external_length
 from sparsebook_compressor.partial import partial_folder
 from sparsebook_compressor.report import FileFacts
@@ -26,6 +27,8 @@ DATA_NAME = "model.onnx.data"
 # Protobuf ends at 2 GiB; the rest of the graph needs some room.
 MOST_INLINE = 1_900_000_000
 _SMALL = 1024
+# What ONNX Runtime maps from a data file it computes from where it lies: a vector register is 64 bytes at the widest.
+_ALIGNMENT = 64
 _BLOCK = 1 << 22
 # A folder made for one run alone is its owner's alone; a bundle is for everyone to read.
 _FOLDER_MODE = 0o755
@@ -252,6 +255,7 @@ def _write_data(tensors: list[TensorProto], path: Path, source: Path) -> None:
             external = tensor.data_location == TensorProto.EXTERNAL
             if not external and len(tensor.raw_data) < _SMALL:
                 continue
+            file.write(bytes(-file.tell() % _ALIGNMENT))
             offset = file.tell()
             data = (
                 external_bytes(tensor, source)
@@ -260,12 +264,5 @@ def _write_data(tensors: list[TensorProto], path: Path, source: Path) -> None:
             )
             for start in range(0, len(data), _BLOCK):
                 file.write(data[start : start + _BLOCK].tobytes())
-            _externalise(tensor, path.name, offset, file.tell() - offset)
-
-
-def _externalise(tensor: TensorProto, location: str, offset: int, length: int) -> None:
-    tensor.ClearField("raw_data")
-    del tensor.external_data[:]
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
-        tensor.external_data.add(key=key, value=value)
+            tensor.ClearField("raw_data")
+            refer(tensor, path.name, offset, file.tell() - offset)

@@ -21,6 +21,7 @@ from sparsebook_compressor.errors import (
     SparsebookError,
 )
 from sparsebook_compressor.execution import execute
+from sparsebook_compressor.graph.spool import Spool
 from sparsebook_compressor.graph.view import GraphView, survey
 from sparsebook_compressor.layers import layers, with_forms
 from sparsebook_compressor.plan import Plan, make_plan, require_work
@@ -136,7 +137,7 @@ class _Job:
                 plan = course.run()
             except NotTrainable as error:
                 course, remark = None, self._untrained(error)
-        surgeon = Surgeon(parsed)
+        surgeon = Surgeon(parsed, Spool(scratch / "payloads"))
         if course is None:
             done = execute(surgeon, view, plan, config, clock)
         else:
