@@ -15,7 +15,7 @@ from onnx import AttributeProto, ModelProto, TensorProto
 
 from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
-from sparsebook_compressor.graph.spool import refer
+from sparsebook_compressor.graph.spool import refer, spooled
 from sparsebook_compressor.graph.tensors import external_bytes, external_file, external_length
 from sparsebook_compressor.partial import partial_folder
 from sparsebook_compressor.report import FileFacts
@@ -174,7 +174,7 @@ def external_files(model: ModelProto) -> list[str]:
         for tensor in _tensors(model)
         if tensor.data_location == TensorProto.EXTERNAL
         for entry in tensor.external_data
-        if entry.key == "location" and entry.value != OWN_FILE
+        if entry.key == "location" and entry.value != OWN_FILE and spooled(entry.value) is None
     }
     return sorted(names)
 

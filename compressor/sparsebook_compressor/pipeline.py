@@ -36,6 +36,9 @@ from sparsebook_compressor.training.course.course import Course
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.trainer import Trainer
 
+# Larger models are verified part by part. ONNX Runtime may take three times the floats: as they are, packed, and folded.
+MOST_WHOLE = 1 << 30
+
 
 def compress(
     model: Path,
@@ -156,7 +159,7 @@ class _Job:
             if reason is not None:
                 fidelity = Fidelity("none", 0, config.output, (), reason)
             else:
-                fidelity = measure.fidelity(
+                fidelity, forms = measure.compare(
                     model,
                     artifact,
                     specs,
@@ -166,9 +169,9 @@ class _Job:
                     output=config.output,
                     library=runs,
                     timed=config.budget.max_latency_ms is not None,
+                    in_parts=source.bytes > MOST_WHOLE,
                 )
-                if runs is not None and fidelity.skipped is None:
-                    found = with_forms(found, payloads, measure.forms(artifact, runs))
+                found = with_forms(found, payloads, forms)
             protocol = None if course is None else course.protocol(artifact, runs)
         report = summarise(
             source,

@@ -109,6 +109,7 @@ class Fidelity:
         runs: what was run, "operator" or "portable" or "dense".
         skipped: why nothing was measured, where that is so.
         latency: of the artifact on the first sample, where it was asked for.
+        parts: in how many pieces, one after the other, the artifact was run; 1 where memory holds it whole.
     """
 
     inputs: str
@@ -117,6 +118,7 @@ class Fidelity:
     outputs: tuple[OutputFidelity, ...]
     skipped: str | None = None
     latency: Latency | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

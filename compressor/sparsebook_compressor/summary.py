@@ -147,6 +147,10 @@ def _notes(
         notes.append(
             "fidelity was measured on synthetic inputs: hand in data for figures that count"
         )
+    if fidelity.parts > 1:
+        notes.append(
+            f"fidelity was measured with the model in {fidelity.parts} parts, one after the other: it is too large to be run whole"
+        )
     if grown:
         notes.append("the artifact is not smaller than the model: it has too few weights")
     if protocol is not None:

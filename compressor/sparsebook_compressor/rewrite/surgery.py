@@ -177,9 +177,7 @@ class Surgeon:
     def _cut(self, scope: Scope) -> _Cut:
         return self._cuts.setdefault(id(scope), _Cut(scope))
 
-    def _fill(
-        self, tensor: TensorProto, name: str, data: npt.NDArray[np.generic] | bytes
-    ) -> None:
+    def _fill(self, tensor: TensorProto, name: str, data: npt.NDArray[np.generic] | bytes) -> None:
         fill(tensor, name, data)
         if self._spool is not None:
             self._spool.take(tensor)
