@@ -216,8 +216,18 @@ def _show(rows: list[dict[str, Any]], left_out: list[str], preset: str, output: 
         title += f"; no room on the disk for {', '.join(left_out)}"
     show(
         title,
-        ("model", "weights", "artifact", "ratio", "peak", "seconds", "processor s", "M weights/s")
-        + ("parts", "relative error"),
+        (
+            "model",
+            "weights",
+            "artifact",
+            "ratio",
+            "peak",
+            "seconds",
+            "processor s",
+            "M weights/s",
+            "parts",
+            "relative error",
+        ),
         [_cells(row) for row in rows],
     )
 
