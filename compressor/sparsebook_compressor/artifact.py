@@ -75,13 +75,14 @@ class Use:
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class Place:
     """A tensor whose bytes are in a file, and the model that it belongs to."""
 
     tensor: TensorProto
     source: Path
 
     def read(self) -> bytes:
+        """The bytes."""
         return external_bytes(self.tensor, self.source).tobytes()
 
 
@@ -94,7 +95,7 @@ class Stored:
     tensor: TensorProto
     node: NodeProto | None
     uses: tuple[Use, ...]
-    place: "bytes | _Place" = field(repr=False)
+    place: "bytes | Place" = field(repr=False)
 
     @property
     def data(self) -> bytes:
@@ -232,13 +233,13 @@ def _byte_tensors(scope: Scope) -> Iterator[tuple[str, TensorProto, NodeProto | 
                 yield node.output[0], attribute.t, node
 
 
-def _place(tensor: TensorProto, source: Path) -> bytes | _Place:
+def _place(tensor: TensorProto, source: Path) -> bytes | Place:
     if tensor.data_location != TensorProto.EXTERNAL:
         return tensor.raw_data
     copy = TensorProto()
     copy.CopyFrom(tensor)  # the model's own may be made another
     external_file(copy, source)
-    return _Place(copy, source)
+    return Place(copy, source)
 
 
 def _coded_row(payload: Stored) -> InspectRow:

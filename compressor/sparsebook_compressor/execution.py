@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from sparsebook_compressor.base import Base
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.coding import Coded, code
 from sparsebook_compressor.config import Config
@@ -30,10 +31,18 @@ _MOST_ELEMENTS = 1 << 26
 _MOST_THREADS = 16
 
 
-def execute(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: Clock) -> Done:
+def execute(
+    surgeon: Surgeon,
+    view: GraphView,
+    plan: Plan,
+    config: Config,
+    clock: Clock,
+    base: Base | None = None,
+) -> Done:
     """Prune, share and encode every weight of a plan, and put what becomes smaller into the model.
 
-    Weights are worked on side by side, one on each core; what they become does not depend on how many that are.
+    Weights are worked on side by side, one on each core; what they become does not depend on how many that are. Where there is
+    a base, a weight keeps its codebook and codes as far as its error allows.
     """
     weights = {weight.name: weight for weight in view.weights}
     kept = list(plan.kept)
@@ -44,7 +53,7 @@ def execute(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock
     finished = 0
     # A cut over all weights hands its ties on from one to the next.
     threads = 1 if plan.scope == "global" else _cores()
-    for row, made in _in_order(plan, partial(_code, weights, cuts, plan.seed), threads):
+    for row, made in _in_order(plan, partial(_code, weights, cuts, plan.seed, base), threads):
         weight = weights[row.name]
         with clock.weight(row.name, finished / total, (finished + row.elements) / total):
             clock.show("prune")
@@ -67,11 +76,14 @@ def execute(surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock
 _Made: TypeAlias = tuple[Coded, CodedWeight, bytes, Clock]
 
 
-def _code(weights: dict[str, Weight], cuts: Cuts, seed: int, row: PlanRow) -> _Made:
+def _code(
+    weights: dict[str, Weight], cuts: Cuts, seed: int, base: Base | None, row: PlanRow
+) -> _Made:
     weight, clock = weights[row.name], Clock(None)
     with clock.stage("prune"):
         cut = cuts.next(row, _values(weight))
-    return *code(weight, row, cut, seed, clock), clock
+    before = None if base is None else base.find(weight)
+    return *code(weight, row, cut, seed, clock, before), clock
 
 
 def _in_order(

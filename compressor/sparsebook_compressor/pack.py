@@ -23,7 +23,8 @@ from sparsebook_compressor.wire import OWN_FILE, Initializer, pour
 
 MODEL_NAME = "model.onnx"
 MANIFEST_FORMAT = 1
-DATA_NAME = "model.onnx.data"
+DATA_SUFFIX = ".data"
+DATA_NAME = MODEL_NAME + DATA_SUFFIX
 # Protobuf ends at 2 GiB; the rest of the graph needs some room.
 MOST_INLINE = 1_900_000_000
 _SMALL = 1024
@@ -129,7 +130,7 @@ def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL
     found = list(_tensors(model))
     sizes = sum(_size(tensor, source) for tensor in found)
     if sizes > MOST_INLINE:
-        _write_data(found, folder / f"{name}.data", source)
+        _write_data(found, folder / f"{name}{DATA_SUFFIX}", source)
     initializers = list(model.graph.initializer)
     del model.graph.initializer[:]
     if sizes <= MOST_INLINE:
@@ -145,7 +146,7 @@ def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL
 
 def facts(folder: Path, name: str = MODEL_NAME) -> FileFacts:
     """Name, bytes (with the data file) and hash of a written model."""
-    data = folder / f"{name}.data"
+    data = folder / f"{name}{DATA_SUFFIX}"
     extra = data.stat().st_size if data.exists() else 0
     return FileFacts(name, (folder / name).stat().st_size + extra, sha256(folder / name))
 

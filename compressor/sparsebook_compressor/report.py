@@ -122,6 +122,26 @@ class Fidelity:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """What makes the artifact of the last release's (docs/updates.md).
+
+    Attributes:
+        name, bytes: of the update's file.
+        artifact_bytes: of the whole artifact, its data file with it.
+        base_sha256: of the artifact that it is for.
+        unchanged, patched, whole: how many payloads are as they were, are told by what changed, and are there whole.
+    """
+
+    name: str
+    bytes: int
+    artifact_bytes: int
+    base_sha256: str
+    unchanged: int
+    patched: int
+    whole: int
+
+
+@dataclass(frozen=True, slots=True)
 class StageCost:
     """Seconds that a stage took, and the process's peak resident bytes at its end."""
 
@@ -148,6 +168,7 @@ class Report:
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
     training: Protocol | None = None
+    update: Update | None = None
     format: int = field(default=REPORT_FORMAT)
 
     def to_json(self) -> str:
@@ -185,6 +206,7 @@ class Report:
             versions=raw["versions"],
             notes=tuple(raw["notes"]),
             training=Protocol.from_plain(raw["training"]) if raw.get("training") else None,
+            update=Update(**raw["update"]) if raw.get("update") else None,
         )
 
 

@@ -26,6 +26,7 @@ from sparsebook_compressor.report import (
     KeptRow,
     Report,
     StageCost,
+    Update,
     WeightRow,
 )
 
@@ -63,6 +64,7 @@ def summarise(
     layers: Mapping[str, Layer],
     protocol: Protocol | None = None,
     remarks: tuple[str, ...] = (),
+    update: Update | None = None,
 ) -> Report:
     """Build the report; `layers` are by weight name, and empty for outputs without operators."""
     return Report(
@@ -80,6 +82,7 @@ def summarise(
         versions=versions(),
         notes=(*remarks, *_notes(fidelity, done, artifact.bytes >= source.bytes, protocol)),
         training=protocol,
+        update=update,
     )
 
 
