@@ -15,10 +15,9 @@ from sparsebook_compressor import admit, feeds, gates, measure, pack
 from sparsebook_compressor.base import Base
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.demands import asks, require_data
+from sparsebook_compressor.demands import asks, require_data, require_operators
 from sparsebook_compressor.errors import (
     BadData,
-    BadValue,
     NotTrainable,
     SparsebookError,
 )
@@ -89,10 +88,7 @@ def compress(
     """
     config = config or Config()
     files = () if data is None else (data,) if isinstance(data, Path) else tuple(data)
-    if base is not None and config.output != "operator":
-        raise BadValue(
-            f"a base is for the output 'operator', not for {config.output!r}: leave one of the two out"
-        )
+    require_operators(config, base is not None)
     require_data(config, files, loss, metric, trains=trainer is not None)
     job = _Job(
         model,

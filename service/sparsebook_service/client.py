@@ -97,6 +97,7 @@ class Client:
         data: Sequence[Path] = (),
         loss: Path | None = None,
         metric: Path | None = None,
+        base: Path | None = None,
         idempotency_key: str | None = None,
         deadline: float | None = None,
         webhook: str | None = None,
@@ -109,6 +110,7 @@ class Client:
             data: .npz files with samples, which continue each other.
             loss: a small .onnx graph to train for.
             metric: likewise, to measure by.
+            base: the last release's artifact: the bundle has an update from it besides (docs/updates.md).
             idempotency_key: makes a repetition, of another process too, give the same job; by default one of this call's own.
             deadline: seconds within which the job must have ended; it fails otherwise.
             webhook: a URL to which the service posts the job's end.
@@ -124,6 +126,7 @@ class Client:
             data=data,
             loss=loss,
             metric=metric,
+            base=base,
             idempotency_key=idempotency_key,
             deadline=deadline,
             webhook=webhook,
@@ -281,6 +284,7 @@ class AsyncClient:
         data: Sequence[Path] = (),
         loss: Path | None = None,
         metric: Path | None = None,
+        base: Path | None = None,
         idempotency_key: str | None = None,
         deadline: float | None = None,
         webhook: str | None = None,
@@ -294,6 +298,7 @@ class AsyncClient:
             data=data,
             loss=loss,
             metric=metric,
+            base=base,
             idempotency_key=idempotency_key,
             deadline=deadline,
             webhook=webhook,

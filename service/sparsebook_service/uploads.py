@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.demands import require_data
+from sparsebook_compressor.demands import require_data, require_operators
 from sparsebook_compressor.errors import BadValue, NotOnnx, StorageFull, TooLarge
 from sparsebook_service import multipart
 from sparsebook_service.errors import DigestMismatch, UnsupportedMediaType
@@ -32,7 +32,7 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_EXTERNAL_FILES = 10_000
 # Room for the headers of a form's parts.
 FORM_BYTES = 8 << 20
-PARTS = ("model", "data", "config", "loss", "metric", "external")
+PARTS = ("model", "data", "config", "loss", "metric", "base", "external")
 # The free room is looked at again after so many bytes.
 ROOM_CHECK_BYTES = 64 << 20
 RAW_TYPES = frozenset(
@@ -60,6 +60,7 @@ class Upload:
     loss: Part | None = None
     metric: Part | None = None
     external: list[Part] = field(default_factory=list)
+    base: Part | None = None
 
     @property
     def input_bytes(self) -> int:
@@ -76,6 +77,8 @@ class Upload:
             "metric": self.metric.sha256 if self.metric else None,
             "external": sorted([part.name, part.sha256] for part in self.external),
         }
+        if self.base is not None:
+            content["base"] = self.base.sha256
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def check(self, config: Config) -> None:
@@ -89,6 +92,7 @@ class Upload:
         metric = Path(self.metric.name) if self.metric else None
         # A job waits for a worker as long as it takes.
         require_data(config, data, loss, metric, trains=True)
+        require_operators(config, self.base is not None)
 
     def plain(self) -> dict[str, Any]:
         """As JSON data."""
@@ -282,7 +286,7 @@ class _Form:
                 self._model = await self._take_model(part)
             case "data":
                 await self._take_data(part)
-            case "loss" | "metric":
+            case "loss" | "metric" | "base":
                 await self._take_graph(part)
             case "external":
                 if len(self._external) == MAX_EXTERNAL_FILES:
@@ -305,6 +309,7 @@ class _Form:
             loss=self._graphs.get("loss"),
             metric=self._graphs.get("metric"),
             external=self._external,
+            base=self._graphs.get("base"),
         )
 
     async def _take_model(self, part: multipart.FormPart) -> Part:
@@ -336,7 +341,8 @@ class _Form:
     async def _take_graph(self, part: multipart.FormPart) -> None:
         if part.name in self._graphs:
             raise BadValue(f"the part {part.name!r} is given twice")
-        most = self._settings.max_graph_bytes
+        settings = self._settings
+        most = settings.max_upload_bytes if part.name == "base" else settings.max_graph_bytes
         refusal = f"the part {part.name!r} is larger than {most} bytes"
         name = plain_name(part.filename, f"{part.name}.onnx")
         key = keys.graph(self._job_id, part.name, name)
