@@ -4,7 +4,8 @@
 
 Each model is a transformer with seeded Student-t(4) weights in one data file of external data, written here, compressed by
 `sparsebook compress` in a process of its own and removed again; the peak is that process's resident set, mapped files with it.
-A size for which the disk has no room is left out, and the table says so. Peak, time and processor time are drawn over the bytes.
+A size for which the disk has no room is left out, and the table says so; one that build/benchmarks/size.json has already is not
+measured again without --anew. Peak, time and processor time are drawn over the bytes.
 """
 
 import argparse
@@ -42,20 +43,36 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, nargs="+", default=SIZES)
     parser.add_argument("--preset", choices=("safe", "paper"), default="paper")
     parser.add_argument("--output", choices=("operator", "portable"), default="operator")
+    parser.add_argument("--anew", action="store_true", help="forget what was measured before")
     arguments = parser.parse_args()
-    rows, left_out = [], []
+    rows = [] if arguments.anew else known(arguments.preset, arguments.output)
+    left_out: list[str] = []
     for size in arguments.gigabytes:
+        if any(row["gigabytes"] == size for row in rows):
+            continue
         FOLDER.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(FOLDER).free < ROOM * size * 1e9:
             left_out.append(f"{size:g} GB")
             continue
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             rows.append(measured(Path(folder), size, arguments.preset, arguments.output))
+            rows.sort(key=lambda row: row["gigabytes"])
         _show(rows, left_out, arguments.preset, arguments.output)
         facts = {"seed": SEED, "preset": arguments.preset, "output": arguments.output}
         print("written:", write("size", rows, left_out=left_out, **facts))
     if rows:
         print("drawn:", draw(rows))
+
+
+def known(preset: str, output: str) -> list[dict[str, Any]]:
+    """What was measured before with the same preset and output."""
+    path = FOLDER / "size.json"
+    if not path.is_file():
+        return []
+    before = json.loads(path.read_text())
+    same = (before["seed"], before["preset"], before["output"]) == (SEED, preset, output)
+    rows: list[dict[str, Any]] = before["results"] if same else []
+    return rows
 
 
 def measured(folder: Path, gigabytes: float, preset: str, output: str) -> dict[str, Any]:
