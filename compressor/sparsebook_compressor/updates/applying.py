@@ -8,6 +8,7 @@ from typing import BinaryIO
 from sparsebook_compressor import pack
 from sparsebook_compressor.errors import DeltaError, PayloadError
 from sparsebook_compressor.payload import decode, encode
+from sparsebook_compressor.payload_header import read_header
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.updates import patch
 from sparsebook_compressor.updates.pieces import Files
@@ -23,6 +24,8 @@ from sparsebook_compressor.updates.records import (
 )
 
 # A patch codes every element once, in at most a byte, and has tables and codebooks besides.
+# As operators take them: what a gap symbol of one bit stands for, and what streams without bytes may.
+_MOST_ELEMENTS_A_BYTE, _MOST_ELEMENTS = 2048, 1 << 28
 _PATCH_BYTES_AN_ELEMENT, _PATCH_BYTES = 2, 1 << 16
 
 
@@ -110,7 +113,13 @@ class _Applying:
                 yield data[start : min(start + BLOCK, step.offset + step.length)]
             return
         try:
-            old = decode(data[step.offset : step.offset + step.length])
+            payload = data[step.offset : step.offset + step.length]
+            elements = read_header(payload).elements
+            if elements > max(_MOST_ELEMENTS, _MOST_ELEMENTS_A_BYTE * step.length):
+                raise DeltaError(
+                    f"a step patches {step.length} bytes that claim {elements} elements"
+                )
+            old = decode(payload)
         except PayloadError as error:
             raise DeltaError(f"a step patches what is no payload: {error}") from error
         if step.size > _PATCH_BYTES_AN_ELEMENT * len(old.codes) + _PATCH_BYTES:

@@ -103,6 +103,8 @@ class _Making:
         if name is None or place is None:
             return None
         before, after = self._old_payloads[name], self._new_payloads[name]
+        if before.header().shape != after.header().shape:
+            return None
         old = before.decode()
         body = patch.make(old, after.decode())
         if body is None or len(body) >= piece.end - piece.start:

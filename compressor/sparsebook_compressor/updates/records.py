@@ -17,6 +17,7 @@ _FILE = struct.Struct("<Q32s")
 _STEP = struct.Struct("<BBQQQ")
 BLOCK = 1 << 20
 _MOST_MAKER = 40
+_MOST_TRAILER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class StepReader:
         Raises:
             DeltaError: something does.
         """
-        rest = self._waiting or self._file.read(BLOCK)
+        # What is left is the end of the last block and a checksum.
+        rest = self._waiting + self._file.read(_MOST_TRAILER)
         try:
             more = self._inflate.decompress(rest, 1)
         except zlib.error as error:

@@ -11,6 +11,8 @@ The nets: `mlp` 20-48-32-5; `cnn` two convolutions, one of them depthwise, and a
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -235,13 +237,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("frameworks", nargs="*", choices=[[], *FRAMEWORKS])
+    parser.add_argument("frameworks", nargs="*", metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
     parser.add_argument("--into", type=Path, default=FOLDER)
     arguments = parser.parse_args()
+    if not arguments.frameworks:  # they do not all bear each other in one process
+        for framework in FRAMEWORKS:
+            command = [sys.executable, __file__, framework, "--into", str(arguments.into)]
+            subprocess.run(command, check=True)
+        return
     arguments.into.mkdir(parents=True, exist_ok=True)
     manifest = arguments.into / "manifest.json"
     known = json.loads(manifest.read_text()) if manifest.exists() else {}
-    for framework in arguments.frameworks or FRAMEWORKS:
+    for framework in arguments.frameworks:
         VERSIONS.clear()
         for name, data in FRAMEWORKS[framework]().items():
             path = arguments.into / f"{framework}-{name}.onnx"

@@ -224,3 +224,16 @@ def test_an_update_between_any_two_artifacts(tmp_path: Path) -> None:
     assert found.artifact_bytes == new.stat().st_size
     apply_update(base, tmp_path / "update", tmp_path / "made.onnx")
     assert (tmp_path / "made.onnx").read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("spare", range(8))
+def test_updates_end_where_blocks_do(
+    spare: int, pair: tuple[Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream is read in blocks, and its checksum may lie in two of them."""
+    base, update = pair
+    head = 8 + update[7] + 2 * 40
+    block = len(update) - head - spare
+    monkeypatch.setattr("sparsebook_compressor.updates.records.BLOCK", block)
+    (tmp_path / "update").write_bytes(update)
+    assert apply_update(base, tmp_path / "update", tmp_path / "out.onnx").bytes
