@@ -9,7 +9,7 @@ from pathlib import Path
 from sparsebook_compressor import admit
 from sparsebook_compressor.artifact import Place, Stored, payloads
 from sparsebook_compressor.graph.tensors import external_file, external_length
-from sparsebook_compressor.pack import DATA_SUFFIX
+from sparsebook_compressor.pack import DATA_SUFFIX, external_files
 from sparsebook_compressor.wire import spans
 
 GRAPH_FILE, DATA_FILE = 0, 1
@@ -29,10 +29,14 @@ class Files:
     """The files of an artifact, mapped: its graph and, where it has one, its data file."""
 
     def __init__(self, artifact: Path) -> None:
-        """Map them; they are closed by `close`."""
+        """Map them; they are closed by `close`.
+
+        Raises:
+            InputError: it is no model.
+        """
         self.paths = [artifact]
         data = artifact.with_name(artifact.name + DATA_SUFFIX)
-        if data.is_file():
+        if data.name in external_files(admit.load(artifact)) and data.is_file():
             self.paths.append(data)
         self._stack = ExitStack()
         self.bytes = [self._mapped(path) for path in self.paths]

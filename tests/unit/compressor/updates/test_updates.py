@@ -123,6 +123,15 @@ def test_data_files_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert (tmp_path / name).read_bytes() == (new.parent / name).read_bytes()
 
 
+def test_a_file_that_only_looks_like_a_data_file_is_left_alone(tmp_path: Path) -> None:
+    base = release(tmp_path / "old", retrained(0))
+    base.with_name("model.onnx.data").write_bytes(b"of an earlier release")
+    new = release(tmp_path / "new", retrained(0.02), base)
+    (tmp_path / "alone.onnx").write_bytes(base.read_bytes())
+    apply_update(tmp_path / "alone.onnx", new.with_name(UPDATE_NAME), tmp_path / "made.onnx")
+    assert (tmp_path / "made.onnx").read_bytes() == new.read_bytes()
+
+
 def test_a_base_is_for_operators(tmp_path: Path) -> None:
     base = release(tmp_path / "old", retrained(0))
     with pytest.raises(BadValue, match="a base is for the output 'operator'"):
