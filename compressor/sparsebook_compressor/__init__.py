@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from sparsebook_compressor.estimating import Estimate, EstimateRow, estimate
     from sparsebook_compressor.pipeline import compress
     from sparsebook_compressor.progress import Progress
-    from sparsebook_compressor.report import Report
+    from sparsebook_compressor.report import Report, Update
     from sparsebook_compressor.tuning.report import Drift, TuningReport
     from sparsebook_compressor.tuning.tune import tune
+    from sparsebook_compressor.updates.applying import apply_update
 
 __all__ = [
     "Config",
@@ -31,6 +32,8 @@ __all__ = [
     "Report",
     "SparsebookError",
     "TuningReport",
+    "Update",
+    "apply_update",
     "compress",
     "decompress",
     "estimate",
@@ -51,6 +54,8 @@ _WHERE = {
     "Report": "report",
     "SparsebookError": "errors",
     "TuningReport": "tuning.report",
+    "Update": "report",
+    "apply_update": "updates.applying",
     "compress": "pipeline",
     "decompress": "decompressing",
     "estimate": "estimating",

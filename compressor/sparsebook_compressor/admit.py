@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import FunctionProto, ModelProto, TensorProto, helper
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
 from sparsebook_compressor.errors import InvalidGraph, NotOnnx, TooLarge
 from sparsebook_compressor.graph.scopes import scopes
@@ -16,6 +16,21 @@ _MOST_BYTES = (1 << 31) - 1
 # Larger initializers are left out of what the checker is given: it copies its argument, and the graph view checks
 # their sizes itself.
 _CHECKED_BYTES = 1 << 12
+# What ONNX Runtime registers in the standard domain for itself: its optimiser and exporters of language models write the first
+# two there, at any opset.
+_RUNTIMES_OWN = frozenset(
+    {
+        "LayerNormalization",
+        "SimplifiedLayerNormalization",
+        "Affine",
+        "Crop",
+        "DynamicSlice",
+        "ImageScaler",
+        "ParametricSoftplus",
+        "ScaledTanh",
+    }
+)
+_RUNTIMES_DOMAIN = "sparsebook.onnxruntime"
 
 
 def load(path: Path) -> ModelProto:
@@ -109,6 +124,7 @@ def _without_large_tensors(model: ModelProto) -> ModelProto:
     graph.sparse_initializer.extend(source.sparse_initializer)
     for scope in scopes(light):
         for node in scope.body.node:
+            _set_apart(light, scope.function, node)
             for attribute in node.attribute:
                 _empty_if_external(attribute.t)
         for tensor in () if scope.graph is None else scope.graph.initializer:
@@ -127,6 +143,19 @@ def _without_large_tensors(model: ModelProto) -> ModelProto:
         else:
             graph.initializer.append(tensor)
     return light
+
+
+def _set_apart(light: ModelProto, function: FunctionProto | None, node: NodeProto) -> None:
+    """Move an op that ONNX Runtime has in the standard domain, and the standard has not, to a domain that the checker passes."""
+    if node.domain not in ("", "ai.onnx") or node.op_type not in _RUNTIMES_OWN:
+        return
+    holder = function or light
+    try:
+        onnx.defs.get_schema(node.op_type, opset(holder), "")
+    except onnx.defs.SchemaError:
+        node.domain = _RUNTIMES_DOMAIN
+        if all(entry.domain != _RUNTIMES_DOMAIN for entry in holder.opset_import):
+            holder.opset_import.append(helper.make_opsetid(_RUNTIMES_DOMAIN, 1))
 
 
 def _empty_if_external(tensor: TensorProto) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,12 @@ from sparsebook_compressor import admit, pack
 from sparsebook_compressor.errors import InvalidGraph, PayloadError, TooLarge
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope, scopes
-from sparsebook_compressor.graph.tensors import NAMES, STORED, external_bytes
+from sparsebook_compressor.graph.tensors import (
+    NAMES,
+    STORED,
+    external_bytes,
+    external_file,
+)
 from sparsebook_compressor.graph.view import survey
 from sparsebook_compressor.payload import CodedWeight, decode, describe
 from sparsebook_compressor.payload_header import Header, read
@@ -70,15 +75,36 @@ class Use:
 
 
 @dataclass(frozen=True, eq=False)
+class Place:
+    """A tensor whose bytes are in a file, and the model that it belongs to."""
+
+    tensor: TensorProto
+    source: Path
+
+    def read(self) -> bytes:
+        """The bytes."""
+        return external_bytes(self.tensor, self.source).tobytes()
+
+
+@dataclass(frozen=True, eq=False)
 class Stored:
-    """A payload in an artifact: the tensor that holds it (in a Constant node or not), its bytes, its consumers."""
+    """A payload in an artifact: the tensor that holds it (in a Constant node or not), its consumers, where its bytes are."""
 
     name: str
     scope: Scope
     tensor: TensorProto
     node: NodeProto | None
-    data: bytes
     uses: tuple[Use, ...]
+    place: "bytes | Place" = field(repr=False)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes, as the file had them; large ones are read anew on every call.
+
+        Raises:
+            ExternalDataMissing, ExternalDataOutside: they are in a data file that cannot be read.
+        """
+        return self.place if isinstance(self.place, bytes) else self.place.read()
 
     def header(self) -> Header:
         """What the payload says of itself, once its bytes have been checked.
@@ -177,7 +203,7 @@ def payloads(model: ModelProto, source: Path) -> list[Stored]:
                 )
             uses.setdefault((id(home), name), []).append(Use(scope, node, index))
     return [
-        Stored(key[1], *holders[key], _bytes(holders[key][1], source), tuple(users))
+        Stored(key[1], *holders[key], tuple(users), _place(holders[key][1], source))
         for key, users in uses.items()
     ]
 
@@ -207,10 +233,13 @@ def _byte_tensors(scope: Scope) -> Iterator[tuple[str, TensorProto, NodeProto | 
                 yield node.output[0], attribute.t, node
 
 
-def _bytes(tensor: TensorProto, source: Path) -> bytes:
-    if tensor.data_location == TensorProto.EXTERNAL:
-        return external_bytes(tensor, source).tobytes()
-    return tensor.raw_data
+def _place(tensor: TensorProto, source: Path) -> bytes | Place:
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return tensor.raw_data
+    copy = TensorProto()
+    copy.CopyFrom(tensor)  # the model's own may be made another
+    external_file(copy, source)
+    return Place(copy, source)
 
 
 def _coded_row(payload: Stored) -> InspectRow:

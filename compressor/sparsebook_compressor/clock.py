@@ -68,6 +68,17 @@ class Clock:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
             self._peaks[stage] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
+    def show(self, stage: Stage) -> None:
+        """Report a stage that another thread works on, and measures."""
+        self._stage = stage
+        self._tell(self._within_stage())
+
+    def add(self, other: "Clock") -> None:
+        """Count what another clock measured, in a thread of its own; seconds of threads that run side by side add up."""
+        for stage, seconds in other._seconds.items():
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+            self._peaks[stage] = max(self._peaks.get(stage, 0), other._peaks[stage])
+
     @contextmanager
     def weight(self, name: str, begins: float, ends: float) -> Iterator[None]:
         """Say which weight is worked on, and which shares of all elements are done before and after it."""

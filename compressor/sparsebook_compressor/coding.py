@@ -10,6 +10,7 @@ from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight, Facts, encode
 from sparsebook_compressor.plan import PlanRow
+from sparsebook_compressor.reuse import reuse
 from sparsebook_compressor.stages.init import Init
 from sparsebook_compressor.stages.levels import Sample, sample, starting
 from sparsebook_compressor.stages.prune import Cut
@@ -64,15 +65,33 @@ class SharedWeight:
 
 
 def code(
-    weight: Weight, row: PlanRow, cut: Cut, seed: int, clock: Clock
+    weight: Weight,
+    row: PlanRow,
+    cut: Cut,
+    seed: int,
+    clock: Clock,
+    before: CodedWeight | None = None,
 ) -> tuple[Coded, CodedWeight, bytes]:
-    """Prune by a cut, share and encode a weight: its statistics, its codes and its payload."""
+    """Prune by a cut, share and encode a weight: its statistics, its codes and its payload.
+
+    With `before`, what it was in the last release, it keeps that codebook and those codes as far as its error allows (reuse.py).
+    """
     with clock.stage("share"):
         # The weight's floats live in there alone: they are gone before its codes are encoded.
         shared = share_weight(weight, weight.read, row, cut, seed)
+        if before is not None:
+            shared = _kept(weight, before, cut, shared)
     with clock.stage("encode"):
         result, payload = encode_weight(weight, row, shared)
     return result, shared.coded, payload
+
+
+def _kept(weight: Weight, before: CodedWeight, cut: Cut, fresh: SharedWeight) -> SharedWeight:
+    kept = reuse(weight.read(), before, cut, fresh.coded.codes, fresh.squared_error)
+    if kept is None:
+        return fresh
+    codes, error = kept
+    return SharedWeight(replace(before, codes=codes), error, fresh.squared_norm)
 
 
 def share_weight(

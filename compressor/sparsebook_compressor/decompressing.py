@@ -9,6 +9,7 @@ from sparsebook_compressor import admit, pack
 from sparsebook_compressor.artifact import Stored, Use, payloads
 from sparsebook_compressor.errors import BadValue, InvalidGraph, TooLarge
 from sparsebook_compressor.graph.flow import Flow
+from sparsebook_compressor.graph.spool import Spool
 from sparsebook_compressor.graph.tensors import STORED
 from sparsebook_compressor.payload_header import Header
 from sparsebook_compressor.report import FileFacts
@@ -48,8 +49,16 @@ def decompress(artifact: Path, output: Path) -> FileFacts:
         if output.is_dir():
             raise BadValue(f"{output}: is a folder; name the file that is to be written")
     check_headers(artifact, found)
-    restore(model, found, _hold_floats)
-    _write(model, artifact, output)
+    with pack.folder_beside(output) as scratch:
+        spool = Spool(scratch / "floats")
+
+        def hold_floats(payload: Stored, name: str) -> None:
+            fill(payload.tensor, name, stored(payload.decode()))
+            spool.take(payload.tensor)
+
+        with pack.translate_errors(output):
+            restore(model, found, hold_floats)
+        _write(model, artifact, output)
     return pack.facts(output.parent, output.name)
 
 
@@ -119,10 +128,6 @@ def _check_shape(payload: Stored, use: Use, header: Header) -> None:
             f"Decode {use.node.name!r}: its shape {shape} is not that of its payload {payload.name!r}, {header.shape}; "
             "the file is damaged: compress the model again"
         )
-
-
-def _hold_floats(payload: Stored, name: str) -> None:
-    fill(payload.tensor, name, stored(payload.decode()))
 
 
 def _restore(

@@ -65,3 +65,15 @@ def asks(config: Config, loss: Path | None, metric: Path | None) -> str | None:
     if "train" in config.model_fields_set and config.train.loss != "none":
         return "train"
     return None
+
+
+def require_operators(config: Config, base: bool) -> None:
+    """What can be said of a base before it is opened.
+
+    Raises:
+        BadValue: there is one, and the output has no payloads that could keep its codes.
+    """
+    if base and config.output != "operator":
+        raise BadValue(
+            f"a base is for the output 'operator', not for {config.output!r}: leave one of the two out"
+        )

@@ -14,6 +14,7 @@
     │   ├── TooLarge             beyond a limit of the format or the settings
     │   ├── NotTrainable         no weight of the graph can get a gradient
     │   ├── NoTrainer            retraining is asked for, and no worker can do it
+    │   ├── DeltaError           an update that is damaged, or for another artifact
     │   └── PayloadError         an encoded weight that breaks docs/format.md
     ├── Diverged                 training left the finite numbers; the last good state is kept
     ├── BudgetNotMet             the metric drops more than allowed; the best that was found is kept
@@ -108,6 +109,12 @@ class NoTrainer(InputError):
     """Retraining is asked for, and the environment of the fine-tuning worker is not there."""
 
     problem = "not-trainable"
+
+
+class DeltaError(InputError):
+    """An update (docs/updates.md) that is damaged, or belongs to another artifact."""
+
+    problem = "bad-value"
 
 
 class PayloadError(InputError):

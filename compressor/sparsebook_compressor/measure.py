@@ -9,8 +9,9 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import onnxruntime as ort
 
 from sparsebook_compressor.errors import BadData, InternalError
 from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, synthetic
+from sparsebook_compressor.parts import PART_BYTES, Parts
 from sparsebook_compressor.report import Fidelity, Latency, OutputFidelity
 
 Array = npt.NDArray[np.generic]
@@ -51,24 +53,34 @@ def one_thread() -> ort.SessionOptions:
 
 def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
     """A CPU session; `library` brings the operator domain."""
+    return ort.InferenceSession(str(model), _options(library), providers=["CPUExecutionProvider"])
+
+
+def _options(library: Path | None) -> ort.SessionOptions:
     options = one_thread()
     if library is not None:
         options.register_custom_ops_library(str(library))
-    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return options
 
 
-def forms(artifact: Path, library: Path) -> dict[str, str]:
-    """In which form every payload of an artifact lies in memory on this machine (docs/kernels.md), by the payloads' names.
+class _Forms:
+    """In which form every payload lies in memory on this machine (docs/kernels.md), by the payloads' names.
 
     Several where it is decoded for several operators. The library tells it of all sessions of this process; payloads of others
     that have the same name are not told apart.
     """
-    running = session(artifact, library)
-    found: dict[str, set[str]] = {}
-    for row in _described(library):
-        found.setdefault(row["weight"], set()).add(row["form"])
-    del running
-    return {name: ", ".join(sorted(kinds)) for name, kinds in found.items()}
+
+    def __init__(self, library: Path | None) -> None:
+        self._library = library
+        self._found: dict[str, set[str]] = {}
+
+    def look(self) -> None:
+        """Add what the sessions that live now hold."""
+        for row in [] if self._library is None else _described(self._library):
+            self._found.setdefault(row["weight"], set()).add(row["form"])
+
+    def told(self) -> dict[str, str]:
+        return {name: ", ".join(sorted(kinds)) for name, kinds in self._found.items()}
 
 
 def _described(library: Path) -> list[dict[str, str]]:
@@ -91,7 +103,7 @@ def _described(library: Path) -> list[dict[str, str]]:
     return []
 
 
-def fidelity(
+def compare(
     original: Path,
     artifact: Path,
     specs: tuple[InputSpec, ...],
@@ -102,7 +114,8 @@ def fidelity(
     output: str,
     library: Path | None,
     timed: bool = False,
-) -> Fidelity:
+    in_parts: bool = False,
+) -> tuple[Fidelity, dict[str, str]]:
     """Compare an artifact with its original.
 
     Args:
@@ -115,29 +128,84 @@ def fidelity(
         output: what the artifact is, for the report.
         library: the operator library, which an artifact with operators needs.
         timed: whether to measure the artifact's latency too.
+        in_parts: whether both are run part by part (parts.py), for lack of memory.
+
+    Returns:
+        The comparison, and in which form every payload lay in memory, by the payloads' names; none where nothing was run.
 
     Raises:
         BadData: the original does not run on the samples given.
         InternalError: the original runs and the artifact does not.
     """
     kind = "synthetic" if given is None else "given"
+    forms = _Forms(library)
     with tempfile.TemporaryDirectory(prefix="sparsebook-") as folder:
         try:
-            reference = _run_original(original, specs, given, rows, seed, Path(folder))
+            made = _Runner(original, None, in_parts, Path(folder))
+            reference = _run_original(made, specs, given, rows, seed, Path(folder))
         except CannotRun as reason:
-            return Fidelity(kind, 0, output, (), str(reason))
-        comparisons = _run_artifact(artifact, library, reference)
+            return Fidelity(kind, 0, output, (), str(reason)), {}
+        del made
+        runner = partial(_Runner, artifact, library, in_parts, Path(folder), forms.look)
+        comparisons, parts = _run_artifact(runner, reference)
         latency = _time(session(artifact, library), reference.feeds[0]) if timed else None
     outputs = tuple(
         comparison.result(name)
         for name, comparison in zip(reference.names, comparisons, strict=True)
         if comparison.elements
     )
-    return Fidelity(kind, len(reference.feeds), output, outputs, latency=latency)
+    found = Fidelity(kind, len(reference.feeds), output, outputs, latency=latency, parts=parts)
+    return found, forms.told()
+
+
+class _Runner:
+    """A model ready to run: in one session, or in parts."""
+
+    def __init__(
+        self,
+        model: Path,
+        library: Path | None,
+        in_parts: bool,
+        folder: Path,
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Raises CannotRun where ONNX Runtime does not load the model."""
+        self._folder, self._watch, self._library = folder, watch, library
+        self._whole: ort.InferenceSession | None = None
+        self._parts: Parts | None = None
+        self.names: list[str]
+        if in_parts:
+            self._parts = Parts.of(model, PART_BYTES)
+            self.names = self._parts.names
+            return
+        try:
+            self._whole = session(model, library)
+        except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
+            raise CannotRun(
+                f"ONNX Runtime does not load the original: {first_line(error)}"
+            ) from error
+        self.names = [output.name for output in self._whole.get_outputs()]
+
+    @property
+    def parts(self) -> int:
+        """How many sessions one run takes."""
+        return 1 if self._parts is None else len(self._parts.parts)
+
+    def run(self, feeds: list[Feed]) -> Iterator[list[object]]:
+        """The outputs for every feed; raises whatever ONNX Runtime throws."""
+        if self._parts is not None:
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                options = partial(_options, self._library)
+                yield from self._parts.run(list(feeds), Path(folder), options, self._watch)
+            return
+        assert self._whole is not None
+        for feed in feeds:
+            yield self._whole.run(None, feed)
+        self._watch()
 
 
 def _run_original(
-    model: Path,
+    running: _Runner,
     specs: tuple[InputSpec, ...],
     given: list[Feed] | None,
     rows: int,
@@ -147,23 +215,16 @@ def _run_original(
     unfit = next((spec.name for spec in specs if spec.dtype is None), None)
     if unfit is not None:
         raise CannotRun(f"the input {unfit!r} is no tensor of numbers")
-    try:
-        running = session(model)
-    except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
-        raise CannotRun(f"ONNX Runtime does not load the original: {first_line(error)}") from error
-    names = [output.name for output in running.get_outputs()]
     failure = "its inputs are too large to make up"
     candidates = iter([given]) if given is not None else _synthetic_candidates(specs, rows, seed)
     for feeds in filter(None, candidates):
-        for index, feed in enumerate(feeds):
-            try:
-                outputs = running.run(None, feed)
-            except Exception as error:  # the next size may suit; the last reason is reported
-                failure = first_line(error)
-                break
-            _save(folder, index, outputs)
+        try:
+            for index, outputs in enumerate(running.run(feeds)):
+                _save(folder, index, outputs)
+        except Exception as error:  # the next size may suit; the last reason is reported
+            failure = first_line(error)
         else:
-            return Reference(folder, feeds, names)
+            return Reference(folder, feeds, running.names)
     if given is not None:
         raise BadData(
             f"the model does not run on the data: {failure}; compare its sizes, and numbers that are looked up in a table, with "
@@ -180,13 +241,13 @@ def _synthetic_candidates(
 
 
 def _run_artifact(
-    artifact: Path, library: Path | None, reference: Reference
-) -> "list[_Comparison]":
+    opened: Callable[[], _Runner], reference: Reference
+) -> "tuple[list[_Comparison], int]":
     try:
-        running = session(artifact, library)
+        running = opened()
         comparisons = [_Comparison() for _ in reference.names]
-        for index, feed in enumerate(reference.feeds):
-            for number, found in enumerate(running.run(None, feed)):
+        for index, outputs in enumerate(running.run(reference.feeds)):
+            for number, found in enumerate(outputs):
                 expected = _load(reference.folder, index, number)
                 if isinstance(found, np.ndarray) and expected is not None:
                     comparisons[number].add(expected, found)
@@ -194,7 +255,7 @@ def _run_artifact(
         raise InternalError(
             f"verify: the artifact does not run though the original does: {first_line(error)}"
         ) from error
-    return comparisons
+    return comparisons, running.parts
 
 
 def _time(running: ort.InferenceSession, feed: Feed) -> Latency:

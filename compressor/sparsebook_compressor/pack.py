@@ -15,6 +15,7 @@ from onnx import AttributeProto, ModelProto, TensorProto
 
 from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
+from sparsebook_compressor.graph.spool import refer, spooled
 from sparsebook_compressor.graph.tensors import external_bytes, external_file, external_length
 from sparsebook_compressor.partial import partial_folder
 from sparsebook_compressor.report import FileFacts
@@ -22,10 +23,13 @@ from sparsebook_compressor.wire import OWN_FILE, Initializer, pour
 
 MODEL_NAME = "model.onnx"
 MANIFEST_FORMAT = 1
-DATA_NAME = "model.onnx.data"
+DATA_SUFFIX = ".data"
+DATA_NAME = MODEL_NAME + DATA_SUFFIX
 # Protobuf ends at 2 GiB; the rest of the graph needs some room.
 MOST_INLINE = 1_900_000_000
 _SMALL = 1024
+# What ONNX Runtime maps from a data file it computes from where it lies: a vector register is 64 bytes at the widest.
+_ALIGNMENT = 64
 _BLOCK = 1 << 22
 # A folder made for one run alone is its owner's alone; a bundle is for everyone to read.
 _FOLDER_MODE = 0o755
@@ -126,7 +130,7 @@ def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL
     found = list(_tensors(model))
     sizes = sum(_size(tensor, source) for tensor in found)
     if sizes > MOST_INLINE:
-        _write_data(found, folder / f"{name}.data", source)
+        _write_data(found, folder / f"{name}{DATA_SUFFIX}", source)
     initializers = list(model.graph.initializer)
     del model.graph.initializer[:]
     if sizes <= MOST_INLINE:
@@ -142,7 +146,7 @@ def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL
 
 def facts(folder: Path, name: str = MODEL_NAME) -> FileFacts:
     """Name, bytes (with the data file) and hash of a written model."""
-    data = folder / f"{name}.data"
+    data = folder / f"{name}{DATA_SUFFIX}"
     extra = data.stat().st_size if data.exists() else 0
     return FileFacts(name, (folder / name).stat().st_size + extra, sha256(folder / name))
 
@@ -171,7 +175,7 @@ def external_files(model: ModelProto) -> list[str]:
         for tensor in _tensors(model)
         if tensor.data_location == TensorProto.EXTERNAL
         for entry in tensor.external_data
-        if entry.key == "location" and entry.value != OWN_FILE
+        if entry.key == "location" and entry.value != OWN_FILE and spooled(entry.value) is None
     }
     return sorted(names)
 
@@ -252,6 +256,7 @@ def _write_data(tensors: list[TensorProto], path: Path, source: Path) -> None:
             external = tensor.data_location == TensorProto.EXTERNAL
             if not external and len(tensor.raw_data) < _SMALL:
                 continue
+            file.write(bytes(-file.tell() % _ALIGNMENT))
             offset = file.tell()
             data = (
                 external_bytes(tensor, source)
@@ -260,12 +265,5 @@ def _write_data(tensors: list[TensorProto], path: Path, source: Path) -> None:
             )
             for start in range(0, len(data), _BLOCK):
                 file.write(data[start : start + _BLOCK].tobytes())
-            _externalise(tensor, path.name, offset, file.tell() - offset)
-
-
-def _externalise(tensor: TensorProto, location: str, offset: int, length: int) -> None:
-    tensor.ClearField("raw_data")
-    del tensor.external_data[:]
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
-        tensor.external_data.add(key=key, value=value)
+            tensor.ClearField("raw_data")
+            refer(tensor, path.name, offset, file.tell() - offset)

@@ -1,8 +1,9 @@
 """One encoded weight (docs/format.md): codes and codebook in, bytes out, and back, bit for bit."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,11 +100,12 @@ def encode(weight: CodedWeight) -> tuple[bytes, Facts]:
         TooLarge: more dimensions or elements than the format holds.
     """
     _check(weight)
-    choice = _choose(weight)
+    runs = _Runs(weight.codes)
+    choice = _choose(weight, runs)
     if choice.layout == LAYOUT_DENSE:
         codes, symbols = weight.codes, None
     else:
-        symbols, codes = _pairs(weight.codes, choice.gap_bits)
+        symbols, codes = runs.pairs(choice.gap_bits)
     code_stream, code_table, code_codec = _stream(codes, choice.code_counts, weight.bits)
     gap_stream, gap_table, gap_codec = (
         (_EMPTY, b"", CODEC_FIXED)
@@ -209,14 +211,14 @@ def _check(weight: CodedWeight) -> None:
         raise ValueError("codes do not fit the codebook")
 
 
-def _choose(weight: CodedWeight) -> _Choice:
+def _choose(weight: CodedWeight, runs: "_Runs") -> _Choice:
     counts = np.bincount(weight.codes, minlength=len(weight.codebook) + 1).astype(np.int64)
     none = np.zeros(0, np.int64)
     best = _Choice(_estimate(counts, weight.bits), LAYOUT_DENSE, 0, counts, none)
     nonzeros = len(weight.codes) - int(counts[0])
     if nonzeros == len(weight.codes):
         return best
-    widths, occurrences = _gap_histogram(weight.codes)
+    widths, occurrences = runs.histogram()
     for bits in range(1, MAX_BITS + 1):
         fillers = int(((widths >> bits) * occurrences).sum())
         rest = np.bincount(widths & ((1 << bits) - 1), weights=occurrences, minlength=1 << bits)
@@ -282,44 +284,51 @@ def _average(counts: I64, stream: Stream) -> float:
     return float((counts * stream.lengths).sum() / symbols)
 
 
-def _gap_histogram(codes: U8) -> tuple[I64, I64]:
-    """Distinct counts of zeros before a non-zero, ascending, and how often each occurs."""
-    small = np.zeros(1 << 12, np.int64)
-    large: list[I64] = []
-    for positions, _, before in _positions(codes):
-        zeros = np.diff(positions, prepend=before) - 1
-        wide = zeros >= len(small)
-        large.append(zeros[wide])
-        small += np.bincount(zeros[~wide], minlength=len(small))
-    widths, occurrences = np.unique(
-        np.concatenate(large or [np.zeros(0, np.int64)]), return_counts=True
-    )
-    used = np.flatnonzero(small)
-    return np.concatenate([used, widths]), np.concatenate([small[used], occurrences])
+class _Runs:
+    """The zeros before every non-zero, found once, in uint16 where they are few."""
 
+    def __init__(self, codes: U8) -> None:
+        self._codes = codes
 
-def _positions(codes: U8) -> Iterator[tuple[I64, U8, int]]:
-    """Chunk by chunk: positions of the non-zeros, their codes, and the position of the non-zero before them (-1)."""
-    before = -1
-    for start in range(0, len(codes), _CHUNK):
-        chunk = codes[start : start + _CHUNK]
-        local = np.flatnonzero(chunk)
-        if len(local):
-            yield local + start, chunk[local], before
+    @cached_property
+    def _pieces(self) -> list[tuple[npt.NDArray[Any], U8]]:
+        """Chunk by chunk: zeros before each non-zero, and the codes."""
+        pieces = []
+        before = -1
+        for start in range(0, len(self._codes), _CHUNK):
+            chunk = self._codes[start : start + _CHUNK]
+            local = np.flatnonzero(chunk != 0)
+            if not len(local):
+                continue
+            # Of distances in a chunk only the first may reach further back than the chunk does.
+            zeros = np.diff(local, prepend=before - start) - 1
             before = start + int(local[-1])
+            narrow = int(zeros.max()) < 1 << 16
+            pieces.append((zeros.astype(np.uint16) if narrow else zeros, chunk[local]))
+        return pieces
 
+    def histogram(self) -> tuple[I64, I64]:
+        """Distinct counts of zeros before a non-zero, ascending, and how often each occurs."""
+        small = np.zeros(1 << 16, np.int64)
+        large: list[I64] = []
+        for zeros, _ in self._pieces:
+            if zeros.dtype != np.uint16:
+                large.append(zeros[zeros >= len(small)])
+            few = zeros[zeros < len(small)] if large else zeros
+            small += np.bincount(few, minlength=len(small))
+        widths, occurrences = np.unique(
+            np.concatenate(large or [np.zeros(0, np.int64)]), return_counts=True
+        )
+        used = np.flatnonzero(small)
+        return np.concatenate([used, widths]), np.concatenate([small[used], occurrences])
 
-def _pairs(codes: U8, bits: int) -> tuple[U8, U8]:
-    """Gap symbols and codes of the gaps layout."""
-    symbols: list[U8] = []
-    kept: list[U8] = []
-    for positions, values, before in _positions(codes):
-        gap, code = gaps.encode(positions - (before + 1), values, (1 << bits) - 1)
-        symbols.append(gap)
-        kept.append(code)
-    if not symbols:
-        return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
-    return np.concatenate(symbols), np.concatenate(kept)
+    def pairs(self, bits: int) -> tuple[U8, U8]:
+        """Gap symbols and codes of the gaps layout."""
+        found = [gaps.of_zeros(zeros, codes, (1 << bits) - 1) for zeros, codes in self._pieces]
+        if not found:
+            return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
+        symbols, codes = zip(*found, strict=True)
+        return np.concatenate(symbols), np.concatenate(codes)
 
 
 def _symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:

@@ -12,15 +12,17 @@ from pathlib import Path
 from onnx import ModelProto
 
 from sparsebook_compressor import admit, feeds, gates, measure, pack
+from sparsebook_compressor.base import Base
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.demands import asks, require_data
+from sparsebook_compressor.demands import asks, require_data, require_operators
 from sparsebook_compressor.errors import (
     BadData,
     NotTrainable,
     SparsebookError,
 )
 from sparsebook_compressor.execution import execute
+from sparsebook_compressor.graph.spool import Spool
 from sparsebook_compressor.graph.view import GraphView, survey
 from sparsebook_compressor.layers import layers, with_forms
 from sparsebook_compressor.plan import Plan, make_plan, require_work
@@ -34,6 +36,11 @@ from sparsebook_compressor.training.course.beginning import Means, Original, beg
 from sparsebook_compressor.training.course.course import Course
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.trainer import Trainer
+from sparsebook_compressor.updates.making import make_update
+from sparsebook_compressor.updates.records import UPDATE_NAME
+
+# Larger models are verified part by part. ONNX Runtime may take three times the floats: as they are, packed, and folded.
+MOST_WHOLE = 1 << 30
 
 
 def compress(
@@ -48,6 +55,7 @@ def compress(
     operator_library: Path | None = None,
     platform: str | None = None,
     other_libraries: Mapping[str, Path] | None = None,
+    base: Path | None = None,
     progress: Listener | None = None,
     verify: bool = True,
 ) -> Report:
@@ -66,6 +74,9 @@ def compress(
             without it such an artifact is not verified, and the report says so.
         platform: the library's platform, such as linux-x86_64.
         other_libraries: platform -> the same library for it; they go into the bundle where it does.
+        base: the last release's artifact. Weights keep its codebooks and codes as far as their error allows, and the bundle has
+            an update besides: what makes the new artifact of that one (docs/updates.md). Where the model is retrained here,
+            weights are coded anew.
         progress: is told about every stage and weight.
         verify: whether the artifact is run against the original.
 
@@ -77,6 +88,7 @@ def compress(
     """
     config = config or Config()
     files = () if data is None else (data,) if isinstance(data, Path) else tuple(data)
+    require_operators(config, base is not None)
     require_data(config, files, loss, metric, trains=trainer is not None)
     job = _Job(
         model,
@@ -89,7 +101,7 @@ def compress(
     )
     with pack.fresh_folder(out) as folder, pack.folder_beside(out) as scratch:
         report, fault = job.run(
-            folder, scratch, operator_library, platform, other_libraries, verify
+            folder, scratch, operator_library, platform, other_libraries, base, verify
         )
     if fault is not None:
         raise fault
@@ -113,6 +125,7 @@ class _Job:
         library: Path | None,
         platform: str | None,
         others: Mapping[str, Path] | None,
+        base: Path | None,
         verify: bool,
     ) -> tuple[Report, SparsebookError | None]:
         """Make the bundle in `folder`; the report, and what is to be said of the bundle all the same."""
@@ -122,6 +135,7 @@ class _Job:
             parsed = admit.load(model)
             source = pack.source_facts(model, parsed)
             specs = feeds.input_specs(parsed)
+            release = None if base is None else Base.of(base)
             own = OwnGraphs.read(self.loss, self.metric, parsed)
             dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
@@ -136,9 +150,9 @@ class _Job:
                 plan = course.run()
             except NotTrainable as error:
                 course, remark = None, self._untrained(error)
-        surgeon = Surgeon(parsed)
+        surgeon = Surgeon(parsed, Spool(scratch / "payloads"))
         if course is None:
-            done = execute(surgeon, view, plan, config, clock)
+            done = execute(surgeon, view, plan, config, clock, release)
         else:
             done = course.pack(surgeon)
         require_gain(done, model.name)
@@ -149,13 +163,14 @@ class _Job:
             pack.write_model(parsed, folder, model)
             del view, surgeon, parsed
             pack.add_libraries(folder, runs, platform, others)
-        artifact = folder / pack.MODEL_NAME
+            artifact = folder / pack.MODEL_NAME
+            update = None if base is None else make_update(base, artifact, folder / UPDATE_NAME)
         with clock.stage("verify"):
             reason = _unverifiable(verify, config, runs)
             if reason is not None:
                 fidelity = Fidelity("none", 0, config.output, (), reason)
             else:
-                fidelity = measure.fidelity(
+                fidelity, forms = measure.compare(
                     model,
                     artifact,
                     specs,
@@ -165,9 +180,9 @@ class _Job:
                     output=config.output,
                     library=runs,
                     timed=config.budget.max_latency_ms is not None,
+                    in_parts=source.bytes > MOST_WHOLE,
                 )
-                if runs is not None and fidelity.skipped is None:
-                    found = with_forms(found, payloads, measure.forms(artifact, runs))
+                found = with_forms(found, payloads, forms)
             protocol = None if course is None else course.protocol(artifact, runs)
         report = summarise(
             source,
@@ -180,6 +195,7 @@ class _Job:
             found,
             protocol,
             () if remark is None else (remark,),
+            update,
         )
         pack.write_papers(folder, report)
         fault = None if course is None else course.fault()

@@ -109,6 +109,7 @@ class Fidelity:
         runs: what was run, "operator" or "portable" or "dense".
         skipped: why nothing was measured, where that is so.
         latency: of the artifact on the first sample, where it was asked for.
+        parts: in how many pieces, one after the other, the artifact was run; 1 where memory holds it whole.
     """
 
     inputs: str
@@ -117,6 +118,27 @@ class Fidelity:
     outputs: tuple[OutputFidelity, ...]
     skipped: str | None = None
     latency: Latency | None = None
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What makes the artifact of the last release's (docs/updates.md).
+
+    Attributes:
+        name, bytes: of the update's file.
+        artifact_bytes: of the whole artifact, its data file with it.
+        base_sha256: of the artifact that it is for.
+        unchanged, patched, whole: how many payloads are as they were, are told by what changed, and are there whole.
+    """
+
+    name: str
+    bytes: int
+    artifact_bytes: int
+    base_sha256: str
+    unchanged: int
+    patched: int
+    whole: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +168,7 @@ class Report:
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
     training: Protocol | None = None
+    update: Update | None = None
     format: int = field(default=REPORT_FORMAT)
 
     def to_json(self) -> str:
@@ -183,6 +206,7 @@ class Report:
             versions=raw["versions"],
             notes=tuple(raw["notes"]),
             training=Protocol.from_plain(raw["training"]) if raw.get("training") else None,
+            update=Update(**raw["update"]) if raw.get("update") else None,
         )
 
 

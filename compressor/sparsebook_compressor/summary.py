@@ -26,6 +26,7 @@ from sparsebook_compressor.report import (
     KeptRow,
     Report,
     StageCost,
+    Update,
     WeightRow,
 )
 
@@ -63,6 +64,7 @@ def summarise(
     layers: Mapping[str, Layer],
     protocol: Protocol | None = None,
     remarks: tuple[str, ...] = (),
+    update: Update | None = None,
 ) -> Report:
     """Build the report; `layers` are by weight name, and empty for outputs without operators."""
     return Report(
@@ -80,6 +82,7 @@ def summarise(
         versions=versions(),
         notes=(*remarks, *_notes(fidelity, done, artifact.bytes >= source.bytes, protocol)),
         training=protocol,
+        update=update,
     )
 
 
@@ -146,6 +149,10 @@ def _notes(
     elif fidelity.inputs == "synthetic":
         notes.append(
             "fidelity was measured on synthetic inputs: hand in data for figures that count"
+        )
+    if fidelity.parts > 1:
+        notes.append(
+            f"fidelity was measured with the model in {fidelity.parts} parts, one after the other: it is too large to be run whole"
         )
     if grown:
         notes.append("the artifact is not smaller than the model: it has too few weights")

@@ -30,6 +30,7 @@ _MOST_FIELDS = 1 << 18
 _GRAPH: Final = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
 _INITIALIZER: Final = GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
 _RAW_DATA: Final = TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
+_NAME: Final = TensorProto.DESCRIPTOR.fields_by_name["name"].number
 _VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
 
 Buffer: TypeAlias = bytes | memoryview
@@ -62,6 +63,38 @@ def skim(path: Path) -> ModelProto:
     model = ModelProto()
     model.ParseFromString(b"".join(pieces))
     return model
+
+
+def spans(path: Path) -> tuple[list[int], dict[str, tuple[int, int]]]:
+    """Where things lie in a model's file.
+
+    Returns:
+        Where the fields of the model and of its graph begin, ascending: every node and initializer is such a field. And from
+        where to where the raw data of the main graph's initializers reaches, by their names.
+
+    Raises:
+        NotWireFormat: the file is no protobuf message, or is cut short.
+    """
+    begins: list[int] = []
+    raw: dict[str, tuple[int, int]] = {}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        budget = iter(range(_MOST_FIELDS))
+        for _, field in zip(budget, _fields(data, 0, len(data)), strict=False):
+            begins.append(field.start)
+            if field.number == _GRAPH and field.wire_type == _LEN:
+                for _, inner in zip(budget, _fields(data, field.body, field.end), strict=False):
+                    begins.append(inner.start)
+                    if inner.number == _INITIALIZER and inner.wire_type == _LEN:
+                        raw.update(_raw_data(data, inner))
+    return begins, raw
+
+
+def _raw_data(data: mmap.mmap, tensor: _Field) -> Iterator[tuple[str, tuple[int, int]]]:
+    fields = list(islice(_fields(data, tensor.body, tensor.end), _MOST_TENSOR_FIELDS + 1))
+    names = [data[each.body : each.end] for each in fields if each.number == _NAME]
+    held = [(each.body, each.end) for each in fields if each.number == _RAW_DATA]
+    if len(fields) <= _MOST_TENSOR_FIELDS and len(names) == len(held) == 1:
+        yield names[0].decode(errors="replace"), held[0]
 
 
 @dataclass(frozen=True, slots=True)

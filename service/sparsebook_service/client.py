@@ -97,6 +97,7 @@ class Client:
         data: Sequence[Path] = (),
         loss: Path | None = None,
         metric: Path | None = None,
+        base: Path | None = None,
         idempotency_key: str | None = None,
         deadline: float | None = None,
         webhook: str | None = None,
@@ -110,6 +111,7 @@ class Client:
             data: .npz files with samples, which continue each other.
             loss: a small .onnx graph to train for.
             metric: likewise, to measure by.
+            base: the last release's artifact: the bundle has an update from it besides (docs/updates.md).
             idempotency_key: makes a repetition, of another process too, give the same job; by default one of this call's own.
             deadline: seconds within which the job must have ended; it fails otherwise.
             webhook: a URL to which the service posts the job's end.
@@ -126,6 +128,7 @@ class Client:
             data=data,
             loss=loss,
             metric=metric,
+            base=base,
             idempotency_key=idempotency_key,
             deadline=deadline,
             webhook=webhook,
@@ -284,6 +287,7 @@ class AsyncClient:
         data: Sequence[Path] = (),
         loss: Path | None = None,
         metric: Path | None = None,
+        base: Path | None = None,
         idempotency_key: str | None = None,
         deadline: float | None = None,
         webhook: str | None = None,
@@ -298,6 +302,7 @@ class AsyncClient:
             data=data,
             loss=loss,
             metric=metric,
+            base=base,
             idempotency_key=idempotency_key,
             deadline=deadline,
             webhook=webhook,

@@ -13,8 +13,9 @@ from sparsebook_compressor.payload_layout import SEGMENT_SYMBOLS
 U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
 I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
 
-# Segments packed at a time: 256 x 4096 symbols need about 40 MB of temporaries.
+# Segments packed at a time: 256 x 4096 symbols need about 30 MB of temporaries.
 _PACK_SEGMENTS = 256
 # Segments unpacked side by side: enough to hide NumPy's cost a call, 48 MB at the widest.
 _UNPACK_SEGMENTS = 8192
@@ -50,32 +51,50 @@ def pack(symbols: U8, words: U16, lengths: U8) -> tuple[bytes, I64]:
     parts: list[bytes] = []
     sizes: list[I64] = []
     step = _PACK_SEGMENTS * SEGMENT_SYMBOLS
+    pairs = _of_pairs(words, lengths)
     for start in range(0, len(symbols), step):
-        data, size = _pack_block(symbols[start : start + step], words, lengths)
+        data, size = _pack_block(symbols[start : start + step], words, lengths, *pairs)
         parts.append(data)
         sizes.append(size)
     return b"".join(parts), np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
 
 
-def _pack_block(symbols: U8, words: U16, lengths: U8) -> tuple[bytes, I64]:
-    bits = lengths[symbols].astype(np.int64)
+def _pack_block(
+    symbols: U8, words: U16, lengths: U8, pair_words: U64, pair_lengths: U8
+) -> tuple[bytes, I64]:
+    """Two symbols at a time: of the segments only the last may have an odd number of them."""
+    odd = len(symbols) % 2
+    index = (np.append(symbols, symbols[:1]) if odd else symbols).view("<u2")
+    bits, word = pair_lengths[index].astype(np.int64), pair_words[index]
+    if odd:
+        bits[-1], word[-1] = lengths[symbols[-1]], words[symbols[-1]]
     ends = np.cumsum(bits)
-    first = np.arange(0, len(symbols), SEGMENT_SYMBOLS)
+    first = np.arange(0, len(bits), SEGMENT_SYMBOLS // 2)
     bits_before = np.concatenate([[0], ends])[first]
     bits_of = np.diff(np.append(bits_before, ends[-1]))
     sizes = (bits_of + 7) // 8
     byte_before = np.concatenate([[0], np.cumsum(sizes)])
-    # Where each code word begins, in bits: inside its segment plus the segment's byte-aligned start.
+    # Where each pair of code words begins, in bits: inside its segment plus the segment's byte-aligned start.
     shift = byte_before[:-1] * 8 - bits_before
-    at = ends - bits + np.repeat(shift, _segment_lengths(len(symbols)))
-    # A word of at most 12 bits that starts within a 16-bit unit lies within that unit and the next one.
-    window = words[symbols].astype(np.int64) << (32 - bits - (at & 15))
-    # The last word starts before the last bit, so units 0 to bytes / 2 + 1 are all that is touched.
-    units = int(byte_before[-1]) // 2 + 2
-    unit = at >> 4
-    packed = np.bincount(unit, weights=window >> 16, minlength=units)
-    packed += np.bincount(unit + 1, weights=window & 0xFFFF, minlength=units)
-    return packed.astype(">u2").tobytes()[: int(byte_before[-1])], sizes
+    at = ends - bits + np.repeat(shift, (_segment_lengths(len(symbols)) + 1) // 2)
+    # At most 24 bits that start within a 32-bit unit lie within that unit and the next one.
+    window = word << (64 - bits - (at & 31)).astype(np.uint64)
+    # The last word starts before the last bit, so units 0 to bytes / 4 + 1 are all that is touched.
+    units = int(byte_before[-1]) // 4 + 2
+    unit = at >> 5
+    # Sums of bits that do not overlap stay below 2^32, which a float64 holds exactly.
+    packed = np.bincount(unit, weights=window >> np.uint64(32), minlength=units)
+    packed += np.bincount(unit + 1, weights=window & np.uint64(0xFFFFFFFF), minlength=units)
+    return packed.astype(">u4").tobytes()[: int(byte_before[-1])], sizes
+
+
+def _of_pairs(words: U16, lengths: U8) -> tuple[U64, U8]:
+    """The words of two symbols behind each other and their bits, by first + 256 x second."""
+    word, bits = np.zeros(256, np.uint64), np.zeros(256, np.uint8)
+    word[: len(words)], bits[: len(lengths)] = words, lengths
+    second = slice(0, len(words))
+    joined = (word[None, :] << bits[second, None].astype(np.uint64)) | word[second, None]
+    return joined.reshape(-1), (bits[None, :] + bits[second, None]).reshape(-1)
 
 
 def unpack(

@@ -1,5 +1,7 @@
 """Positions of non-zeros as gaps, with fillers where a gap is too wide (paper, section 2 and Figure 2)."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,15 +22,19 @@ def encode(positions: I64, codes: U8, widest: int) -> tuple[U8, U8]:
     Returns:
         Gap symbols and codes, uint8[n + fillers] each; a filler is the widest gap with code 0.
     """
-    zeros = np.diff(positions, prepend=-1) - 1
+    return of_zeros(np.diff(positions, prepend=-1) - 1, codes, widest)
+
+
+def of_zeros(zeros: npt.NDArray[Any], codes: U8, widest: int) -> tuple[U8, U8]:
+    """The same by the zeros before each non-zero, integers[n]."""
+    if int(zeros.max(initial=0)) <= widest:
+        return zeros.astype(np.uint8), codes
     fillers = zeros // (widest + 1)
     rest = (zeros - fillers * (widest + 1)).astype(np.uint8)
-    total = len(positions) + int(fillers.sum())
-    if total == len(positions):
-        return rest, codes
+    total = len(zeros) + int(fillers.sum(dtype=np.int64))
     symbols = np.full(total, widest, np.uint8)
     filled = np.zeros(total, np.uint8)
-    at = np.arange(len(positions)) + np.cumsum(fillers)
+    at = np.arange(len(zeros)) + np.cumsum(fillers, dtype=np.int64)
     symbols[at] = rest
     filled[at] = codes
     return symbols, filled

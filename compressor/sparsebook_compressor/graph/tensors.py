@@ -18,6 +18,7 @@ from sparsebook_compressor.errors import (
     NotFinite,
     TooLarge,
 )
+from sparsebook_compressor.graph.spool import spooled
 from sparsebook_compressor.wire import OWN_FILE
 
 F32 = npt.NDArray[np.float32]
@@ -195,8 +196,9 @@ def external_file(tensor: TensorProto, source: Path) -> tuple[Path, int, int | N
     """
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    if location == OWN_FILE:
-        return source, int(entries["offset"]), int(entries["length"])
+    own = source if location == OWN_FILE else spooled(location)
+    if own is not None:
+        return own, int(entries["offset"]), int(entries["length"])
     path = PurePosixPath(location)
     if RUNTIMES_MEMORY in location:
         raise ExternalDataOutside(

@@ -23,6 +23,7 @@ from sparsebook_compressor.graph.constants import Constant, ConstantTable
 from sparsebook_compressor.graph.flow import Flow, Value, values
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope
+from sparsebook_compressor.graph.spool import first_bytes
 from sparsebook_compressor.payload_header import read_header
 from sparsebook_compressor.rewrite.ranks import RankTable
 from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
@@ -36,6 +37,8 @@ _OPSET_ACTIVATIONS = 6
 _FUSING = ("Gemm", "MatMul", "Conv")
 _WITH_BIAS = ("MatMul", "Conv")
 _BIAS = 2
+# A payload begins with its header: 24 bytes and at most eight dimensions.
+_HEADER_BYTES = 256
 # Of Conv alone.
 ADDEND = 3
 
@@ -166,7 +169,7 @@ class _Fusing:
         if payload is None:
             return None
         try:
-            return read_header(payload.tensor.raw_data).shape
+            return read_header(first_bytes(payload.tensor, _HEADER_BYTES)).shape
         except PayloadError:
             return None
 

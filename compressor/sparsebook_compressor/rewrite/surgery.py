@@ -19,6 +19,7 @@ from onnx import (
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.graph.scopes import Scope, scopes, within
+from sparsebook_compressor.graph.spool import Spool
 from sparsebook_compressor.graph.view import IR_WITH_OWN_INITIALIZERS, Weight
 
 DOMAIN = "sparsebook"
@@ -46,9 +47,10 @@ class Surgeon:
     rebuilding a list detaches every reference into it.
     """
 
-    def __init__(self, model: ModelProto) -> None:
-        """Take the model; it is changed in place."""
+    def __init__(self, model: ModelProto, spool: Spool | None = None) -> None:
+        """Take the model; it is changed in place. What replaces weights waits in the spool, where there is one."""
         self.model = model
+        self._spool = spool
         self._names = Counter(name for scope in scopes(model) for name in scope.defined)
         self._cuts: dict[int, _Cut] = {}
         self._undecided: list[Callable[[], None]] = []
@@ -98,23 +100,23 @@ class Surgeon:
         constants_hold_it = floats or self.opset(weight) >= _OPSET_CONSTANTS
         if weight.node is not None and graph is not None and not constants_hold_it:
             self.drop(weight.scope, weight.node)
-            fill(graph.initializer.add(), name, data)
+            self._fill(graph.initializer.add(), name, data)
             self._make_own(graph, name)
             return
         if weight.node is not None:
             attribute = next(a for a in weight.node.attribute if a.type in _TENSORS)
             attribute.Clear()
             attribute.name, attribute.type = "value", AttributeProto.TENSOR
-            fill(attribute.t, name, data)
+            self._fill(attribute.t, name, data)
             weight.node.output[0] = name
             return
         if graph is None:
             raise ValueError(f"{weight.name!r}: a function has no initializers")
         if isinstance(weight.holder, SparseTensorProto):
             _remove_sparse(graph, weight.holder)
-            fill(graph.initializer.add(), name, data)
+            self._fill(graph.initializer.add(), name, data)
         else:
-            fill(weight.holder, name, data)
+            self._fill(weight.holder, name, data)
         self._make_own(graph, weight.value)
 
     def add_constant(self, weight: Weight, name: str, data: npt.NDArray[np.generic]) -> str:
@@ -174,6 +176,11 @@ class Surgeon:
 
     def _cut(self, scope: Scope) -> _Cut:
         return self._cuts.setdefault(id(scope), _Cut(scope))
+
+    def _fill(self, tensor: TensorProto, name: str, data: npt.NDArray[np.generic] | bytes) -> None:
+        fill(tensor, name, data)
+        if self._spool is not None:
+            self._spool.take(tensor)
 
     def _make_own(self, graph: GraphProto, name: str) -> None:
         """An initializer listed among the inputs (as IR 3 demands, or as an overridable default) is none of them any more."""

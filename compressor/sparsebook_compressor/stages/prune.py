@@ -74,7 +74,8 @@ def survivors(weight: F32, cut: Cut) -> Iterator[tuple[int, npt.NDArray[np.bool_
             equal = np.flatnonzero(magnitude == cut.threshold)[:ties]
             mask[equal] = True
             ties -= len(equal)
-        mask &= magnitude > 0
+        if cut.threshold <= 0:
+            mask &= magnitude > 0
         yield start, mask
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sparsebook_compressor.stages.coded import FEWEST, CodeTable, one_by_one
 from sparsebook_compressor.stages.init import Init
 from sparsebook_compressor.stages.prune import CHUNK, Cut, survivors
 
@@ -158,15 +159,18 @@ def edges_between(values: F32, centroids: F64) -> I64:
 
 def distribution_of(weight: F32, cut: Cut) -> Distribution:
     """The survivors of a cut: sorted, or as a histogram where they are many."""
-    count = sum(int(np.count_nonzero(mask)) for _, mask in survivors(weight, cut))
-    pieces = (weight[start : start + CHUNK][mask] for start, mask in survivors(weight, cut))
-    if count > _MOST_SORTED:
-        return Distribution.of_histogram(pieces)
-    values = np.empty(count, np.float32)
-    filled = 0
-    for piece in pieces:
-        values[filled : filled + len(piece)] = piece
-        filled += len(piece)
+
+    def pieces() -> Iterator[F32]:
+        return (weight[start : start + CHUNK][mask] for start, mask in survivors(weight, cut))
+
+    kept: list[F32] = []
+    count = 0
+    for piece in pieces():
+        count += len(piece)
+        if count > _MOST_SORTED:
+            return Distribution.of_histogram(pieces())
+        kept.append(piece)
+    values = np.concatenate(kept) if kept else np.zeros(0, np.float32)
     values.sort()
     return Distribution.of_sorted(values)
 
@@ -177,10 +181,15 @@ def assign(weight: F32, cut: Cut, centroids: F32, steps: int) -> Shared:
     middle = boundaries(centroids)
     table = np.concatenate([np.zeros(1, np.float32), centroids])
     error = norm = 0.0
-    for start, mask in survivors(weight, cut):
+    ties = cut.ties
+    lookup = CodeTable.of(cut, middle) if len(weight) >= FEWEST else None
+    for start in range(0, len(weight), CHUNK):
         piece = weight[start : start + CHUNK]
         chosen = codes[start : start + CHUNK]
-        chosen[mask] = np.searchsorted(middle, piece[mask], side="left") + 1
+        if lookup is None:
+            chosen[:], ties = one_by_one(piece, cut, ties, middle)
+        else:
+            ties = lookup.codes(piece, ties, chosen)
         rest = piece - table[chosen]
         error += float(np.square(rest, dtype=np.float64).sum())
         norm += float(np.square(piece, dtype=np.float64).sum())

@@ -25,6 +25,7 @@ from sparsebook_service.cli.interrupts import Interrupts
 from sparsebook_service.cli.options import (
     ApiKey,
     AsJson,
+    Base,
     ConfigFile,
     Data,
     Deadline,
@@ -41,6 +42,7 @@ from sparsebook_service.cli.options import (
     Webhook,
 )
 from sparsebook_service.cli.serving import serve_command, worker_command
+from sparsebook_service.cli.updating import apply_command
 from sparsebook_service.cli.verify import verify_command
 from sparsebook_service.client import PATIENCE_SECONDS, ServiceProblem, Unreachable
 from sparsebook_service.problems import BY_SLUG
@@ -77,6 +79,7 @@ def compress_command(
     max_latency: MaxLatency = None,
     loss: Loss = None,
     metric: Metric = None,
+    base: Base = None,
     config: ConfigFile = None,
     output: Annotated[
         str | None,
@@ -115,6 +118,7 @@ def compress_command(
     * `sparsebook compress model.onnx --preset paper -o small/`
     * `sparsebook compress model.onnx --data samples.npz --max-drop 0.005`
     * `sparsebook compress model.onnx --output portable`
+    * `sparsebook compress model.onnx --base last-release/ -o release/`
     * `sparsebook compress model.onnx --server http://127.0.0.1:8080 --json`
     """
     chosen = work.read_config(
@@ -131,7 +135,7 @@ def compress_command(
         },
     )
     work.check_input(model, "the model")
-    samples = work.Samples(tuple(data or ()), loss, metric)
+    samples = work.Samples(tuple(data or ()), loss, metric, base and work.artifact_in(base))
     samples.check()
     folder = out or Path(f"{model.stem}-sparsebook")
     work.check_output(folder)
@@ -283,6 +287,7 @@ def decompress_command(
         console.out.print(f"{out}: {form.size(facts.bytes)}, plain floats", markup=False)
 
 
+app.command("apply")(apply_command)
 app.command("bench")(bench_command)
 app.add_typer(keys.app, name="keys")
 app.command("verify")(verify_command)

@@ -114,3 +114,12 @@ MaxLatency: TypeAlias = Annotated[
         help="A gate: exit status 3 where an inference on one thread takes longer, on the machine that compresses.",
     ),
 ]
+Base: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--base",
+        metavar="ARTIFACT",
+        help="The last release's model.onnx, or its bundle: weights keep its codebooks and codes where that is as good, and the "
+        "bundle has an update from it to ship.",
+    ),
+]

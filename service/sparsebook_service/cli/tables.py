@@ -54,6 +54,10 @@ def report(found: Report) -> None:
         out.print(f"note: {note}", markup=False)
     before, after = size(found.input.bytes), size(found.artifact.bytes)
     out.print(f"\n[bold]{before} → {after}, {found.ratio:.1f} times smaller[/]")
+    if found.update is not None:
+        update = found.update
+        share = percent(update.bytes / update.artifact_bytes)
+        out.print(f"update: {size(update.bytes)}, {share} of the artifact ({update.name})")
 
 
 def _fidelity(found: Report) -> None:

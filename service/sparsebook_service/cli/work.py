@@ -72,6 +72,11 @@ def check_input(path: Path, what: str) -> None:
         raise BadValue(f"{what} {path} {reason}")
 
 
+def artifact_in(path: Path) -> Path:
+    """The artifact of a bundle's folder, or the file that is named."""
+    return path / "model.onnx" if path.is_dir() else path
+
+
 def check_output(folder: Path) -> None:
     """Refuse early a folder that is in use.
 
@@ -86,11 +91,12 @@ def check_output(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a model is fine-tuned and measured with."""
+    """What a model is fine-tuned and measured with, and the last release that it follows."""
 
     data: tuple[Path, ...] = ()
     loss: Path | None = None
     metric: Path | None = None
+    base: Path | None = None
 
     def check(self) -> None:
         """Refuse early what is not a readable file.
@@ -104,6 +110,8 @@ class Samples:
             check_input(self.loss, "the loss")
         if self.metric is not None:
             check_input(self.metric, "the metric")
+        if self.base is not None:
+            check_input(self.base, "the base")
 
 
 def local_trainer(config: Config, samples: Samples) -> LocalTrainer | None:
@@ -157,6 +165,7 @@ def compress_here(model: Path, out: Path, config: Config, samples: Samples, *, q
             data=samples.data,
             loss=samples.loss,
             metric=samples.metric,
+            base=samples.base,
             trainer=local_trainer(config, samples),
             operator_library=libraries.own,
             platform=libraries.platform,
@@ -228,6 +237,7 @@ def compress_there(
             data=samples.data,
             loss=samples.loss,
             metric=samples.metric,
+            base=samples.base,
             deadline=there.deadline,
             webhook=there.webhook,
             push=there.push,

@@ -13,7 +13,7 @@ from sparsebook_service.storage import Storage
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_EXTERNAL_FILES = 10_000
-PARTS = ("model", "data", "config", "loss", "metric", "external")
+PARTS = ("model", "data", "config", "loss", "metric", "base", "external")
 
 
 class Form:
@@ -62,7 +62,7 @@ class Form:
                 self._model = await self._take_model(part)
             case "data":
                 await self._take_data(part)
-            case "loss" | "metric":
+            case "loss" | "metric" | "base":
                 await self._take_graph(part)
             case "external":
                 if len(self._external) == MAX_EXTERNAL_FILES:
@@ -85,6 +85,7 @@ class Form:
             loss=self._graphs.get("loss"),
             metric=self._graphs.get("metric"),
             external=self._external,
+            base=self._graphs.get("base"),
         )
 
     async def _take_model(self, part: multipart.FormPart) -> Part:
@@ -116,7 +117,8 @@ class Form:
     async def _take_graph(self, part: multipart.FormPart) -> None:
         if part.name in self._graphs:
             raise BadValue(f"the part {part.name!r} is given twice")
-        most = self._settings.max_graph_bytes
+        settings = self._settings
+        most = settings.max_upload_bytes if part.name == "base" else settings.max_graph_bytes
         refusal = f"the part {part.name!r} is larger than {most} bytes"
         name = plain_name(part.filename, f"{part.name}.onnx")
         key = keys.graph(self._job_id, part.name, name)

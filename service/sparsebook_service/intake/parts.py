@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebook_compressor.config import Config
-from sparsebook_compressor.demands import require_data
+from sparsebook_compressor.demands import require_data, require_operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Upload:
     loss: Part | None = None
     metric: Part | None = None
     external: list[Part] = field(default_factory=list)
+    base: Part | None = None
 
     @property
     def input_bytes(self) -> int:
@@ -45,6 +46,8 @@ class Upload:
             "metric": self.metric.sha256 if self.metric else None,
             "external": sorted([part.name, part.sha256] for part in self.external),
         }
+        if self.base is not None:
+            content["base"] = self.base.sha256
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def check(self, config: Config) -> None:
@@ -58,6 +61,7 @@ class Upload:
         metric = Path(self.metric.name) if self.metric else None
         # A job waits for a worker as long as it takes.
         require_data(config, data, loss, metric, trains=True)
+        require_operators(config, self.base is not None)
 
     def plain(self) -> dict[str, Any]:
         """As JSON data."""

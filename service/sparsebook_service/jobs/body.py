@@ -35,6 +35,11 @@ BODY: dict[str, Any] = {
                             **BINARY,
                             "description": "Likewise, a scalar to measure by",
                         },
+                        "base": {
+                            **BINARY,
+                            "description": "The last release's artifact, a model.onnx without a data file: weights keep "
+                            "its codebooks and codes, and the bundle has an update from it",
+                        },
                         "config": {"$ref": "#/components/schemas/Config"},
                         "external": {
                             "type": "array",

@@ -1,6 +1,6 @@
 """Answers a request that has been answered before: with the earlier job's artifact, without computing it again.
 
-The same means: the same bytes and names of model, external data, data, loss and metric, the same config with its seed, the same version
+The same means: the same bytes and names of model, external data, data, loss, metric and base, the same config with its seed, the same version
 of the product, the same operator libraries and the same API key. A job that is answered so has files of its own, so that either job can be deleted.
 """
 

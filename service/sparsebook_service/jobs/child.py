@@ -140,6 +140,7 @@ def _compress(order: Order, report: Report, trainer: QueuedTrainer) -> None:
         data=order.data,
         loss=order.loss,
         metric=order.metric,
+        base=order.base,
         trainer=trainer,
         operator_library=libraries.own,
         platform=libraries.platform,

@@ -33,7 +33,7 @@ def data(job_id: str, number: int, name: str) -> str:
 
 
 def graph(job_id: str, part: str, name: str) -> str:
-    """The caller's own loss or metric; `part` says which."""
+    """The caller's own loss or metric, or the last release's artifact; `part` says which."""
     return f"{inputs(job_id)}/{part}/{name}"
 
 

@@ -39,6 +39,7 @@ class Order(_Message):
     data: tuple[Path, ...]
     loss: Path | None
     metric: Path | None
+    base: Path | None = None
     config: dict[str, Any]
     runtimes: Path | None
     out: Path

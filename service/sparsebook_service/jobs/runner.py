@@ -259,6 +259,7 @@ class Runner:
             data=tuple(local(part["key"]) for part in upload["data"]),
             loss=local(upload["loss"]["key"]) if upload["loss"] else None,
             metric=local(upload["metric"]["key"]) if upload["metric"] else None,
+            base=local(upload["base"]["key"]) if upload.get("base") else None,
             config=row.config,
             runtimes=settings.runtimes,
             out=work,

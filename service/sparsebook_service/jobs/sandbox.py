@@ -122,7 +122,7 @@ class View:
         files = [
             order.model,
             *order.data,
-            *(f for f in (order.loss, order.metric) if f is not None),
+            *(f for f in (order.loss, order.metric, order.base) if f is not None),
         ]
         folders = [file.parent for file in files]
         if order.runtimes is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 def of_upload(upload: Mapping[str, Any]) -> int:
     """Of all that was uploaded; `upload` is a row's."""
-    graphs = [upload[name] for name in ("loss", "metric") if upload.get(name)]
+    graphs = [upload[name] for name in ("loss", "metric", "base") if upload.get(name)]
     parts = [upload["model"], *upload["external"], *upload["data"], *graphs]
     return sum(int(part["bytes"]) for part in parts)
 

@@ -89,6 +89,7 @@ def submission(
     data: Sequence[Path],
     loss: Path | None,
     metric: Path | None,
+    base: Path | None,
     idempotency_key: str | None,
     deadline: float | None,
     webhook: str | None,
@@ -113,7 +114,7 @@ def submission(
             attach("model", model.name, model)
         for path in data:
             attach("data", path.name, path)
-        for part, graph in (("loss", loss), ("metric", metric)):
+        for part, graph in (("loss", loss), ("metric", metric), ("base", base)):
             if graph is not None:
                 attach(part, graph.name, graph)
         for name in external:

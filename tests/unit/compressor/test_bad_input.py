@@ -256,6 +256,6 @@ def test_nodes_of_other_domains_with_odd_tensors_do_no_harm(tmp_path: Path) -> N
 def test_every_error_says_its_problem() -> None:
     classes = [found for found in vars(errors).values() if isinstance(found, type)]
     kinds = [found for found in classes if issubclass(found, errors.SparsebookError)]
-    assert len(kinds) == 20
+    assert len(kinds) == 21
     for kind in kinds:
         assert kind.problem.replace("-", "").isalpha()

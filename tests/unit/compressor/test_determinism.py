@@ -69,7 +69,8 @@ def test_the_name_and_place_of_the_file_do_not_matter(model: Path, tmp_path: Pat
 def test_the_number_of_threads_does_not_matter(name: str, model: Path, tmp_path: Path) -> None:
     expected = artifact(model, tmp_path / "here", CONFIGS[name])
     program = (
-        "import sys; from pathlib import Path; from sparsebook_compressor import Config, compress;"
+        "import os, sys; from pathlib import Path; from sparsebook_compressor import Config, compress;"
+        "cores = sorted(os.sched_getaffinity(0))[: int(sys.argv[4])]; os.sched_setaffinity(0, cores);"
         "compress(Path(sys.argv[1]), Path(sys.argv[2]), Config.parse_json(sys.argv[3]), verify=False)"
     )
     for threads in ("1", "2"):
@@ -79,6 +80,6 @@ def test_the_number_of_threads_does_not_matter(name: str, model: Path, tmp_path:
         environment = {**os.environ, **dict.fromkeys(numbers, threads)}
         # Another hash seed as well: no order may come from a set of names.
         environment["PYTHONHASHSEED"] = threads
-        command = [sys.executable, "-c", program, str(model), str(out), config]
+        command = [sys.executable, "-c", program, str(model), str(out), config, threads]
         subprocess.run(command, check=True, env=environment)
         assert (out / "model.onnx").read_bytes() == expected

@@ -34,7 +34,7 @@ def fidelity(
     paths = [folder / "original.onnx", folder / "artifact.onnx"]
     for path, model in zip(paths, (original, artifact), strict=True):
         path.write_bytes(model.SerializeToString())
-    return measure.fidelity(
+    return measure.compare(
         *paths,
         input_specs(original),
         given,
@@ -42,7 +42,7 @@ def fidelity(
         seed=0,
         output="dense",
         library=None,
-    )
+    )[0]
 
 
 def feeds(*rows: list[float]) -> list[Feed]:
