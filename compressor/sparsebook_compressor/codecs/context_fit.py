@@ -1,0 +1,199 @@
+"""Which contexts suit a weight: two passes, the first of which counts (docs/adr/0023)."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.codecs import classes, odds
+from sparsebook_compressor.codecs.context_model import (
+    HISTORIES,
+    Block,
+    ContextModel,
+    blocks,
+    histories,
+)
+from sparsebook_compressor.payload_layout import (
+    MASK_GROUPS,
+    MASK_NONE,
+    MASK_PLAIN,
+    MASK_RUNS,
+    MAX_CODE_CONTEXTS,
+)
+
+U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+# Segments counted at a time, and how many are looked at to choose between kinds of history.
+_COUNTED = 32
+_SAMPLED = 64
+# Above this density a mask costs more in symbols than it saves: zero is a code like the others then.
+_DENSE = 0.97
+# A frequency is a byte, as is the place of a cell among the contexts.
+_LEVEL_BITS = 8.0
+
+
+def fit(codes: U8, shape: tuple[int, ...], centroids: int) -> ContextModel:
+    """The contexts in which a weight takes least.
+
+    Args:
+        codes: uint8[n], n > 0.
+        shape: of the weight.
+        centroids: values besides zero; codes are at most that.
+    """
+    zeros = len(codes) - int(np.count_nonzero(codes))
+    masked = 0 < centroids and (1 - _DENSE) * len(codes) < zeros
+    model = _classified(codes, shape, masked)
+    if masked:
+        model = _with_mask(model, codes)
+    return _with_codes(model, codes, centroids)
+
+
+def _classified(codes: U8, shape: tuple[int, ...], masked: bool) -> ContextModel:
+    """Rows and columns in classes, split where that saves most."""
+    best = ContextModel(
+        shape=shape,
+        split=0,
+        mask=MASK_PLAIN if masked else MASK_NONE,
+        group_axis=0,
+        row_classes=np.zeros(1, np.uint8),
+        column_classes=np.zeros(len(codes), np.uint8),
+        rows_by=1,
+        columns_by=1,
+        mask_levels=np.zeros(0, np.uint8),
+        code_contexts=np.zeros(1, np.uint8),
+        code_levels=np.zeros((0, 0), np.uint8),
+    )
+    # Without zeros it is the outer codes that tell rows apart: codebooks ascend.
+    marked = codes != 0 if masked else _outer(codes)
+    saved = 0.0
+    for split in range(1, len(shape)):
+        outer, inner = math.prod(shape[:split]), math.prod(shape[split:])
+        table = marked.reshape(outer, inner)
+        rows = classes.fit(np.count_nonzero(table, axis=1), inner)
+        columns = classes.fit(np.count_nonzero(table, axis=0), outer)
+        if rows.saved + columns.saved > saved:
+            saved = rows.saved + columns.saved
+            best = replace(
+                best,
+                split=split,
+                row_classes=rows.of,
+                column_classes=columns.of,
+                rows_by=rows.count,
+                columns_by=columns.count,
+            )
+    return best
+
+
+def _outer(codes: U8) -> npt.NDArray[np.bool_]:
+    """Which codes lie in the outer quarters of all that occur."""
+    order = np.cumsum(np.bincount(codes, minlength=256)) / len(codes)
+    outer: npt.NDArray[np.bool_] = ((order < 0.25) | (order > 0.75))[codes]
+    return outer
+
+
+def _with_mask(model: ContextModel, codes: U8) -> ContextModel:
+    """The kind of history that pays, and the levels of all contexts."""
+    axes = {
+        math.prod(model.shape[axis:]): axis
+        for axis in range(len(model.shape) - 1, max(0, model.split - 1), -1)
+    }
+    kinds = [(MASK_PLAIN, 0), (MASK_RUNS, 0)]
+    kinds += [(MASK_GROUPS, axis) for size, axis in axes.items() if 1 < size < len(codes)]
+    parts = blocks(len(codes), _COUNTED)
+    step = max(1, len(parts) * _COUNTED // _SAMPLED)
+    sample = parts[::step]
+    scale = len(codes) / sum(part.end - part.first for part in sample)
+    tried = [replace(model, mask=kind, group_axis=axis) for kind, axis in kinds]
+    costs = [
+        scale * _entropy(_counted(each, codes, sample)) + _LEVEL_BITS * each.histories
+        for each in tried
+    ]
+    chosen = tried[int(np.argmin(costs))]
+    counts = _counted(chosen, codes, parts)
+    return replace(chosen, mask_levels=odds.share_levels(counts[:, 1], counts.sum(axis=1)))
+
+
+def _counted(model: ContextModel, codes: U8, parts: list[Block]) -> I64:
+    """Zeros and non-zeros of every context, int64[contexts, 2]."""
+    contexts = model.rows_by * model.columns_by * HISTORIES[model.mask]
+    counts = np.zeros(2 * contexts, np.int64)
+    for part in parts:
+        positions = part.positions()
+        present = part.present()
+        nonzero = codes[np.minimum(positions, len(codes) - 1)] != 0
+        past = histories(model.mask, model.group, nonzero, positions)
+        cell = model.cells(np.minimum(positions, len(codes) - 1)).astype(np.int64)
+        context = 2 * (cell * model.histories + past) + nonzero
+        counts += np.bincount(context[present], minlength=2 * contexts)
+    return counts.reshape(-1, 2)
+
+
+def _with_codes(model: ContextModel, codes: U8, centroids: int) -> ContextModel:
+    """Cells whose codes are alike share a context, as long as another one pays."""
+    cells = model.rows_by * model.columns_by
+    alphabet = centroids + 1 - model.first_code
+    counts = np.zeros((cells, alphabet), np.int64)
+    step = 1 << 22
+    for start in range(0, len(codes), step):
+        piece = codes[start : start + step]
+        at = np.flatnonzero(piece) if model.first_code else np.arange(len(piece))
+        place = model.cells(at + start).astype(np.int64) * alphabet + piece[at] - model.first_code
+        counts += np.bincount(place, minlength=counts.size).reshape(counts.shape)
+    contexts = _merged(counts)
+    joined = np.zeros((int(contexts.max()) + 1, alphabet), np.int64)
+    np.add.at(joined, contexts, counts)
+    levels = np.stack([odds.frequency_levels(row) for row in joined])
+    if not levels.any(axis=1).all():  # no element has a code: any table will do
+        levels[~levels.any(axis=1), 0] = 1
+    return replace(model, code_contexts=contexts, code_levels=levels)
+
+
+def _merged(counts: I64) -> U8:
+    """The context of every cell: the two whose union costs least more become one, down to what costs least in all."""
+    groups = [[cell] for cell in range(len(counts)) if counts[cell].any()]
+    tables = [counts[group[0]] for group in groups]
+    empty = [cell for cell in range(len(counts)) if not counts[cell].any()]
+    best, least = [sum(groups, [])], math.inf
+    while groups:
+        if len(groups) <= MAX_CODE_CONTEXTS:
+            held = _LEVEL_BITS * counts.shape[1] * len(groups)
+            cost = sum(_entropy(table[None]) for table in tables) + held
+            cost += _LEVEL_BITS * len(counts) * (len(groups) > 1)
+            if cost < least:
+                best, least = [list(group) for group in groups], cost
+        if len(groups) == 1:
+            break
+        first, second = _closest(np.stack(tables))
+        groups[first] += groups.pop(second)
+        tables[first] = tables[first] + tables.pop(second)
+    contexts = np.zeros(len(counts), np.uint8)
+    for context, group in enumerate(best):
+        contexts[group] = context
+    contexts[empty] = 0
+    return contexts
+
+
+def _closest(tables: I64) -> tuple[int, int]:
+    """The pair of tables that lose least by sharing their frequencies."""
+    own = _bits_of(tables)
+    extra = np.full((len(tables), len(tables)), np.inf)
+    for index in range(len(tables) - 1):
+        joined = _bits_of(tables[index + 1 :] + tables[index])
+        extra[index, index + 1 :] = joined - own[index + 1 :] - own[index]
+    first, second = np.unravel_index(np.argmin(extra), extra.shape)
+    return int(first), int(second)
+
+
+def _entropy(counts: I64) -> float:
+    return float(_bits_of(counts).sum())
+
+
+def _bits_of(counts: I64) -> F64:
+    """Bits of the symbols counted in each row at the row's own frequencies, float64[rows]."""
+    total = counts.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bits = np.where(counts > 0, counts * np.log2(total / counts), 0.0)
+    return np.asarray(bits.sum(axis=1), np.float64)
