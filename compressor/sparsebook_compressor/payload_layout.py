@@ -42,3 +42,12 @@ MASK_NONE: Final = 0
 MASK_PLAIN: Final = 1
 MASK_RUNS: Final = 2
 MASK_GROUPS: Final = 3
+
+LAYOUT_NAMES: Final = ("dense", "gaps", "context")
+
+
+def codec_name(layout: int, code_codec: int, gap_codec: int) -> str:
+    """What codes and gaps are written with, for people: fixed, huffman or context."""
+    if layout == LAYOUT_CONTEXT:
+        return "context"
+    return "huffman" if CODEC_HUFFMAN in (code_codec, gap_codec) else "fixed"
