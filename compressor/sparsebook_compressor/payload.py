@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +31,12 @@ from sparsebook_compressor.payload_layout import (
     MAX_DIMENSION,
     MAX_ELEMENTS,
     MAX_RANK,
+    Codec,
+    codec_name,
 )
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
-Codec: TypeAlias = Literal["huffman", "context", "auto"]
 
 # The share of its bytes that a payload must lose before `auto` takes the codec that decodes slower.
 WORTH = 0.02
@@ -71,7 +71,7 @@ class CodedWeight:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How a payload came out: bytes by section, and average bits a symbol before and after Huffman coding."""
+    """How a payload came out: bytes by section, and average bits a symbol before and after coding."""
 
     layout: int
     symbols: int
@@ -83,6 +83,7 @@ class Facts:
     bytes_gaps: int
     bytes_codebook: int
     bytes_tables: int
+    codec: str
 
     @property
     def bytes_total(self) -> int:
@@ -150,6 +151,7 @@ def _encode_context(weight: CodedWeight) -> tuple[bytes, Facts]:
         bytes_gaps=0,
         bytes_codebook=codebook.nbytes,
         bytes_tables=len(data) - stream - codebook.nbytes,
+        codec=codec_name(LAYOUT_CONTEXT, CODEC_CONTEXT, CODEC_FIXED),
     )
 
 
@@ -197,6 +199,7 @@ def _encode_huffman(weight: CodedWeight) -> tuple[bytes, Facts]:
         bytes_gaps=len(gap_stream.data),
         bytes_codebook=codebook.nbytes,
         bytes_tables=len(head) + sum(map(len, tables)) + 4,
+        codec=codec_name(choice.layout, code_codec, gap_codec),
     )
     return body + checksum(body), facts
 

@@ -1,6 +1,8 @@
 """The constants of docs/format.md, once for Python. `tests/contract` compares them with the page and with the C++ header."""
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
+
+Codec: TypeAlias = Literal["huffman", "context", "auto"]
 
 MAGIC: Final = b"SBKP"
 VERSION: Final = 1

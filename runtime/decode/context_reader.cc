@@ -10,21 +10,9 @@ namespace {
 
 constexpr std::uint32_t LOWEST = 1u << STATE_BITS;
 constexpr std::uint32_t SLOT = (1u << PROBABILITY_BITS) - 1;
-constexpr unsigned KEEP = 0xFF00;
-
-// What follows history h on bit b is the byte at 2 h + b, times 16: the shift to the next pair of bytes.
-std::uint64_t transitions(unsigned mask) {
-  std::uint64_t table = 0;
-  for (unsigned history = 0; history < 4; ++history) {
-    for (unsigned bit = 0; bit < 2; ++bit) {
-      unsigned next = 0;
-      if (mask == MASK_RUNS) next = (history << 1 | bit) & 3;
-      if (mask == MASK_GROUPS) next = std::min(std::max(history, 1u) + bit, 3u);
-      table |= std::uint64_t{next * 16} << (16 * history + 8 * bit);
-    }
-  }
-  return table;
-}
+// A cell is below 64.
+constexpr unsigned CELL = 63;
+constexpr unsigned BEGINS = 64;
 
 }  // namespace
 
@@ -48,23 +36,18 @@ struct Words {
 };
 
 ContextReader::ContextReader(const Payload& payload)
-    : payload_(payload), contexts_(*payload.contexts), transitions_(transitions(contexts_.mask)), uniform_(false) {
+    : payload_(payload), contexts_(*payload.contexts), uniform_(false) {
   const unsigned cells = contexts_.rows_by * contexts_.columns_by;
-  for (unsigned cell = 0; cell < cells; ++cell) {
-    for (unsigned history = 0; history < contexts_.histories; ++history) {
-      context_of_place_[cell * contexts_.histories + history] = contexts_.code_context[cell];
-    }
-  }
   if (cells == 1 && contexts_.group == 0) {
     uniform_ = true;
-    place_.fill(KEEP);
+    place_.fill(0);
     return;
   }
   columns_.resize(static_cast<std::size_t>(contexts_.columns));
   for (std::size_t column = 0; column < columns_.size(); ++column) {
     const unsigned of = contexts_.column_classes.empty() ? 0 : contexts_.column_classes[column];
     const bool begins = contexts_.group != 0 && column % contexts_.group == 0;
-    columns_[column] = static_cast<std::uint16_t>(of * contexts_.histories | (begins ? 0 : KEEP));
+    columns_[column] = static_cast<std::uint8_t>(of | (begins ? BEGINS : 0));
   }
 }
 
@@ -72,13 +55,12 @@ void ContextReader::lay_out(std::uint64_t first, unsigned length) {
   if (uniform_) return;
   std::uint64_t row = first / contexts_.columns;
   std::uint64_t column = first % contexts_.columns;
-  const unsigned step = contexts_.columns_by * contexts_.histories;
   for (unsigned at = 0; at < length;) {
     const unsigned of = contexts_.row_classes.empty() ? 0 : contexts_.row_classes[static_cast<std::size_t>(row)];
-    const std::uint16_t base = static_cast<std::uint16_t>(of * step);
+    const unsigned base = of * contexts_.columns_by;
     const unsigned end = at + static_cast<unsigned>(std::min<std::uint64_t>(length - at, contexts_.columns - column));
-    const std::uint16_t* from = columns_.data() + column;
-    for (unsigned i = at; i < end; ++i) place_[i] = static_cast<std::uint16_t>(from[i - at] + base);
+    const std::uint8_t* from = columns_.data() + column;
+    for (unsigned i = at; i < end; ++i) place_[i] = static_cast<std::uint8_t>(from[i - at] + base);
     at = end;
     column = 0;
     ++row;
@@ -89,16 +71,16 @@ template <unsigned N>
 void ContextReader::decode_mask(Words& words, std::uint32_t* state, unsigned length) {
   const unsigned steps = (length + N - 1) / N;
   const std::uint16_t* const share = contexts_.share.data();
-  const std::uint64_t table = transitions_;
-  unsigned shift[N] = {};
+  unsigned history[N];
+  std::fill_n(history, N, 1u);
   unsigned found[N] = {};
   std::uint32_t x[N];
   std::copy_n(state, N, x);
   Words local = words;
   const auto take = [&](unsigned lane, unsigned step) {
     const unsigned place = place_[lane * steps + step];
-    const unsigned past = shift[lane] & place >> 8;
-    const std::uint32_t frequency = share[(place & 0xFF) + (past >> 4)];
+    const unsigned past = (place & BEGINS) != 0 ? 1 : history[lane];
+    const std::uint32_t frequency = share[(place & CELL) * 16 + past];
     const std::uint32_t slot = x[lane] & SLOT;
     const std::uint32_t part = (x[lane] >> PROBABILITY_BITS) * frequency;
     const bool nonzero = slot < frequency;
@@ -107,7 +89,8 @@ void ContextReader::decode_mask(Words& words, std::uint32_t* state, unsigned len
     // A lane's k-th non-zero is at its step k or later, so that lanes do not meet.
     position_[lane * steps + found[lane]] = static_cast<std::uint16_t>(lane * steps + step);
     found[lane] += nonzero;
-    shift[lane] = static_cast<unsigned>(table >> (past + (nonzero ? 8 : 0))) & 0xFF;
+    const unsigned longer = past * 2 + nonzero;
+    history[lane] = longer < 16 ? longer : (longer & 7) | 8;
   };
   const unsigned shared = length - (N - 1) * steps;  // steps of the last lane
   for (unsigned step = 0; step < shared; ++step) {
@@ -132,7 +115,7 @@ void ContextReader::decode_codes(Words& words, std::uint32_t* state) {
   Words local = words;
   const unsigned first_code = contexts_.first_code;
   const auto take = [&](unsigned lane, unsigned index) {
-    const unsigned context = context_of_place_[place_[position_[index]] & 0xFF];
+    const unsigned context = contexts_.code_context[place_[position_[index]] & CELL];
     const std::uint32_t entry = contexts_.codes[context].entry(x[lane] & SLOT);
     x[lane] = ((entry >> 12 & SLOT) + 1) * (x[lane] >> PROBABILITY_BITS) + (entry & SLOT);
     local.refill(x[lane]);

@@ -11,7 +11,7 @@ namespace sparsebook::decode {
 
 struct Words;
 
-/// One segment: the elements that have a code, and their codes. About 450 KiB; meant for the heap.
+/// One segment: the elements that have a code, and their codes. About 260 KiB; meant for the heap.
 class ContextReader {
  public:
   /// `payload.contexts` is there, and outlives the reader.
@@ -38,15 +38,13 @@ class ContextReader {
 
   const Payload& payload_;
   const Contexts& contexts_;
-  std::uint64_t transitions_;  ///< what history follows, by history and bit, eight bits each
-  bool uniform_;               ///< every element has the same place, which is laid out already
+  bool uniform_;  ///< every element has the same place, which is laid out already
   unsigned count_ = 0;
-  /// Low byte: context of the mask without history. High byte: which bits of the history stay, none where a group begins.
-  alignas(64) std::array<std::uint16_t, CONTEXT_SEGMENT> place_;
+  /// The element's cell, and BEGINS where a group begins.
+  alignas(64) std::array<std::uint8_t, CONTEXT_SEGMENT> place_;
   alignas(64) std::array<std::uint16_t, CONTEXT_SEGMENT> position_;
   alignas(64) std::array<std::uint8_t, CONTEXT_SEGMENT> code_;
-  std::vector<std::uint16_t> columns_;                 ///< `place_` of every column in a row of class 0
-  std::array<std::uint8_t, 256> context_of_place_{};   ///< context of the codes by the low byte of a place
+  std::vector<std::uint8_t> columns_;  ///< `place_` of every column in a row of class 0
 };
 
 }  // namespace sparsebook::decode

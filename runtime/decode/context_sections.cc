@@ -12,7 +12,7 @@
 namespace sparsebook::decode {
 namespace {
 
-constexpr unsigned HISTORIES[] = {1, 1, 4, 4};
+constexpr unsigned HISTORIES[] = {1, 1, 15, 15};
 
 [[noreturn]] void fail(const char* id, const std::string& detail) { throw PayloadError(id, detail); }
 
@@ -128,7 +128,13 @@ void ContextSections::read(Payload& payload) {
     for (unsigned context = 0; context < cells * contexts_.histories; ++context) {
       const unsigned level = levels_[context];
       if (level == 0 || level > MAX_MASK_LEVEL) fail("probabilities", "level " + std::to_string(level) + ", allowed are 1..143");
-      contexts_.share[context] = mask_share(level);
+      const unsigned cell = context / contexts_.histories;
+      const auto first = contexts_.share.begin() + 16 * cell;
+      if (contexts_.histories == 1) {
+        std::fill_n(first, 16, mask_share(level));  // whatever the history is
+      } else {
+        first[1 + context % contexts_.histories] = mask_share(level);
+      }
     }
   }
   if (contexts_of_codes_ > 1) {

@@ -36,7 +36,7 @@ struct Contexts {
   unsigned columns_by = 1;    ///< classes of columns
   std::vector<std::uint8_t> row_classes;     ///< of every row; empty where there is one class
   std::vector<std::uint8_t> column_classes;  ///< of every column; empty where there is one class
-  std::array<std::uint16_t, 256> share{};    ///< of 4096, by (row class, column class, history): not zero
+  std::array<std::uint16_t, 1024> share{};   ///< of 4096, by 16 x cell + history: not zero
   std::array<std::uint8_t, 64> code_context{};  ///< by (row class, column class)
   std::vector<CodeTable> codes;              ///< by context of the codes
   unsigned first_code = 1;                   ///< the code that symbol 0 stands for

@@ -92,7 +92,29 @@ BOTH = replace(
 )
 LONG = replace(HUFFMAN, shape=(5000,), tables=TWO + struct.pack("<2H", 512, 113))
 LONG_STREAM = bytes(512 + 113)
-SOUND = (DENSE, GAPS, HUFFMAN, BOTH, replace(LONG, streams=LONG_STREAM))
+CONTEXT = ContextPayload()
+# Rows in two classes, columns in two, runs, two contexts of codes.
+CLASSES = replace(
+    CONTEXT,
+    bits=2,
+    codebook=(ONE, ONE),
+    head=(1, 2, 0, 2, 2, 2, 0, 0),
+    classes=TWO * 2 + struct.pack("<2H", 1, 1) + b"\x40\x60",
+    levels=b"\x48" * 60,
+    cells=b"\0\1\1\0",
+    code_levels=b"\x10\x10\x20\x08",
+)
+SOUND = (
+    DENSE,
+    GAPS,
+    HUFFMAN,
+    BOTH,
+    replace(LONG, streams=LONG_STREAM),
+    CONTEXT,
+    CLASSES,
+    replace(CONTEXT, head=(0, 0, 0, 1, 1, 1, 0, 0), levels=b"", code_levels=b"\0\7"),
+    replace(CONTEXT, head=(0, 3, 1, 1, 1, 1, 0, 0), levels=b"\x48" * 15),
+)
 
 
 @dataclass(frozen=True)
@@ -116,6 +138,7 @@ def cases() -> Iterator[Case]:
     yield from _code_lengths()
     yield from _sections()
     yield from _streams()
+    yield from contexts.cases()
 
 
 def _truncated() -> Iterator[Case]:
@@ -166,8 +189,8 @@ def _header() -> Iterator[Case]:
     yield bad("magic", "an-onnx-file", magic=b"\x08\x07\x12\x00")
     yield bad("magic", "before-version", magic=b"SBKQ", version=9)
     yield bad("version", "0", version=0)
-    yield bad("version", "2", version=2)
-    yield bad("version", "before-dtype", version=2, dtype=7)
+    yield bad("version", "3", version=3)
+    yield bad("version", "before-dtype", version=3, dtype=7)
     for dtype in (0, 2, 3, 17, 255):
         yield bad("dtype", str(dtype), dtype=dtype)
     yield bad("rank", "9", shape=(1,) * 9, streams=b"\x00")

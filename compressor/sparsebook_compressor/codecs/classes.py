@@ -25,11 +25,12 @@ _CLASS_BITS = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The class of every row, uint8[rows], how many classes there are, and the bits that they save."""
+    """The class of every row, uint8[rows], how many classes there are, the bits that they save, and those of the classes."""
 
     of: U8
     count: int
     saved: float
+    bits: float
 
 
 def fit(counts: I64, trials: int) -> Classes:
@@ -39,7 +40,7 @@ def fit(counts: I64, trials: int) -> Classes:
         counts: int64[rows], how many elements of each row are not zero.
         trials: elements in a row.
     """
-    alone = Classes(np.zeros(len(counts), np.uint8), 1, 0.0)
+    alone = Classes(np.zeros(len(counts), np.uint8), 1, 0.0, 0.0)
     values, inverse, rows = np.unique(counts, return_inverse=True, return_counts=True)
     if len(values) < 2 or trials < 2:
         return alone
@@ -51,7 +52,9 @@ def fit(counts: I64, trials: int) -> Classes:
             break
         classes, cost = _lloyd(values, rows, trials, count)
         if one - cost > best.saved:
-            best = Classes(classes[inverse], int(classes.max()) + 1, one - cost)
+            best = Classes(
+                classes[inverse], int(classes.max()) + 1, one - cost, _own(classes, rows)
+            )
     return best
 
 
@@ -74,8 +77,14 @@ def _lloyd(values: I64, rows: I64, trials: int, count: int) -> tuple[U8, float]:
     return of.astype(np.uint8), total + _CLASS_BITS * (int(of.max()) + 1)
 
 
+def _own(classes: U8, rows: I64) -> float:
+    """Bits of the classes themselves, of values that so many rows have each."""
+    members = np.bincount(classes, weights=rows).astype(np.int64)
+    return float((members * huffman.code_lengths(members)).sum()) if len(members) > 1 else 0.0
+
+
 def _bits(values: I64, trials: int, density: F64) -> F64:
     """Bits of a row with so many non-zeros in a class of such density, float64[values, classes]."""
     wins = values[:, None] * np.log2(density)[None, :]
     losses = (trials - values)[:, None] * np.log2(1 - density)[None, :]
-    return -(wins + losses)
+    return np.asarray(-(wins + losses), np.float64)

@@ -22,8 +22,8 @@ U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
-# Segments side by side: enough to hide NumPy's cost a call; temporaries take about 30 bytes an element, 250 MB.
-_SIDE_BY_SIDE = 128
+# Segments side by side: enough to hide NumPy's cost a call; temporaries take about 60 bytes an element, 250 MB.
+_SIDE_BY_SIDE = 64
 _WHOLE = 1 << PROBABILITY_BITS
 
 
@@ -52,14 +52,14 @@ def _encode_block(model: ContextModel, block: Block, codes: U8) -> tuple[bytes, 
     heads = states.astype("<u4").reshape(block.segments, block.lanes).view("<u2")
     for words, written in last:
         shape = (len(words), block.segments, block.lanes)
-        words, written = words.reshape(shape), written.reshape(shape)
+        apart, out = words.reshape(shape), written.reshape(shape)
         for segment in range(block.segments):
-            pieces[segment].append(words[:, segment][written[:, segment]])
-    out = [
+            pieces[segment].append(apart[:, segment][out[:, segment]])
+    whole = [
         np.concatenate([head, *piece]).astype("<u2").tobytes()
         for head, piece in zip(heads, pieces, strict=True)
     ]
-    return b"".join(out), np.array([len(each) for each in out], np.int64)
+    return b"".join(whole), np.array([len(each) for each in whole], np.int64)
 
 
 def _mask_symbols(model: ContextModel, block: Block, codes: U8) -> tuple[U16, U16]:
@@ -111,7 +111,8 @@ def _places(counts: I64, room: int) -> I64:
     """Where the symbols of segments stand that have room for `room` each."""
     before = np.cumsum(counts) - counts
     shift = room * np.arange(len(counts)) - before
-    return np.arange(int(counts.sum())) + np.repeat(shift, counts)
+    places: I64 = np.arange(int(counts.sum())) + np.repeat(shift, counts)
+    return places
 
 
 def decode(model: ContextModel, data: bytes, sizes: I64, elements: int) -> tuple[U8, int | None]:
@@ -195,9 +196,9 @@ def _pull_codes(model: ContextModel, block: Block, pull: rans.Pull, codes: U8) -
     symbols = np.stack([np.repeat(np.arange(len(row)), row) for row in table]).astype(np.uint8)
     steps = -(-int(counts.max()) // block.lanes)
     place = _places(counts, steps * block.lanes)
-    contexts = np.full(block.segments * steps * block.lanes, idle, np.uint8)
-    contexts[place] = model.code_contexts[model.cells(listed + block.first)]
-    contexts = contexts.reshape(block.segments, steps, block.lanes)
+    flat = np.full(block.segments * steps * block.lanes, idle, np.uint8)
+    flat[place] = model.code_contexts[model.cells(listed + block.first)]
+    contexts = flat.reshape(block.segments, steps, block.lanes)
     found = np.empty(contexts.shape, np.uint8)
     for step in range(steps):
         context = contexts[:, step]

@@ -25,12 +25,15 @@ from sparsebook_compressor.payload_layout import (
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
 
-# Segments counted at a time, and how many are looked at to choose between kinds of history.
-_COUNTED = 32
-_SAMPLED = 64
+# Segments counted at a time, and how many are looked at to choose between kinds of contexts.
+_COUNTED = 16
+_SAMPLED = 16
 # Above this density a mask costs more in symbols than it saves: zero is a code like the others then.
 _DENSE = 0.97
+# Kernels are small; a larger group has hardly another past than its neighbours without one.
+_LARGEST_GROUP = 128
 # A frequency is a byte, as is the place of a cell among the contexts.
 _LEVEL_BITS = 8.0
 
@@ -44,76 +47,90 @@ def fit(codes: U8, shape: tuple[int, ...], centroids: int) -> ContextModel:
         centroids: values besides zero; codes are at most that.
     """
     zeros = len(codes) - int(np.count_nonzero(codes))
-    masked = 0 < centroids and (1 - _DENSE) * len(codes) < zeros
-    model = _classified(codes, shape, masked)
-    if masked:
-        model = _with_mask(model, codes)
+    if centroids > 0 and (1 - _DENSE) * len(codes) < zeros:
+        model = _masked(codes, shape)
+    else:
+        # Without zeros it is the outer codes that tell rows apart: codebooks ascend.
+        models = _classified(_outer(codes), shape, MASK_NONE)
+        model = max(models, key=lambda each: each[1])[0]
     return _with_codes(model, codes, centroids)
 
 
-def _classified(codes: U8, shape: tuple[int, ...], masked: bool) -> ContextModel:
-    """Rows and columns in classes, split where that saves most."""
-    best = ContextModel(
+def _classified(
+    marked: Bool, shape: tuple[int, ...], mask: int
+) -> list[tuple[ContextModel, float, float]]:
+    """Models with rows and columns in classes, by every split; the bits that each saves, and those of its classes."""
+    plain = ContextModel(
         shape=shape,
         split=0,
-        mask=MASK_PLAIN if masked else MASK_NONE,
+        mask=mask,
         group_axis=0,
         row_classes=np.zeros(1, np.uint8),
-        column_classes=np.zeros(len(codes), np.uint8),
+        column_classes=np.zeros(len(marked), np.uint8),
         rows_by=1,
         columns_by=1,
         mask_levels=np.zeros(0, np.uint8),
         code_contexts=np.zeros(1, np.uint8),
         code_levels=np.zeros((0, 0), np.uint8),
     )
-    # Without zeros it is the outer codes that tell rows apart: codebooks ascend.
-    marked = codes != 0 if masked else _outer(codes)
-    saved = 0.0
+    found = [(plain, 0.0, 0.0)]
     for split in range(1, len(shape)):
         outer, inner = math.prod(shape[:split]), math.prod(shape[split:])
         table = marked.reshape(outer, inner)
         rows = classes.fit(np.count_nonzero(table, axis=1), inner)
         columns = classes.fit(np.count_nonzero(table, axis=0), outer)
-        if rows.saved + columns.saved > saved:
-            saved = rows.saved + columns.saved
-            best = replace(
-                best,
+        if rows.count * columns.count > 1:
+            model = replace(
+                plain,
                 split=split,
                 row_classes=rows.of,
                 column_classes=columns.of,
                 rows_by=rows.count,
                 columns_by=columns.count,
             )
-    return best
+            found.append((model, rows.saved + columns.saved, rows.bits + columns.bits))
+    return found
 
 
-def _outer(codes: U8) -> npt.NDArray[np.bool_]:
+def _outer(codes: U8) -> Bool:
     """Which codes lie in the outer quarters of all that occur."""
     order = np.cumsum(np.bincount(codes, minlength=256)) / len(codes)
-    outer: npt.NDArray[np.bool_] = ((order < 0.25) | (order > 0.75))[codes]
+    outer: Bool = ((order < 0.25) | (order > 0.75))[codes]
     return outer
 
 
-def _with_mask(model: ContextModel, codes: U8) -> ContextModel:
-    """The kind of history that pays, and the levels of all contexts."""
-    axes = {
-        math.prod(model.shape[axis:]): axis
-        for axis in range(len(model.shape) - 1, max(0, model.split - 1), -1)
-    }
-    kinds = [(MASK_PLAIN, 0), (MASK_RUNS, 0)]
-    kinds += [(MASK_GROUPS, axis) for size, axis in axes.items() if 1 < size < len(codes)]
+def _masked(codes: U8, shape: tuple[int, ...]) -> ContextModel:
+    """The split and the history that take least together, with the levels of all their contexts."""
     parts = blocks(len(codes), _COUNTED)
-    step = max(1, len(parts) * _COUNTED // _SAMPLED)
-    sample = parts[::step]
+    sample = parts[:: max(1, len(parts) * _COUNTED // _SAMPLED)]
     scale = len(codes) / sum(part.end - part.first for part in sample)
-    tried = [replace(model, mask=kind, group_axis=axis) for kind, axis in kinds]
-    costs = [
-        scale * _entropy(_counted(each, codes, sample)) + _LEVEL_BITS * each.histories
-        for each in tried
-    ]
-    chosen = tried[int(np.argmin(costs))]
-    counts = _counted(chosen, codes, parts)
-    return replace(chosen, mask_levels=odds.share_levels(counts[:, 1], counts.sum(axis=1)))
+    groups = {math.prod(shape[axis:]): axis for axis in range(len(shape) - 1, 0, -1)}
+    best, least = None, math.inf
+    for model, _, own in _classified(codes != 0, shape, MASK_PLAIN):
+        cells = model.rows_by * model.columns_by
+        tables = sum(
+            (_code_counts(model, codes[part.first : part.end], part.first) for part in sample),
+            np.zeros((cells, 256), np.int64),
+        )
+        # About as many contexts of codes as will be kept.
+        symbols = int(np.count_nonzero(tables.any(axis=0)))
+        side = own + scale * _entropy(tables) + _LEVEL_BITS * symbols * min(cells - 1, 4)
+        kinds = [(MASK_PLAIN, 0), (MASK_RUNS, 0)]
+        kinds += [
+            (MASK_GROUPS, axis)
+            for size, axis in groups.items()
+            if 1 < size <= _LARGEST_GROUP and axis >= model.split
+        ]
+        for kind, axis in kinds:
+            tried = replace(model, mask=kind, group_axis=axis)
+            contexts = cells * HISTORIES[kind]
+            cost = scale * _entropy(_counted(tried, codes, sample))
+            cost += side + _LEVEL_BITS * contexts
+            if cost < least:
+                best, least = tried, cost
+    assert best is not None
+    counts = _counted(best, codes, parts)
+    return replace(best, mask_levels=odds.share_levels(counts[:, 1], counts.sum(axis=1)))
 
 
 def _counted(model: ContextModel, codes: U8, parts: list[Block]) -> I64:
@@ -122,12 +139,15 @@ def _counted(model: ContextModel, codes: U8, parts: list[Block]) -> I64:
     counts = np.zeros(2 * contexts, np.int64)
     for part in parts:
         positions = part.positions()
-        present = part.present()
-        nonzero = codes[np.minimum(positions, len(codes) - 1)] != 0
+        within = np.minimum(positions, part.end - 1)
+        nonzero = codes[within] != 0
         past = histories(model.mask, model.group, nonzero, positions)
-        cell = model.cells(np.minimum(positions, len(codes) - 1)).astype(np.int64)
-        context = 2 * (cell * model.histories + past) + nonzero
-        counts += np.bincount(context[present], minlength=2 * contexts)
+        context = model.cells(within).astype(np.int32) * HISTORIES[model.mask] + past
+        context = 2 * context + nonzero
+        present = part.present()
+        counts += np.bincount(
+            context.reshape(-1) if present.all() else context[present], minlength=2 * contexts
+        )
     return counts.reshape(-1, 2)
 
 
@@ -135,13 +155,11 @@ def _with_codes(model: ContextModel, codes: U8, centroids: int) -> ContextModel:
     """Cells whose codes are alike share a context, as long as another one pays."""
     cells = model.rows_by * model.columns_by
     alphabet = centroids + 1 - model.first_code
-    counts = np.zeros((cells, alphabet), np.int64)
+    counts = np.zeros((cells, 256), np.int64)
     step = 1 << 22
     for start in range(0, len(codes), step):
-        piece = codes[start : start + step]
-        at = np.flatnonzero(piece) if model.first_code else np.arange(len(piece))
-        place = model.cells(at + start).astype(np.int64) * alphabet + piece[at] - model.first_code
-        counts += np.bincount(place, minlength=counts.size).reshape(counts.shape)
+        counts += _code_counts(model, codes[start : start + step], start)
+    counts = counts[:, :alphabet]
     contexts = _merged(counts)
     joined = np.zeros((int(contexts.max()) + 1, alphabet), np.int64)
     np.add.at(joined, contexts, counts)
@@ -151,12 +169,21 @@ def _with_codes(model: ContextModel, codes: U8, centroids: int) -> ContextModel:
     return replace(model, code_contexts=contexts, code_levels=levels)
 
 
+def _code_counts(model: ContextModel, codes: U8, first: int) -> I64:
+    """How often each symbol occurs in each cell, int64[cells, 256], for elements from `first` on."""
+    at = np.flatnonzero(codes) if model.first_code else np.arange(len(codes))
+    place = model.cells(at + first).astype(np.int64) * 256 + codes[at] - model.first_code
+    cells = model.rows_by * model.columns_by
+    return np.bincount(place, minlength=256 * cells).reshape(cells, 256)
+
+
 def _merged(counts: I64) -> U8:
     """The context of every cell: the two whose union costs least more become one, down to what costs least in all."""
     groups = [[cell] for cell in range(len(counts)) if counts[cell].any()]
     tables = [counts[group[0]] for group in groups]
     empty = [cell for cell in range(len(counts)) if not counts[cell].any()]
-    best, least = [sum(groups, [])], math.inf
+    best: list[list[int]] = []
+    least = math.inf
     while groups:
         if len(groups) <= MAX_CODE_CONTEXTS:
             held = _LEVEL_BITS * counts.shape[1] * len(groups)

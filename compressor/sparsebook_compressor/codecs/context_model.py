@@ -21,8 +21,9 @@ U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
-# States of what came just before an element, by the kind of mask.
-HISTORIES = (1, 1, 4, 4)
+# What came just before an element, by the kind of mask: nothing is asked, or up to three bits are known.
+HISTORIES = (1, 1, 15, 15)
+_BITS = 3
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -112,29 +113,29 @@ def histories(kind: int, group: int, nonzero: Bool, positions: I64) -> U8:
     Returns:
         uint8[lanes, steps], below HISTORIES[kind].
     """
-    past = np.zeros(nonzero.shape, np.uint8)
     if kind == MASK_PLAIN:
-        return past
-    if kind != MASK_GROUPS:
-        past[:, 1:] += nonzero[:, :-1]
-        past[:, 2:] += 2 * nonzero[:, :-2].view(np.uint8)
-        return past
-    begins = positions % group == 0
-    begins[:, :1] = True
-    before = np.cumsum(nonzero, axis=1, dtype=np.int32) - nonzero
-    at_begin = np.maximum.accumulate(np.where(begins, before, 0), axis=1)
-    return np.where(begins, 0, 1 + np.minimum(before - at_begin, 2)).astype(np.uint8)
+        return np.zeros(nonzero.shape, np.uint8)
+    known = np.minimum(np.arange(nonzero.shape[1]), _BITS).astype(np.uint8)[None]
+    if kind == MASK_GROUPS:
+        known = np.minimum(np.minimum(positions % group, _BITS).astype(np.uint8), known)
+    # A one stands before the bits that are known, so that no two pasts are alike.
+    past = np.broadcast_to(np.uint8(1) << known, nonzero.shape).copy()
+    bits = nonzero.view(np.uint8)
+    for back in range(1, _BITS + 1):
+        past[:, back:] += (bits[:, :-back] << np.uint8(back - 1)) * (known[:, back:] >= back)
+    return past - np.uint8(1)
 
 
 def following(kind: int, past: U8, nonzero: Bool, begins: Bool) -> U8:
     """The history behind one element; `begins` says where the element after it begins a group."""
     if kind == MASK_PLAIN:
         return past
-    if kind != MASK_GROUPS:
-        runs: U8 = (past << 1 | nonzero) & 3
-        return runs
-    counted = np.minimum(np.maximum(past, 1) + nonzero, 3)
-    return np.where(begins, 0, counted).astype(np.uint8)
+    longer = (past + np.uint8(1)) << np.uint8(1) | nonzero
+    full = np.uint8(1 << _BITS)
+    longer = np.where(longer < 2 * full, longer, full | longer & (full - np.uint8(1)))
+    if kind == MASK_GROUPS:
+        longer = np.where(begins, np.uint8(1), longer)
+    return (longer - np.uint8(1)).astype(np.uint8)
 
 
 def lanes_of(elements: int) -> int:

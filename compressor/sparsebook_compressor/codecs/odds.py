@@ -56,7 +56,8 @@ def share_levels(nonzeros: I64, elements: I64) -> U8:
     share = (nonzeros + 0.5) / (elements + 1.0)
     odds = np.log(_SHARES[1:] / (WHOLE - _SHARES[1:]))
     middle = (odds[1:] + odds[:-1]) / 2
-    return (np.searchsorted(middle, np.log(share / (1 - share))) + 1).astype(np.uint8)
+    levels: U8 = (np.searchsorted(middle, np.log(share / (1 - share))) + 1).astype(np.uint8)
+    return levels
 
 
 def frequencies(levels: U8) -> U32:

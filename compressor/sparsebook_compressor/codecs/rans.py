@@ -29,7 +29,8 @@ def push(states: U32, frequency: U16, start: U16) -> tuple[U16, Bool]:
 
     Args:
         states: uint32[lanes].
-        frequency, start: uint16[steps, lanes] of every symbol, in the order in which they will be decoded.
+        frequency: uint16[steps, lanes] of every symbol, in the order in which they will be decoded.
+        start: uint16[steps, lanes], where its slots begin.
 
     Returns:
         The word that goes out before each symbol, and whether one does, [steps, lanes] both.

@@ -25,6 +25,7 @@ from sparsebook_service.cli.interrupts import Interrupts
 from sparsebook_service.cli.options import (
     ApiKey,
     AsJson,
+    Codec,
     ConfigFile,
     Data,
     Deadline,
@@ -84,6 +85,7 @@ def compress_command(
             "library; **dense** is plain floats.",
         ),
     ] = None,
+    codec: Codec = None,
     seed: Seed = None,
     out: Annotated[
         Path | None,
@@ -115,6 +117,7 @@ def compress_command(
         config,
         preset=preset,
         output=output,
+        codec=codec,
         seed=seed,
         sections={
             "budget": {
