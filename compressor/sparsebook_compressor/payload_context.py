@@ -54,14 +54,14 @@ class _Head:
     def check(self, header: Header) -> None:
         """Refuse what section 8 does not allow."""
         rank = len(header.shape)
-        _require(self.split <= rank, f"split {self.split}; 0 to {rank} are allowed")
-        _require(self.mask <= MASK_GROUPS, f"mask {self.mask}; 0 to {MASK_GROUPS} are allowed")
-        _require(self.mask == MASK_NONE or header.centroids > 0, "a mask without centroids")
+        _expect(self.split <= rank, f"split {self.split}; 0 to {rank} are allowed")
+        _expect(self.mask <= MASK_GROUPS, f"mask {self.mask}; 0 to {MASK_GROUPS} are allowed")
+        _expect(self.mask == MASK_NONE or header.centroids > 0, "a mask without centroids")
         groups = range(self.split, rank) if self.mask == MASK_GROUPS else (0,)
-        _require(self.group_axis in groups, f"groups from axis {self.group_axis}")
+        _expect(self.group_axis in groups, f"groups from axis {self.group_axis}")
         for count in (self.rows_by, self.columns_by):
-            _require(1 <= count <= MAX_CLASSES, f"{count} classes; 1 to {MAX_CLASSES} are allowed")
-        _require(
+            _expect(1 <= count <= MAX_CLASSES, f"{count} classes; 1 to {MAX_CLASSES} are allowed")
+        _expect(
             1 <= self.contexts <= MAX_CODE_CONTEXTS,
             f"{self.contexts} contexts of codes; 1 to {MAX_CODE_CONTEXTS} are allowed",
         )
@@ -187,7 +187,7 @@ def read(data: bytes, header: Header) -> Contexts:
     return Contexts(header, codebook.astype(np.float32), model, sizes, segments)
 
 
-def _require(holds: bool, detail: str) -> None:
+def _expect(holds: bool, detail: str) -> None:
     if not holds:
         raise PayloadError("contexts", detail)
 
@@ -196,7 +196,7 @@ def _take_head(reader: Reader, header: Header) -> _Head:
     *fields, first, second = _HEAD.unpack(reader.take(CONTEXT_HEAD_BYTES, "the contexts"))
     head = _Head(*fields)
     head.check(header)
-    _require(first == second == 0, "the last two bytes are not 0")
+    _expect(first == second == 0, "the last two bytes are not 0")
     return head
 
 

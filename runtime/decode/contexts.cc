@@ -13,24 +13,26 @@ constexpr std::uint32_t WHOLE = 1u << PROBABILITY_BITS;
 // 1 to 7 stand for themselves, from 8 on every eight levels double: at most 8 << 9 = 4096, for MAX_FREQUENCY_LEVEL.
 std::uint32_t weight(unsigned level) { return level < 8 ? level : (8 + (level & 7)) << ((level >> 3) - 1); }
 
-// Frequencies in proportion to the levels' weights, none below 1; the largest takes what is missing to 4096.
+// Every symbol that has a level gets 1, and of the rest what its weight is of all weights; the largest takes what is left over.
 std::array<std::uint32_t, 256> frequencies(const std::uint8_t* levels, unsigned alphabet) {
   const unsigned highest = *std::max_element(levels, levels + alphabet);
   if (highest == 0 || highest > MAX_FREQUENCY_LEVEL) {
     throw PayloadError("frequencies", "levels up to " + std::to_string(highest) + ", allowed are 1..80, and at least one");
   }
   std::uint32_t total = 0;  // at most 256 x 4096
-  for (unsigned symbol = 0; symbol < alphabet; ++symbol) total += weight(levels[symbol]);
+  std::uint32_t rest = WHOLE;
+  for (unsigned symbol = 0; symbol < alphabet; ++symbol) {
+    total += weight(levels[symbol]);
+    rest -= levels[symbol] != 0;
+  }
   std::array<std::uint32_t, 256> scaled{};
   std::uint32_t sum = 0;
   for (unsigned symbol = 0; symbol < alphabet; ++symbol) {
     if (levels[symbol] == 0) continue;
-    scaled[symbol] = std::max(weight(levels[symbol]) * WHOLE / total, 1u);
+    scaled[symbol] = 1 + weight(levels[symbol]) * rest / total;
     sum += scaled[symbol];
   }
-  std::uint32_t& largest = *std::max_element(scaled.begin(), scaled.begin() + alphabet);
-  if (largest + WHOLE <= sum) throw PayloadError("frequencies", "the levels are too far apart to sum to 4096");
-  largest += WHOLE - sum;  // modulo 2^32 where the sum is over 4096
+  *std::max_element(scaled.begin(), scaled.begin() + alphabet) += WHOLE - sum;
   return scaled;
 }
 

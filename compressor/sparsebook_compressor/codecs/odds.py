@@ -71,20 +71,19 @@ def frequencies(levels: U8) -> U32:
             "frequencies",
             f"levels up to {levels.max(initial=0)}; 1 to {MAX_FREQUENCY_LEVEL} are allowed, and at least one",
         )
+    # One each, and the rest in proportion: no frequency is 0, and they cannot pass 4096 together.
     weights = _WEIGHTS[levels]
-    scaled = np.where(levels > 0, np.maximum(weights * WHOLE // weights.sum(), 1), 0)
-    # At most 256 symbols are lifted to 1, and the largest of them has at least 4096 / 256 - 1: it can give what is missing
-    # only if that is less than it has.
-    largest = int(np.argmax(scaled))
-    scaled[largest] += WHOLE - int(scaled.sum())
-    if scaled[largest] < 1:
-        raise PayloadError("frequencies", "the levels are too far apart to sum to 4096")
+    used = levels > 0
+    scaled = np.where(used, 1 + weights * (WHOLE - np.count_nonzero(used)) // weights.sum(), 0)
+    scaled[np.argmax(scaled)] += WHOLE - int(scaled.sum())
     return scaled.astype(np.uint32)
 
 
 def frequency_levels(counts: I64) -> U8:
     """Levels for symbols that occur so often, int64[alphabet]; symbols that do not occur get none."""
-    target = counts * (WHOLE / max(1, int(counts.sum())))
+    used = counts > 0
+    # `frequencies` gives every symbol one and shares out the rest.
+    target = counts * (WHOLE / max(1, int(counts.sum()))) - 1
     middle = np.sqrt(_WEIGHTS[1:-1] * _WEIGHTS[2:].astype(np.float64))
     levels = np.searchsorted(middle, target) + 1
-    return np.where(counts > 0, levels, 0).astype(np.uint8)
+    return np.where(used, levels, 0).astype(np.uint8)

@@ -78,7 +78,8 @@ def _share(level: int) -> int:
 def _slots(levels: bytes) -> list[tuple[int, int, int]]:
     """For each of 4096 slots its symbol, that symbol's frequency and its first slot."""
     weights = [_weight(level) for level in levels]
-    scaled = [max(1, 4096 * weight // sum(weights)) if weight else 0 for weight in weights]
+    rest = 4096 - sum(level > 0 for level in levels)
+    scaled = [1 + weight * rest // sum(weights) if weight else 0 for weight in weights]
     scaled[scaled.index(max(scaled))] += 4096 - sum(scaled)
     found: list[tuple[int, int, int]] = []
     for symbol, frequency in enumerate(scaled):
