@@ -39,7 +39,7 @@ U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 
 # The share of its bytes that a payload must lose before `auto` takes the codec that decodes slower.
-WORTH = 0.02
+WORTH = 0.01
 
 # Elements looked at a time, so that positions (8 bytes each) never stand for a whole weight at once.
 _CHUNK = 1 << 22

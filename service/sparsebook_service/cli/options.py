@@ -27,7 +27,7 @@ Codec: TypeAlias = Annotated[
         "--codec",
         metavar="huffman|context|auto",
         help="How codes are written: **huffman** (default) loads fastest; **context** is 3 to 5% smaller and loads "
-        "slower; **auto** takes it for each weight where it saves 2%.",
+        "slower; **auto** takes it for each weight where it saves 1%.",
     ),
 ]
 Seed: TypeAlias = Annotated[
