@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from sparsebook_compressor.codecs import classes, odds
 from sparsebook_compressor.codecs.context_model import (
-    HISTORIES,
     Block,
     ContextModel,
     blocks,
@@ -105,7 +104,10 @@ def _masked(codes: U8, shape: tuple[int, ...]) -> ContextModel:
     sample = parts[:: max(1, len(parts) * _COUNTED // _SAMPLED)]
     scale = len(codes) / sum(part.end - part.first for part in sample)
     groups = {math.prod(shape[axis:]): axis for axis in range(len(shape) - 1, 0, -1)}
-    best, least = None, math.inf
+    kinds = [(MASK_PLAIN, 0), (MASK_RUNS, 0)]
+    kinds += [(MASK_GROUPS, axis) for size, axis in groups.items() if 1 < size <= _LARGEST_GROUP]
+    tried: list[ContextModel] = []
+    sides: list[float] = []
     for model, _, own in _classified(codes != 0, shape, MASK_PLAIN):
         cells = model.rows_by * model.columns_by
         tables = sum(
@@ -115,40 +117,42 @@ def _masked(codes: U8, shape: tuple[int, ...]) -> ContextModel:
         # About as many contexts of codes as will be kept.
         symbols = int(np.count_nonzero(tables.any(axis=0)))
         side = own + scale * _entropy(tables) + _LEVEL_BITS * symbols * min(cells - 1, 4)
-        kinds = [(MASK_PLAIN, 0), (MASK_RUNS, 0)]
-        kinds += [
-            (MASK_GROUPS, axis)
-            for size, axis in groups.items()
-            if 1 < size <= _LARGEST_GROUP and axis >= model.split
-        ]
         for kind, axis in kinds:
-            tried = replace(model, mask=kind, group_axis=axis)
-            contexts = cells * HISTORIES[kind]
-            cost = scale * _entropy(_counted(tried, codes, sample))
-            cost += side + _LEVEL_BITS * contexts
-            if cost < least:
-                best, least = tried, cost
-    assert best is not None
-    counts = _counted(best, codes, parts)
+            if kind != MASK_GROUPS or axis >= model.split:
+                tried.append(replace(model, mask=kind, group_axis=axis))
+                sides.append(side)
+    costs = [
+        side + scale * _entropy(counts) + _LEVEL_BITS * len(counts)
+        for side, counts in zip(sides, _counted(tried, codes, sample), strict=True)
+    ]
+    best = tried[int(np.argmin(costs))]
+    (counts,) = _counted([best], codes, parts)
     return replace(best, mask_levels=odds.share_levels(counts[:, 1], counts.sum(axis=1)))
 
 
-def _counted(model: ContextModel, codes: U8, parts: list[Block]) -> I64:
-    """Zeros and non-zeros of every context, int64[contexts, 2]."""
-    contexts = model.rows_by * model.columns_by * HISTORIES[model.mask]
-    counts = np.zeros(2 * contexts, np.int64)
+def _counted(models: list[ContextModel], codes: U8, parts: list[Block]) -> list[I64]:
+    """Zeros and non-zeros of every context, int64[contexts, 2] for each of several models of one weight."""
+    sizes = [2 * model.rows_by * model.columns_by * model.histories for model in models]
+    counts = [np.zeros(size, np.int64) for size in sizes]
     for part in parts:
         positions = part.positions()
         within = np.minimum(positions, part.end - 1)
         nonzero = codes[within] != 0
-        past = histories(model.mask, model.group, nonzero, positions)
-        context = model.cells(within).astype(np.int32) * HISTORIES[model.mask] + past
-        context = 2 * context + nonzero
         present = part.present()
-        counts += np.bincount(
-            context.reshape(-1) if present.all() else context[present], minlength=2 * contexts
-        )
-    return counts.reshape(-1, 2)
+        whole = bool(present.all())
+        # Models share the cells of a split and the histories of a kind.
+        cells: dict[int, npt.NDArray[np.int32]] = {}
+        pasts: dict[tuple[int, int], U8] = {}
+        for index, model in enumerate(models):
+            kind = (model.mask, model.group)
+            if model.split not in cells:
+                cells[model.split] = model.cells(within).astype(np.int32)
+            if kind not in pasts:
+                pasts[kind] = histories(*kind, nonzero, positions)
+            context = 2 * (cells[model.split] * model.histories + pasts[kind]) + nonzero
+            listed = context.reshape(-1) if whole else context[present]
+            counts[index] += np.bincount(listed, minlength=sizes[index])
+    return [count.reshape(-1, 2) for count in counts]
 
 
 def _with_codes(model: ContextModel, codes: U8, centroids: int) -> ContextModel:

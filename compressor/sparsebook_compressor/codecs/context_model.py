@@ -78,7 +78,9 @@ class ContextModel:
         """The cell (row class, column class) of elements, uint8 of the same shape."""
         if self.rows_by == self.columns_by == 1:
             return np.zeros(positions.shape, np.uint8)
-        rows, columns = np.divmod(positions, self.columns)
+        # Not divmod: NumPy divides by one number with SIMD, and takes remainders without.
+        rows = positions // self.columns
+        columns = positions - rows * self.columns
         cells: U8 = (
             self.row_classes[rows] * np.uint8(self.columns_by) + self.column_classes[columns]
         )

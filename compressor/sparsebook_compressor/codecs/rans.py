@@ -37,14 +37,19 @@ def push(states: U32, frequency: U16, start: U16) -> tuple[U16, Bool]:
     """
     words = np.empty(frequency.shape, np.uint16)
     written = np.empty(frequency.shape, np.bool_)
+    quotient = np.empty_like(states)
+    # x + (x // f) (4096 - f) + s, which is the state above.
+    wide = frequency.astype(np.uint32)
+    rest = np.uint32(1 << PROBABILITY_BITS) - wide
     for step in range(len(frequency) - 1, -1, -1):
-        f = frequency[step].astype(np.uint32)
-        full = (states >> _ROOM) >= f
-        words[step] = states & np.uint32(0xFFFF)
-        written[step] = full
+        f, full = wide[step], written[step]
+        np.right_shift(states, _ROOM, out=quotient)
+        np.greater_equal(quotient, f, out=full)
+        words[step] = states
         np.right_shift(states, _WORD, out=states, where=full)
-        quotient = states // f
-        states += quotient * (np.uint32(1 << PROBABILITY_BITS) - f)
+        np.floor_divide(states, f, out=quotient)
+        quotient *= rest[step]
+        states += quotient
         states += start[step]
     return words, written
 
