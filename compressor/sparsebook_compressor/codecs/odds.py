@@ -1,7 +1,7 @@
 """Probabilities of the context codec as bytes (docs/format.md, section 8).
 
 A byte is a level: 1 to 7 stand for themselves, from 8 on every eight levels double, in steps of an eighth. The step costs
-0.01% of a stream; a byte instead of two halves what a small weight pays for its model.
+0.03% of a stream; a byte instead of two halves what a small weight pays for its model.
 """
 
 import numpy as np
