@@ -245,8 +245,7 @@ def describe(data: bytes) -> tuple[Header, int]:
     """
     header = read_header(data)
     if header.is_context:
-        # A byte of it stands for at most 3277 elements: every segment holds its lanes' states and its size.
-        return header, int(np.count_nonzero(payload_context.read(data, header).decode()))
+        return header, payload_context.read(data, header).nonzeros()
     sections = read(data, header)
     _check_constant(sections)
     if sections.codes.is_constant:

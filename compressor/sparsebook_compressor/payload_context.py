@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from sparsebook_compressor.codecs import bitstream, context, context_fit, huffman
 from sparsebook_compressor.codecs.context_model import (
     HISTORIES,
+    Block,
     ContextModel,
     lanes_of,
     segment_count,
@@ -91,12 +93,28 @@ class Contexts:
         Raises:
             PayloadError: `stream`.
         """
-        codes, wrong = context.decode(self.model, self.data, self.sizes, self.header.elements)
-        if wrong is not None:
-            raise PayloadError(
-                "stream", f"segment {wrong}: it does not end in its first state at its last byte"
-            )
+        codes = np.empty(self.header.elements, np.uint8)
+        for block, piece in self._pieces():
+            codes[block.first : block.end] = piece
         return codes
+
+    def nonzeros(self) -> int:
+        """How many elements are not zero, counted without the weight in memory.
+
+        Raises:
+            PayloadError: `stream`.
+        """
+        return sum(int(np.count_nonzero(piece)) for _, piece in self._pieces())
+
+    def _pieces(self) -> Iterator[tuple[Block, U8]]:
+        found = context.decode(self.model, self.data, self.sizes, self.header.elements)
+        for block, piece, wrong in found:
+            if wrong is not None:
+                raise PayloadError(
+                    "stream",
+                    f"segment {wrong}: it does not end in its first state at its last byte",
+                )
+            yield block, piece
 
 
 def encode(header: Header, codebook: bytes, codes: U8) -> tuple[bytes, int]:

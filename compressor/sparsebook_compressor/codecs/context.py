@@ -3,6 +3,8 @@
 Both directions work on many segments side by side, one symbol of every lane at a time.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -115,8 +117,10 @@ def _places(counts: I64, room: int) -> I64:
     return places
 
 
-def decode(model: ContextModel, data: bytes, sizes: I64, elements: int) -> tuple[U8, int | None]:
-    """Read a weight's codes back.
+def decode(
+    model: ContextModel, data: bytes, sizes: I64, elements: int
+) -> Iterator[tuple[Block, U8, int | None]]:
+    """Read a weight's codes back, some segments at a time, so that a weight need not stand in memory to be looked at.
 
     Args:
         model: the contexts, whose tables are sound.
@@ -124,22 +128,19 @@ def decode(model: ContextModel, data: bytes, sizes: I64, elements: int) -> tuple
         sizes: bytes of every segment, int64[segments], as section 8 bounds them.
         elements: of the weight.
 
-    Returns:
-        uint8[elements], and the first segment that does not end where its bytes do, or None.
+    Yields:
+        The block, its codes, uint8[end - first], and its first segment that does not end where its bytes do, or None.
     """
-    codes = np.zeros(elements, np.uint8)
-    wrong: int | None = None
     begin, segment = 0, 0
     for block in blocks(elements, _SIDE_BY_SIDE):
         size = sizes[segment : segment + block.segments]
         total = int(size.sum())
         words = np.frombuffer(data, "<u2", total // 2, begin)
-        sound = _decode_block(model, block, words, size // 2, codes[block.first : block.end])
-        if wrong is None and not sound.all():
-            wrong = segment + int(np.argmin(sound))
+        codes = np.zeros(block.end - block.first, np.uint8)
+        sound = _decode_block(model, block, words, size // 2, codes)
+        yield block, codes, None if sound.all() else segment + int(np.argmin(sound))
         begin += total
         segment += block.segments
-    return codes, wrong
 
 
 def _decode_block(model: ContextModel, block: Block, words: U16, sizes: I64, codes: U8) -> Bool:
