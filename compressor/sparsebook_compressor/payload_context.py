@@ -248,7 +248,7 @@ def _take_segment_sizes(reader: Reader, elements: int) -> I64:
 
 def _classes(data: bytes, sizes: I64, lengths: U8 | None, count: int, name: str) -> U8:
     if lengths is None:
-        return np.zeros(count, np.uint8)
+        return np.zeros(1, np.uint8)
     if np.count_nonzero(lengths) == 1:
         return np.full(count, np.argmax(lengths), np.uint8)
     classes, wrong = bitstream.unpack(data, sizes, count, *huffman.decoding_table(lengths))

@@ -65,7 +65,7 @@ def _classified(
         mask=mask,
         group_axis=0,
         row_classes=np.zeros(1, np.uint8),
-        column_classes=np.zeros(len(marked), np.uint8),
+        column_classes=np.zeros(1, np.uint8),
         rows_by=1,
         columns_by=1,
         mask_levels=np.zeros(0, np.uint8),

@@ -35,7 +35,7 @@ class ContextModel:
         split: 0 to its rank; rows are the product of the axes before it.
         mask: how zeros are told from non-zeros, one of the MASK constants.
         group_axis: groups of MASK_GROUPS are as long as the product of the axes from here on.
-        row_classes, column_classes: uint8[rows], uint8[columns].
+        row_classes, column_classes: uint8[rows], uint8[columns]; not looked at where there is one class.
         rows_by, columns_by: how many classes there are, 1 to 8.
         mask_levels: uint8[rows_by x columns_by x histories], probability levels of being non-zero; empty without a mask.
         code_contexts: uint8[rows_by x columns_by], the context of the codes in every cell.
@@ -76,14 +76,15 @@ class ContextModel:
 
     def cells(self, positions: I64) -> U8:
         """The cell (row class, column class) of elements, uint8 of the same shape."""
+        cells = np.zeros(positions.shape, np.uint8)
         if self.rows_by == self.columns_by == 1:
-            return np.zeros(positions.shape, np.uint8)
+            return cells
         # Not divmod: NumPy divides by one number with SIMD, and takes remainders without.
         rows = positions // self.columns
-        columns = positions - rows * self.columns
-        cells: U8 = (
-            self.row_classes[rows] * np.uint8(self.columns_by) + self.column_classes[columns]
-        )
+        if self.columns_by > 1:
+            cells += self.column_classes[positions - rows * self.columns]
+        if self.rows_by > 1:
+            cells += self.row_classes[rows] * np.uint8(self.columns_by)
         return cells
 
     def shares(self) -> U32:
