@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil kernels peers service-bench exporters-test size-bench updates-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help demo paper distil kernels codec peers service-bench exporters-test size-bench updates-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -37,6 +37,12 @@ kernels: .venv .models ## the operators against ONNX Runtime's kernels, layer by
 
 peers: .venv .venv-peer-deepsparse .venv-peer-openvino ## DeepSparse and OpenVINO on the same layers, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers
+
+# The C++ reader's speed is measured by a program of the native tests' build.
+codec: .venv .venv-peer-nncodec .models ## payload bytes by codec against the entropy and NNCodec, and the codecs' speed: minutes
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPARSEBOOK_TESTS=ON
+	$(BIN)/cmake --build build/native --target decode_speed
+	$(BIN)/python -m benchmarks.codec
 
 service-bench: .venv .venv-servers .models ## the service: kill -9, jobs a minute, polling, memory of uploads, damaged files; minutes
 	$(BIN)/python -m benchmarks.service
@@ -120,6 +126,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/ort-1.23.in -o requirements/ort-1.23.lock
 	$(COMPILE) requirements/ort-1.24.in -o requirements/ort-1.24.lock
 	$(COMPILE) requirements/peer-deepsparse.in -o requirements/peer-deepsparse.lock
+	$(COMPILE) --no-deps requirements/peer-nncodec.in -o requirements/peer-nncodec.lock
 	$(COMPILE) requirements/peer-openvino.in -o requirements/peer-openvino.lock
 	$(COMPILE) requirements/bench.in -o requirements/bench.lock
 	$(COMPILE) requirements/servers.in -o requirements/servers.lock
@@ -135,12 +142,12 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .models .data .languages build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
@@ -148,6 +155,7 @@ clean: ## remove everything that was built or installed
 .venv-ort-1.24: .venv-ort-1.24/.stamp
 .venv-servers: .venv-servers/.stamp
 .venv-peer-deepsparse: .venv-peer-deepsparse/.stamp
+.venv-peer-nncodec: .venv-peer-nncodec/.stamp
 .venv-peer-openvino: .venv-peer-openvino/.stamp
 .venv-platforms: .venv-platforms/.stamp
 .venv-exporters: .venv-exporters/.stamp

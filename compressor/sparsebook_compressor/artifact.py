@@ -20,9 +20,9 @@ from sparsebook_compressor.graph.tensors import (
     external_file,
 )
 from sparsebook_compressor.graph.view import survey
-from sparsebook_compressor.payload import CodedWeight, decode, describe
-from sparsebook_compressor.payload_header import Header, read
-from sparsebook_compressor.payload_layout import LAYOUT_DENSE
+from sparsebook_compressor.payload import CodedWeight, decode, describe, header_of
+from sparsebook_compressor.payload_header import Header
+from sparsebook_compressor.payload_layout import LAYOUT_NAMES, codec_name
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
 from sparsebook_compressor.rewrite.surgery import DOMAIN
@@ -40,7 +40,7 @@ _PAYLOAD_INPUTS = {
 
 @dataclass(frozen=True, slots=True)
 class InspectRow:
-    """One weight as it lies in a file. `layout` is "floats" for a weight that is not compressed."""
+    """One weight as it lies in a file. `layout` is "floats" for a weight that is not compressed, which has no `codec`."""
 
     name: str
     role: str
@@ -53,6 +53,7 @@ class InspectRow:
     centroids: int
     bytes_before: int
     bytes_now: int
+    codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Stored:
             PayloadError: naming the payload and the rule that is broken.
         """
         with self.named_errors():
-            return read(self.data).header
+            return header_of(self.data)
 
     def decode(self) -> CodedWeight:
         """The coded weight.
@@ -244,8 +245,7 @@ def _place(tensor: TensorProto, source: Path) -> bytes | Place:
 
 def _coded_row(payload: Stored) -> InspectRow:
     with payload.named_errors():
-        sections, nonzeros = describe(payload.data)
-    header = sections.header
+        header, nonzeros = describe(payload.data)
     return InspectRow(
         name=payload.name.removesuffix(PAYLOAD_SUFFIX),
         role=", ".join(sorted({use.node.op_type for use in payload.uses})),
@@ -253,7 +253,8 @@ def _coded_row(payload: Stored) -> InspectRow:
         dtype=NAMES[header.dtype],
         elements=header.elements,
         density=nonzeros / max(1, header.elements),
-        layout="dense" if header.layout == LAYOUT_DENSE else "gaps",
+        layout=LAYOUT_NAMES[header.layout],
+        codec=codec_name(header.layout, header.code_codec, header.gap_codec),
         bits=header.bits,
         centroids=header.centroids,
         bytes_before=header.elements * STORED[header.dtype].itemsize,

@@ -141,7 +141,7 @@ def coded_weight(weight: Weight, codes: npt.NDArray[np.uint8], codebook: F32) ->
 
 def encode_weight(weight: Weight, row: PlanRow, shared: SharedWeight) -> tuple[Coded, bytes]:
     """Encode a shared weight: its statistics and its payload."""
-    payload, facts = encode(shared.coded)
+    payload, facts = encode(shared.coded, row.codec)
     result = Coded(
         row=row,
         dtype=weight.dtype,

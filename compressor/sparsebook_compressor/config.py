@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from sparsebook_compressor.errors import BadValue, UnknownOption
+from sparsebook_compressor.payload_layout import Codec
 from sparsebook_compressor.stages.init import Init
 
 Preset: TypeAlias = Literal["safe", "paper"]
 Output: TypeAlias = Literal["operator", "portable", "dense"]
-Codec: TypeAlias = Literal["huffman"]
 Scope: TypeAlias = Literal["weight", "global"]
 Objective: TypeAlias = Literal["error", "bits"]
 
@@ -118,11 +118,16 @@ class Budget(_Section):
 
 
 class Config(_Section):
-    """All that a caller decides. Defaults are those of the preset `safe`."""
+    """All that a caller decides. Defaults are those of the preset `safe`.
+
+    `codec` writes codes and gaps: huffman, which loads fastest; context, which is smaller; auto, the smaller one of a weight where that is
+    worth it. A weight's own `codec` comes before it. Outputs without operators have neither.
+    """
 
     preset: Preset = "safe"
     output: Output = "operator"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    codec: Codec = "huffman"
     weights: dict[str, WeightOverride] = Field(default_factory=dict)
     prune: Prune = Field(default_factory=Prune)
     share: Share = Field(default_factory=Share)

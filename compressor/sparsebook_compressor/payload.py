@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebook_compressor import payload_context
 from sparsebook_compressor.codecs import bitstream, gaps, huffman
 from sparsebook_compressor.errors import PayloadError, TooLarge
 from sparsebook_compressor.payload_header import (
@@ -18,20 +19,28 @@ from sparsebook_compressor.payload_header import (
     Stream,
     checksum,
     read,
+    read_header,
 )
 from sparsebook_compressor.payload_layout import (
+    CODEC_CONTEXT,
     CODEC_FIXED,
     CODEC_HUFFMAN,
+    LAYOUT_CONTEXT,
     LAYOUT_DENSE,
     LAYOUT_GAPS,
     MAX_BITS,
     MAX_DIMENSION,
     MAX_ELEMENTS,
     MAX_RANK,
+    Codec,
+    codec_name,
 )
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
+
+# The share of its bytes that a payload must lose before `auto` takes the codec that decodes slower.
+WORTH = 0.01
 
 # Elements looked at a time, so that positions (8 bytes each) never stand for a whole weight at once.
 _CHUNK = 1 << 22
@@ -63,7 +72,7 @@ class CodedWeight:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How a payload came out: bytes by section, and average bits a symbol before and after Huffman coding."""
+    """How a payload came out: bytes by section, and average bits a symbol before and after coding."""
 
     layout: int
     symbols: int
@@ -75,6 +84,7 @@ class Facts:
     bytes_gaps: int
     bytes_codebook: int
     bytes_tables: int
+    codec: str
 
     @property
     def bytes_total(self) -> int:
@@ -93,13 +103,65 @@ class _Choice:
     gap_counts: I64
 
 
-def encode(weight: CodedWeight) -> tuple[bytes, Facts]:
-    """Encode a weight in the layout, symbol widths and codecs that make it smallest.
+def encode(weight: CodedWeight, codec: Codec = "huffman") -> tuple[bytes, Facts]:
+    """Encode a weight.
+
+    Args:
+        weight: its codes and codebook.
+        codec: huffman, in the layout and symbol widths that make it smallest; context, which decodes slower; auto, which
+            takes the context codec where that makes the payload smaller by `WORTH`.
 
     Raises:
         TooLarge: more dimensions or elements than the format holds.
     """
     _check(weight)
+    if codec == "huffman" or not len(weight.codes):
+        return _encode_huffman(weight)
+    data, facts = _encode_context(weight)
+    if codec == "auto":
+        plain = _encode_huffman(weight)
+        if len(data) > (1 - WORTH) * len(plain[0]):
+            return plain
+    return data, facts
+
+
+def _encode_context(weight: CodedWeight) -> tuple[bytes, Facts]:
+    codebook = _stored_codebook(weight)
+    header = Header(
+        dtype=weight.dtype,
+        layout=LAYOUT_CONTEXT,
+        bits=weight.bits,
+        gap_bits=0,
+        codebook_dtype=FLOAT16 if weight.dtype == FLOAT16 else FLOAT,
+        code_codec=CODEC_CONTEXT,
+        gap_codec=CODEC_FIXED,
+        centroids=len(codebook),
+        symbols=len(weight.codes),
+        shape=weight.shape,
+    )
+    data, stream = payload_context.encode(header, codebook.tobytes(), weight.codes)
+    nonzeros = int(np.count_nonzero(weight.codes))
+    return data, Facts(
+        layout=LAYOUT_CONTEXT,
+        symbols=nonzeros,
+        nonzeros=nonzeros,
+        gap_bits=0,
+        code_bits_huffman=8 * stream / max(1, nonzeros),
+        gap_bits_huffman=0.0,
+        bytes_codes=stream,
+        bytes_gaps=0,
+        bytes_codebook=codebook.nbytes,
+        bytes_tables=len(data) - stream - codebook.nbytes,
+        codec=codec_name(LAYOUT_CONTEXT, CODEC_CONTEXT, CODEC_FIXED),
+    )
+
+
+def _stored_codebook(weight: CodedWeight) -> npt.NDArray[np.floating]:
+    """The centroids as they are stored: those of a float16 weight are float16 values, so two bytes hold them."""
+    return weight.codebook.astype("<f2" if weight.dtype == FLOAT16 else "<f4")
+
+
+def _encode_huffman(weight: CodedWeight) -> tuple[bytes, Facts]:
     runs = _Runs(weight.codes)
     choice = _choose(weight, runs)
     if choice.layout == LAYOUT_DENSE:
@@ -112,15 +174,13 @@ def encode(weight: CodedWeight) -> tuple[bytes, Facts]:
         if symbols is None
         else _stream(symbols, choice.gap_counts, choice.gap_bits)
     )
-    # A float16 weight's centroids are float16 values (see CodedWeight), so two bytes hold them.
-    is_half = weight.dtype == FLOAT16
-    codebook = weight.codebook.astype("<f2" if is_half else "<f4")
+    codebook = _stored_codebook(weight)
     header = Header(
         weight.dtype,
         choice.layout,
         weight.bits,
         choice.gap_bits,
-        FLOAT16 if is_half else FLOAT,
+        FLOAT16 if weight.dtype == FLOAT16 else FLOAT,
         code_codec,
         gap_codec,
         len(weight.codebook),
@@ -141,6 +201,7 @@ def encode(weight: CodedWeight) -> tuple[bytes, Facts]:
         bytes_gaps=len(gap_stream.data),
         bytes_codebook=codebook.nbytes,
         bytes_tables=len(head) + sum(map(len, tables)) + 4,
+        codec=codec_name(choice.layout, code_codec, gap_codec),
     )
     return body + checksum(body), facts
 
@@ -151,8 +212,12 @@ def decode(data: bytes) -> CodedWeight:
     Raises:
         PayloadError: naming the rule of docs/format.md, section 5, that is broken.
     """
-    sections = read(data)
-    header = sections.header
+    header = read_header(data)
+    if header.is_context:
+        contexts = payload_context.read(data, header)
+        codes = contexts.decode()
+        return CodedWeight(header.shape, header.dtype, header.bits, contexts.codebook, codes)
+    sections = read(data, header)
     _check_constant(sections)
     codes = _codes(sections)
     if sections.gaps is not None:
@@ -160,18 +225,34 @@ def decode(data: bytes) -> CodedWeight:
     return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
 
 
-def describe(data: bytes) -> tuple[Sections, int]:
+def header_of(data: bytes) -> Header:
+    """What a payload says of itself, once all but its streams has been checked.
+
+    Raises:
+        PayloadError: naming the rule that is broken.
+    """
+    header = read_header(data)
+    if header.is_context:
+        payload_context.read(data, header)
+    else:
+        read(data, header)
+    return header
+
+
+def describe(data: bytes) -> tuple[Header, int]:
     """Validate a payload and count its non-zeros in memory bounded by its bytes, not by the weight it stands for.
 
     Raises:
         PayloadError: as `decode`, but for what only decoded gaps can show.
     """
-    sections = read(data)
+    header = read_header(data)
+    if header.is_context:
+        return header, payload_context.read(data, header).nonzeros()
+    sections = read(data, header)
     _check_constant(sections)
-    symbols = sections.header.symbols
     if sections.codes.is_constant:
-        return sections, symbols if sections.codes.constant else 0
-    return sections, int(np.count_nonzero(_codes(sections)))
+        return header, header.symbols if sections.codes.constant else 0
+    return header, int(np.count_nonzero(_codes(sections)))
 
 
 def _codes(sections: Sections) -> U8:

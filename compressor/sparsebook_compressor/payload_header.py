@@ -16,9 +16,11 @@ from sparsebook_compressor.codecs.bitstream import (
 )
 from sparsebook_compressor.errors import PayloadError
 from sparsebook_compressor.payload_layout import (
+    CODEC_CONTEXT,
     CODEC_FIXED,
     CODEC_HUFFMAN,
     HEAD_BYTES,
+    LAYOUT_CONTEXT,
     LAYOUT_DENSE,
     LAYOUT_GAPS,
     MAGIC,
@@ -27,6 +29,7 @@ from sparsebook_compressor.payload_layout import (
     MAX_RANK,
     MAX_SEGMENT_BYTES,
     VERSION,
+    VERSION_CONTEXT,
 )
 
 U8 = npt.NDArray[np.uint8]
@@ -45,7 +48,10 @@ _CODEBOOK_DTYPES: dict[int, np.dtype[np.floating]] = {
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The fixed part and the dimensions. Dtypes are numbers of ONNX's `TensorProto.DataType`."""
+    """The fixed part and the dimensions. Dtypes are numbers of ONNX's `TensorProto.DataType`.
+
+    Layout and version are one: the context layout is version 2, the others are version 1.
+    """
 
     dtype: int
     layout: int
@@ -63,11 +69,16 @@ class Header:
         """Product of the dimensions; 1 for a scalar."""
         return math.prod(self.shape)
 
+    @property
+    def is_context(self) -> bool:
+        """Whether the payload is of version 2."""
+        return self.layout == LAYOUT_CONTEXT
+
     def to_bytes(self) -> bytes:
         """The header as it stands in a payload."""
         head = _HEAD.pack(
             MAGIC,
-            VERSION,
+            VERSION_CONTEXT if self.is_context else VERSION,
             self.dtype,
             len(self.shape),
             self.layout,
@@ -114,12 +125,19 @@ class Sections:
     gaps: Stream | None
 
 
-class _Reader:
+class Reader:
+    """Takes a payload's sections one behind the other; each must be there whole."""
+
     def __init__(self, data: bytes, offset: int) -> None:
         self.data = data
         self.offset = offset
 
     def take(self, count: int, what: str) -> bytes:
+        """The next bytes.
+
+        Raises:
+            PayloadError: `truncated`, naming what is cut.
+        """
         end = self.offset + count
         if end > len(self.data):
             raise PayloadError(
@@ -135,16 +153,18 @@ def checksum(data: bytes) -> bytes:
     return _CHECKSUM.pack(zlib.crc32(data))
 
 
-def read(data: bytes) -> Sections:
-    """Validate a payload and take it apart; nothing is allocated in proportion to what it declares.
+def read(data: bytes, header: Header) -> Sections:
+    """Validate a payload of version 1 and take it apart; nothing is allocated in proportion to what it declares.
+
+    Args:
+        data: the payload.
+        header: what `read_header` gave.
 
     Raises:
         PayloadError: with the rule of docs/format.md, section 5, that is broken.
     """
-    header = read_header(data)
-    reader = _Reader(data, HEAD_BYTES + 4 * len(header.shape))
-    item = _CODEBOOK_DTYPES[header.codebook_dtype]
-    codebook = np.frombuffer(reader.take(header.centroids * item.itemsize, "the codebook"), item)
+    reader = Reader(data, HEAD_BYTES + 4 * len(header.shape))
+    codebook = take_codebook(reader, header)
     lengths: dict[str, U8 | None] = {"codes": None, "gaps": None}
     streams = [("codes", header.code_codec, header.centroids + 1, header.bits)]
     if header.layout == LAYOUT_GAPS:
@@ -153,15 +173,31 @@ def read(data: bytes) -> Sections:
         if codec == CODEC_HUFFMAN:
             lengths[name], reader.offset = huffman.read_lengths(data, reader.offset, alphabet, name)
     stored_sizes = {
-        name: _take_sizes(reader, header.symbols, lengths[name], name) for name, *_ in streams
+        name: take_sizes(reader, header.symbols, lengths[name], name) for name, *_ in streams
     }
     for name, sizes in stored_sizes.items():
-        _check_sizes(sizes, name)
+        check_sizes(sizes, name)
     parts = {
         name: _take_stream(reader, header.symbols, width, lengths[name], stored_sizes[name], name)
         for name, _, _, width in streams
     }
-    body = reader.offset
+    finish(reader, codebook)
+    return Sections(header, codebook.astype(np.float32), parts["codes"], parts.get("gaps"))
+
+
+def take_codebook(reader: Reader, header: Header) -> npt.NDArray[np.floating]:
+    """The codebook as it is stored, float32 or float16 [centroids]."""
+    item = _CODEBOOK_DTYPES[header.codebook_dtype]
+    return np.frombuffer(reader.take(header.centroids * item.itemsize, "the codebook"), item)
+
+
+def finish(reader: Reader, codebook: npt.NDArray[np.floating]) -> None:
+    """What ends every payload: the checksum, nothing behind it, and a codebook that is finite.
+
+    Raises:
+        PayloadError: `truncated`, `trailing`, `checksum` or `codebook`.
+    """
+    data, body = reader.data, reader.offset
     stored = reader.take(_CHECKSUM.size, "the checksum")
     if reader.offset != len(data):
         raise PayloadError("trailing", f"{len(data) - reader.offset} bytes behind the checksum")
@@ -169,7 +205,6 @@ def read(data: bytes) -> Sections:
         raise PayloadError("checksum", "the bytes are damaged: the CRC-32 does not match")
     if not np.isfinite(codebook).all():
         raise PayloadError("codebook", "a centroid is not finite")
-    return Sections(header, codebook.astype(np.float32), parts["codes"], parts.get("gaps"))
 
 
 def with_codebook(data: bytes, codebook: npt.NDArray[np.float32]) -> bytes:
@@ -212,12 +247,18 @@ def read_header(data: bytes) -> Header:
         symbols,
     ) = _HEAD.unpack_from(data)
     _require(magic == MAGIC, "magic", f"{magic.hex()}; {MAGIC.hex()} is allowed")
-    _require(version == VERSION, "version", f"{version}; this reader knows {VERSION}")
+    _require(
+        version in (VERSION, VERSION_CONTEXT),
+        "version",
+        f"{version}; this reader knows {VERSION} and {VERSION_CONTEXT}",
+    )
+    context = version == VERSION_CONTEXT
     _require(dtype in _DTYPES, "dtype", f"{dtype}; 1, 10, 11 and 16 are allowed")
     _require(rank <= MAX_RANK, "rank", f"{rank}; 0 to {MAX_RANK} are allowed")
-    _require(layout <= LAYOUT_GAPS, "layout", f"{layout}; 0 and 1 are allowed")
+    layouts = (LAYOUT_CONTEXT,) if context else (LAYOUT_DENSE, LAYOUT_GAPS)
+    _require(layout in layouts, "layout", f"{layout}; {layouts} are allowed in version {version}")
     _require(1 <= bits <= MAX_BITS, "bits", f"{bits}; 1 to {MAX_BITS} are allowed")
-    gap_range = (0, 0) if layout == LAYOUT_DENSE else (1, MAX_BITS)
+    gap_range = (1, MAX_BITS) if layout == LAYOUT_GAPS else (0, 0)
     _require(
         gap_range[0] <= gap_bits <= gap_range[1],
         "gap-bits",
@@ -228,13 +269,7 @@ def read_header(data: bytes) -> Header:
         "codebook-dtype",
         f"{codebook_dtype}; 1 and 10 are allowed",
     )
-    gap_codecs = CODEC_FIXED if layout == LAYOUT_DENSE or symbols == 0 else CODEC_HUFFMAN
-    code_codecs = CODEC_FIXED if symbols == 0 else CODEC_HUFFMAN
-    _require(
-        code_codec <= code_codecs and gap_codec <= gap_codecs,
-        "codec",
-        f"codes {code_codec}, gaps {gap_codec}; at most {code_codecs} and {gap_codecs} are allowed here",
-    )
+    _require_codecs(layout, symbols, code_codec, gap_codec)
     _require(reserved == 0, "reserved", f"{reserved}; 0 is allowed")
     _require(
         centroids < 1 << bits, "centroids", f"{centroids}; 0 to {(1 << bits) - 1} fit {bits} bits"
@@ -246,8 +281,12 @@ def read_header(data: bytes) -> Header:
     _require(
         elements <= MAX_ELEMENTS, "elements", f"{elements}; at most {MAX_ELEMENTS} are allowed"
     )
-    fits = symbols == elements if layout == LAYOUT_DENSE else symbols <= elements
-    _require(fits, "symbols", f"{symbols} in layout {layout} for {elements} elements")
+    fits = symbols <= elements if layout == LAYOUT_GAPS else symbols == elements
+    _require(
+        fits and (symbols > 0 or not context),
+        "symbols",
+        f"{symbols} in layout {layout} for {elements} elements",
+    )
     return Header(
         dtype,
         layout,
@@ -262,12 +301,29 @@ def read_header(data: bytes) -> Header:
     )
 
 
+def _require_codecs(layout: int, symbols: int, code_codec: int, gap_codec: int) -> None:
+    if layout == LAYOUT_CONTEXT:
+        _require(
+            (code_codec, gap_codec) == (CODEC_CONTEXT, CODEC_FIXED),
+            "codec",
+            f"codes {code_codec}, gaps {gap_codec}; {CODEC_CONTEXT} and {CODEC_FIXED} are allowed in version 2",
+        )
+        return
+    gap_codecs = CODEC_FIXED if layout == LAYOUT_DENSE or symbols == 0 else CODEC_HUFFMAN
+    code_codecs = CODEC_FIXED if symbols == 0 else CODEC_HUFFMAN
+    _require(
+        code_codec <= code_codecs and gap_codec <= gap_codecs,
+        "codec",
+        f"codes {code_codec}, gaps {gap_codec}; at most {code_codecs} and {gap_codecs} are allowed here",
+    )
+
+
 def _require(holds: bool, rule: str, detail: str) -> None:
     if not holds:
         raise PayloadError(rule, detail)
 
 
-def _take_sizes(reader: _Reader, symbols: int, lengths: U8 | None, name: str) -> I64:
+def take_sizes(reader: Reader, symbols: int, lengths: U8 | None, name: str) -> I64:
     """The stored segment sizes, int64[segments]; none where the codec is fixed or one symbol fills the stream."""
     if lengths is None or np.count_nonzero(lengths) == 1:
         return np.zeros(0, np.int64)
@@ -275,7 +331,12 @@ def _take_sizes(reader: _Reader, symbols: int, lengths: U8 | None, name: str) ->
     return np.frombuffer(section, "<u2").astype(np.int64)
 
 
-def _check_sizes(sizes: I64, name: str) -> None:
+def check_sizes(sizes: I64, name: str) -> None:
+    """Refuse stored sizes that no Huffman segment has.
+
+    Raises:
+        PayloadError: `segment-size`.
+    """
     if len(sizes) and not 1 <= sizes.min() <= sizes.max() <= MAX_SEGMENT_BYTES:
         raise PayloadError(
             "segment-size",
@@ -284,7 +345,7 @@ def _check_sizes(sizes: I64, name: str) -> None:
 
 
 def _take_stream(
-    reader: _Reader, symbols: int, width: int, lengths: U8 | None, sizes: I64, name: str
+    reader: Reader, symbols: int, width: int, lengths: U8 | None, sizes: I64, name: str
 ) -> Stream:
     total = int(sizes.sum())
     if lengths is None:

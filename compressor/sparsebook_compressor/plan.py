@@ -5,9 +5,10 @@ import fnmatch
 import json
 from dataclasses import dataclass, replace
 
-from sparsebook_compressor.config import Codec, Config, WeightOverride
+from sparsebook_compressor.config import Config, WeightOverride
 from sparsebook_compressor.errors import BadValue, NothingToCompress
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight
+from sparsebook_compressor.payload_layout import Codec
 from sparsebook_compressor.presets import preset
 from sparsebook_compressor.setting import Setting
 from sparsebook_compressor.stages.levels import Start
@@ -193,7 +194,8 @@ def _row(
         centroids=centroids if rate is None else _MOST_CENTROIDS,
         init=override.init or setting.init,
         iterations=setting.iterations,
-        codec=override.codec or "huffman",
+        # Other outputs have no payloads: they would be coded slowly for nothing.
+        codec=(override.codec or config.codec) if config.output == "operator" else "huffman",
         why="overridden" if resized else f"{setting.why}, overridden" if changed else setting.why,
         rate=rate,
     )

@@ -26,7 +26,8 @@ class WeightRow:
 
     Rates are bytes after / bytes before. Bits per symbol are averages over the non-zeros, fillers among them. Of output `operator`,
     `operators` are the ops of the nodes that take the payload, and `form` is how it lies in memory on the machine that verified
-    the artifact (docs/kernels.md); without verification it is empty.
+    the artifact (docs/kernels.md); without verification it is empty. `codec` is what codes and gaps are written with: fixed, huffman or context,
+    whose `code_bits_huffman` are all bits of a non-zero, those of the zeros around it among them.
     """
 
     name: str
@@ -48,6 +49,7 @@ class WeightRow:
     bytes_after: int
     operators: tuple[str, ...] = ()
     form: str = ""
+    codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)

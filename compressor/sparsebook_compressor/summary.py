@@ -15,7 +15,7 @@ from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.graph.tensors import NAMES
 from sparsebook_compressor.graph.view import Kept
 from sparsebook_compressor.layers import Layer
-from sparsebook_compressor.payload_layout import LAYOUT_DENSE
+from sparsebook_compressor.payload_layout import LAYOUT_NAMES
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.protocol import Protocol
 from sparsebook_compressor.remarks import remarks_on
@@ -101,7 +101,6 @@ def versions() -> dict[str, str]:
 
 def _row(coded: Coded, layer: Layer) -> WeightRow:
     facts, row = coded.facts, coded.row
-    dense = facts.layout == LAYOUT_DENSE
     # The paper's rate before Huffman: every symbol at its full width, the codebook as it is stored.
     bits = max(1, coded.centroids.bit_length())
     plain = facts.symbols * (bits + facts.gap_bits) / 8 + facts.bytes_codebook
@@ -113,7 +112,7 @@ def _row(coded: Coded, layer: Layer) -> WeightRow:
         dtype=NAMES[coded.dtype],
         elements=row.elements,
         density=facts.nonzeros / row.elements,
-        layout="dense" if dense else "gaps",
+        layout=LAYOUT_NAMES[facts.layout],
         code_bits=bits,
         code_bits_huffman=facts.code_bits_huffman,
         gap_bits=facts.gap_bits,
@@ -126,6 +125,7 @@ def _row(coded: Coded, layer: Layer) -> WeightRow:
         bytes_after=coded.bytes_after,
         operators=layer.operators,
         form=layer.form,
+        codec=facts.codec,
     )
 
 

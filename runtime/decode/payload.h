@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "decode/contexts.h"
 #include "decode/huffman.h"
 #include "decode/layout.h"
 
@@ -33,6 +34,7 @@ struct Payload {
   std::array<float, 256> codebook{};  ///< value of every code; code 0, and codes above `centroids`, are 0
   Stream codes;
   Stream gaps;                        ///< constant 0 in the dense layout: no zeros are skipped
+  std::optional<Contexts> contexts;   ///< of version 2, which has no streams of codes and gaps
   const std::uint8_t* begin = nullptr;
   const std::uint8_t* end = nullptr;  ///< behind the payload's last byte
   std::uint32_t checksum = 0;
@@ -46,7 +48,7 @@ struct Payload {
   }
 };
 
-/// Checks everything of docs/format.md, section 5, up to and including `codebook`, in the page's order, and allocates nothing
+/// Checks everything of docs/format.md, sections 5 and 10, but for what is found in the streams, in the page's order, and allocates nothing
 /// in proportion to what the payload declares before its checksum has passed. Throws PayloadError.
 [[nodiscard]] Payload parse(const std::uint8_t* bytes, std::size_t size);
 

@@ -48,7 +48,35 @@ void SegmentReader::check(unsigned lane) {
   if (before_ >= payload_.elements) position_ = true;
 }
 
+// Gaps and codes of a decoded segment of version 2, as many as the buffers hold; a gap over 255 is bridged by fillers.
+const Segment* SegmentReader::next_of_contexts() {
+  while (context_segment_ == 0 || context_symbol_ == contexts_->count()) {
+    if (context_segment_ * CONTEXT_SEGMENT >= payload_.elements) return nullptr;
+    stream_ = !contexts_->decode(context_segment_++);
+    if (stream_) fail();
+    context_symbol_ = 0;
+  }
+  std::uint8_t* const gaps = gaps_.symbol[0];
+  std::uint8_t* const codes = codes_.symbol[0];
+  const std::uint16_t* const positions = contexts_->positions();
+  const std::uint64_t first = (context_segment_ - 1) * CONTEXT_SEGMENT;
+  unsigned symbols = 0;
+  std::uint64_t last = before_;
+  for (; context_symbol_ < contexts_->count() && symbols < SEGMENT_SYMBOLS; ++symbols) {
+    const std::uint64_t gap = first + positions[context_symbol_] - last - 1;
+    const bool bridged = gap > 255;
+    gaps[symbols] = static_cast<std::uint8_t>(bridged ? 255 : gap);
+    codes[symbols] = bridged ? 0 : contexts_->codes()[context_symbol_];
+    last += std::uint64_t{gaps[symbols]} + 1;
+    context_symbol_ += !bridged;
+  }
+  segment_ = {handed_out_++, symbols, gaps, codes, before_};
+  before_ = last;
+  return &segment_;
+}
+
 const Segment* SegmentReader::next() {
+  if (contexts_) return next_of_contexts();
   if (!started_ && !start()) group_first_ = payload_.segments();
   while (lane_ < group_count_ || load_group()) {
     check(lane_++);

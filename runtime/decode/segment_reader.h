@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
+#include "decode/context_reader.h"
 #include "decode/payload.h"
 #include "decode/segments.h"
 
@@ -18,11 +20,12 @@ struct Segment {
   std::uint64_t before;
 };
 
-/// Reads a payload's segments. Every segment that is handed out is well formed: its codes are at most `centroids` and its
+/// Reads a payload's segments; one of version 2 as if it had the gaps layout, its gaps at most 255 wide. Every segment that is handed out is well formed: its codes are at most `centroids` and its
 /// positions below `elements`. About 70 KiB; meant for the stack.
 class SegmentReader {
  public:
-  explicit SegmentReader(const Payload& payload) : payload_(payload) {}
+  explicit SegmentReader(const Payload& payload)
+      : payload_(payload), contexts_(payload.contexts ? std::make_unique<ContextReader>(payload) : nullptr) {}
 
   /// The next segment, or null behind the last. Throws PayloadError `code-range`, `stream` or `position`; where several are
   /// violated anywhere in the payload, the first in this order. A payload whose streams are both constant and whose codes are
@@ -30,6 +33,7 @@ class SegmentReader {
   const Segment* next();
 
  private:
+  const Segment* next_of_contexts();
   bool load_group();
   bool start();
   void check(unsigned lane);
@@ -37,6 +41,10 @@ class SegmentReader {
   [[noreturn]] void fail() const;
 
   const Payload& payload_;
+  std::unique_ptr<ContextReader> contexts_;
+  std::uint64_t context_segment_ = 0;  // the next to be decoded
+  unsigned context_symbol_ = 0;        // the next of the one that is decoded
+  std::uint64_t handed_out_ = 0;       // pieces of them
   std::uint64_t group_first_ = 0;  // first segment in the buffers
   unsigned group_count_ = 0;
   unsigned lane_ = 0;

@@ -14,9 +14,14 @@ def constants() -> dict[str, int | bytes]:
 
 
 def error_ids() -> list[str]:
-    """Ids of section 5, in the order of their checks."""
-    section = PAGE.read_text().split("## 5. Validation", 1)[1].split("\n## ", 1)[0]
-    return re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
+    """Ids of sections 5 and 10, in the order of their checks, each once."""
+    page = PAGE.read_text()
+    found: dict[str, None] = {}
+    for title in ("## 5. Validation", "## 10. Version 2: validation"):
+        section = page.split(title, 1)[1].split("\n## ", 1)[0]
+        for row in re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \|", section, re.MULTILINE):
+            found.update(dict.fromkeys(re.findall(r"`([a-z-]+)`", row)))
+    return list(found)
 
 
 def _value(text: str) -> int | bytes:

@@ -43,7 +43,8 @@ def python_constants() -> dict[str, int | bytes]:
 def raised_in_python() -> set[str]:
     """First arguments of `PayloadError(…)` and `_require(…, rule, …)` in the sources."""
     folder = Path(payload_layout.__file__).parent
-    files = [folder / "payload.py", folder / "payload_header.py", *folder.glob("codecs/*.py")]
+    names = ("payload.py", "payload_context.py", "payload_header.py")
+    files = [*(folder / name for name in names), *folder.glob("codecs/*.py")]
     found = set()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
@@ -88,6 +89,7 @@ def test_constants_that_the_page_tells_in_words_agree_too() -> None:
     } <= shared
     assert {name: python[name] for name in shared} == {name: cpp[name] for name in shared}
     page = PAGE.read_text()
+    assert {"MASK_GROUPS", "LAYOUT_CONTEXT", "CODEC_CONTEXT"} <= shared
     assert f"at most 4096 x 12 / 8 = {python['MAX_SEGMENT_BYTES']}" in page
     low, high = python["MIN_RUN"], python["MAX_RUN"]
     assert f"the next x + {low} symbols ({low}..{high}) have length 0" in page
@@ -96,6 +98,6 @@ def test_constants_that_the_page_tells_in_words_agree_too() -> None:
 
 def test_both_decoders_raise_exactly_the_ids_of_the_page() -> None:
     ids = error_ids()
-    assert len(ids) == len(set(ids)) == 22
+    assert len(ids) == len(set(ids)) == 26
     assert raised_in_python() == set(ids)
     assert raised_in_cpp() == set(ids)

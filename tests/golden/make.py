@@ -124,6 +124,45 @@ def payloads() -> Iterator[tuple[str, bytes]]:
             write(weight, Form(layout, HUFFMAN, **gap)),
         )
     yield from _degenerate()
+    yield from _contexts()
+
+
+def _contexts() -> Iterator[tuple[str, bytes]]:
+    """Version 2; the encoder decides on contexts, so weights are made for each kind of them."""
+    for bits in range(1, 9):
+        full = made((17, 31), 1.0, (1 << bits) - 1, skew=4 / (1 << bits), seed=bits)
+        thin = made((17, 61), 0.15, (1 << bits) - 1, skew=4 / (1 << bits), seed=bits)
+        yield f"context-full-{bits}", encode(full, "context")[0]
+        yield f"context-thin-{bits}", encode(thin, "context")[0]
+    for name, dtype in {"float16": HALF, "float64": DOUBLE, "bfloat16": BRAIN}.items():
+        weight = made((30, 40), 0.2, 31, dtype, skew=0.2, seed=dtype)
+        yield f"context-{name}", encode(weight, "context")[0]
+    for name, shape in {"scalar": (), "rank-8": (2, 1, 3, 1, 2, 1, 2, 3)}.items():
+        yield f"context-{name}", encode(made(shape, 0.7, 6, seed=300), "context")[0]
+    rng = np.random.default_rng(400)
+    codebook = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
+    for name, chance in {
+        "rows-and-columns": _checked(rng),
+        "kernels": np.repeat(rng.random(3600) < 0.06, 4).reshape(60, 60, 2, 2) * 0.5,
+        "kernels-in-lanes": np.repeat(rng.random(4500) < 0.03, 4).reshape(50, 90, 2, 2)
+        * rng.choice([0.3, 0.8], (50, 1, 1, 1)),
+        "runs": np.repeat(rng.random(600) < 0.1, 10).reshape(30, 200) * 0.9,
+    }.items():
+        there = rng.random(chance.shape) < chance
+        codes = np.where(there, 1 + rng.binomial(3, 0.2 + 0.6 * chance), 0).astype(np.uint8)
+        weight = CodedWeight(codes.shape, FLOAT, 3, codebook, codes.ravel())
+        yield f"context-{name}", encode(weight, "context")[0]
+    for count in (16_383, 16_384, 16_387, 65_536, 65_537, 131_072 + 16_385):
+        codes = (rng.random(count) < 0.005).astype(np.uint8)
+        weight = CodedWeight((count,), FLOAT, 1, codebook[:1], codes)
+        yield f"context-{count}-elements", encode(weight, "context")[0]
+    nothing = CodedWeight((10, 100), FLOAT, 1, codebook[:0], np.zeros(1000, np.uint8))
+    yield "context-all-zero", encode(nothing, "context")[0]
+
+
+def _checked(rng: np.random.Generator) -> np.ndarray:
+    """Chances by row and column, float64[80, 120]."""
+    return rng.choice([0.02, 0.3], (80, 1)) * rng.choice([0.4, 1.0, 2.5], (1, 120))
 
 
 def _degenerate() -> Iterator[tuple[str, bytes]]:

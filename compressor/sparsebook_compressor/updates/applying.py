@@ -17,6 +17,7 @@ from sparsebook_compressor.updates.records import (
     COPY,
     END,
     LITERAL,
+    PATCH_CONTEXT,
     FileHead,
     Head,
     Step,
@@ -124,4 +125,5 @@ class _Applying:
             raise DeltaError(f"a step patches what is no payload: {error}") from error
         if step.size > _PATCH_BYTES_AN_ELEMENT * len(old.codes) + _PATCH_BYTES:
             raise DeltaError(f"a patch of {step.size} bytes for {len(old.codes)} elements")
-        yield encode(patch.apply(old, self._reader.take(step.size)))[0]
+        _, codec = patch.FORMS[step.kind == PATCH_CONTEXT]
+        yield encode(patch.apply(old, self._reader.take(step.size)), codec)[0]

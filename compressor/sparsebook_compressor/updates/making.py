@@ -16,6 +16,7 @@ from sparsebook_compressor.updates.records import (
     END,
     LITERAL,
     PATCH,
+    PATCH_CONTEXT,
     FileHead,
     Head,
     Step,
@@ -66,11 +67,12 @@ class _Making:
         self._new_payloads, self._new_places = found_payloads(self.new)
         self._place_of = {place.payload: place for place in old_places}
         self._known = {_digest(self.old, piece): piece for piece in pieces(self.old, old_places)}
-        self._counts = {COPY: 0, PATCH: 0, LITERAL: 0}
+        self._counts = {COPY: 0, PATCH: 0, PATCH_CONTEXT: 0, LITERAL: 0}
 
     def told(self) -> tuple[int, int, int]:
         """How many payloads are unchanged, patched and brought whole."""
-        return self._counts[COPY], self._counts[PATCH], self._counts[LITERAL]
+        counts = self._counts
+        return counts[COPY], counts[PATCH] + counts[PATCH_CONTEXT], counts[LITERAL]
 
     def run(self, writer: StepWriter) -> None:
         """Write the steps of all files."""
@@ -109,9 +111,10 @@ class _Making:
         body = patch.make(old, after.decode())
         if body is None or len(body) >= piece.end - piece.start:
             return None
-        if encode(patch.apply(old, body))[0] != after.data:
+        kind, codec = patch.FORMS[after.header().is_context]
+        if encode(patch.apply(old, body), codec)[0] != after.data:
             return None
-        step = Step(PATCH, place.file, place.start, place.end - place.start, len(body))
+        step = Step(kind, place.file, place.start, place.end - place.start, len(body))
         return step, body
 
 

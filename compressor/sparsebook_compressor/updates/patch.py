@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from sparsebook_compressor.errors import DeltaError, PayloadError
 from sparsebook_compressor.payload import CodedWeight, decode, encode
-from sparsebook_compressor.payload_header import FLOAT, read
+from sparsebook_compressor.payload_header import FLOAT, read_header
+from sparsebook_compressor.payload_layout import Codec
+from sparsebook_compressor.updates.records import PATCH, PATCH_CONTEXT
 
 U8 = npt.NDArray[np.uint8]
 I16 = npt.NDArray[np.int16]
@@ -23,6 +25,13 @@ F32 = npt.NDArray[np.float32]
 GROUPS = 5
 _HEAD = struct.Struct("<BBH")
 _LENGTH = struct.Struct("<Q")
+
+
+# By whether a payload is of version 2: the step that makes it, and how it is encoded again.
+FORMS: tuple[tuple[int, Codec], tuple[int, Codec]] = (
+    (PATCH, "huffman"),
+    (PATCH_CONTEXT, "context"),
+)
 
 
 def make(old: CodedWeight, new: CodedWeight) -> bytes | None:
@@ -112,7 +121,7 @@ def _decoded(data: bytes, length: int, count: int, symbols: int) -> U8:
     if len(data) != length:
         raise DeltaError("a patch is cut short")
     try:
-        if read(data).header.shape != (count,):
+        if read_header(data).shape != (count,):
             raise DeltaError("a patch for another weight: the numbers of its codes differ")
         codes = decode(data).codes
     except PayloadError as error:

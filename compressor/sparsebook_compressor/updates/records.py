@@ -10,7 +10,7 @@ from sparsebook_compressor.errors import DeltaError
 UPDATE_NAME = "update.sbku"
 MAGIC = b"SBKU"
 VERSION = 1
-LITERAL, COPY, PATCH, END = 0, 1, 2, 3
+LITERAL, COPY, PATCH, END, PATCH_CONTEXT = 0, 1, 2, 3, 4
 MOST_FILES = 2
 _HEAD = struct.Struct("<4s4B")
 _FILE = struct.Struct("<Q32s")
@@ -67,7 +67,7 @@ class Step:
     """What comes next in the new files.
 
     Attributes:
-        kind: `LITERAL`, bytes of the update; `COPY`, bytes of the old files; `PATCH`, a payload of the old files patched;
+        kind: `LITERAL`, bytes of the update; `COPY`, bytes of the old files; `PATCH`, a payload of the old files patched, `PATCH_CONTEXT` into one of version 2;
             `END` of a file.
         file, offset, length: of the old artifact's bytes; of a literal's, the length.
         size: bytes of the patch.
@@ -137,8 +137,8 @@ class StepReader:
             DeltaError: cut short, damaged, or an unknown kind.
         """
         step = Step(*_STEP.unpack(self.take(_STEP.size)))
-        if step.kind > END:
-            raise DeltaError(f"a step of kind {step.kind}; 0 to {END} are allowed")
+        if step.kind > PATCH_CONTEXT:
+            raise DeltaError(f"a step of kind {step.kind}; 0 to {PATCH_CONTEXT} are allowed")
         return step
 
     def take(self, count: int) -> bytes:

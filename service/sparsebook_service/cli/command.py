@@ -26,6 +26,7 @@ from sparsebook_service.cli.options import (
     ApiKey,
     AsJson,
     Base,
+    Codec,
     ConfigFile,
     Data,
     Deadline,
@@ -90,6 +91,7 @@ def compress_command(
             "library; **dense** is plain floats.",
         ),
     ] = None,
+    codec: Codec = None,
     seed: Seed = None,
     out: Annotated[
         Path | None,
@@ -125,6 +127,7 @@ def compress_command(
         config,
         preset=preset,
         output=output,
+        codec=codec,
         seed=seed,
         sections={
             "budget": {

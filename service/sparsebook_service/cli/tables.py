@@ -29,9 +29,19 @@ def report(found: Report) -> None:
         "+Huffman",
         "rel. error",
         "bytes",
+        "codec",
         "runs as",
         numbers_from=2,
-        least=("prune+share", "role", "runs as", "gap bits", "shape", "rel. error", "code bits"),
+        least=(
+            "codec",
+            "prune+share",
+            "role",
+            "runs as",
+            "gap bits",
+            "shape",
+            "rel. error",
+            "code bits",
+        ),
     )
     for row in found.weights:
         table.add(
@@ -40,11 +50,12 @@ def report(found: Report) -> None:
             shape(row.shape),
             percent(row.density),
             f"{row.code_bits} → {row.code_bits_huffman:.1f}",
-            f"{row.gap_bits} → {row.gap_bits_huffman:.1f}",
+            f"{row.gap_bits} → {row.gap_bits_huffman:.1f}" if row.layout == "gaps" else "",
             percent(row.rate_shared),
             percent(row.rate_huffman),
             percent(row.relative_error),
             made_of(row.bytes_before, row.bytes_after),
+            row.codec,
             ": ".join(filter(None, (", ".join(row.operators), row.form))),
         )
     table.show(out)
@@ -143,11 +154,12 @@ def inspection(found: Inspection) -> None:
         "type",
         "density",
         "layout",
+        "codec",
         "bits",
         "centroids",
         "bytes",
         numbers_from=2,
-        least=("centroids", "role", "type", "layout", "shape"),
+        least=("centroids", "role", "type", "layout", "codec", "shape"),
     )
     for row in found.rows:
         table.add(
@@ -157,6 +169,7 @@ def inspection(found: Inspection) -> None:
             row.dtype,
             percent(row.density),
             row.layout,
+            row.codec,
             str(row.bits),
             str(row.centroids) if row.centroids else "",
             size(row.bytes_now)

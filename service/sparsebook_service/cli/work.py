@@ -26,15 +26,17 @@ def read_config(
     preset: str | None = None,
     output: str | None = None,
     seed: int | None = None,
+    codec: str | None = None,
     sections: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
     """The config of a file, with the options of the command line on top.
 
     Args:
         file: JSON.
-        preset: as the config's key, and so the following two.
+        preset: as the config's key, and so the following three.
         output: likewise.
         seed: likewise.
+        codec: likewise.
         sections: section -> its keys. What is None was not given.
 
     Raises:
@@ -48,7 +50,7 @@ def read_config(
             raise BadValue(f"--config {file}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
             raise BadValue(f"--config {file}: not JSON: {error}") from error
-    options = {"preset": preset, "output": output, "seed": seed}
+    options = {"preset": preset, "output": output, "seed": seed, "codec": codec}
     given = {key: value for key, value in options.items() if value is not None}
     merged = {**raw, **given} if isinstance(raw, dict) else raw
     for section, values in (sections or {}).items():

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from sparsebook_compressor import payload
 from sparsebook_compressor.errors import PayloadError, TooLarge
 from sparsebook_compressor.payload import CodedWeight, decode, encode
-from sparsebook_compressor.payload_header import read
+from sparsebook_compressor.payload_header import read_header
 from sparsebook_compressor.payload_layout import (
     CODEC_FIXED,
     CODEC_HUFFMAN,
@@ -163,7 +163,7 @@ def test_float16_weights_have_a_float16_codebook(
         codebook = codebook.astype(np.float16).astype(np.float32)
     codes = np.arange(len(values) + 1, dtype=np.uint8)
     weight = CodedWeight((len(codes),), dtype, 2, codebook, codes)
-    assert read(check_round_trip(weight)).header.codebook_dtype == expected
+    assert read_header(check_round_trip(weight)).codebook_dtype == expected
 
 
 def test_the_encoder_uses_every_layout_and_codec() -> None:
@@ -177,7 +177,7 @@ def test_the_encoder_uses_every_layout_and_codec() -> None:
     ]
     seen = {
         (header.layout, header.code_codec, header.gap_codec)
-        for header in (read(encode(weight)[0]).header for weight in weights)
+        for header in (read_header(encode(weight)[0]) for weight in weights)
     }
     assert (LAYOUT_DENSE, CODEC_FIXED, CODEC_FIXED) in seen
     assert (LAYOUT_DENSE, CODEC_HUFFMAN, CODEC_FIXED) in seen
@@ -293,7 +293,7 @@ def test_changes_under_a_right_checksum_are_refused_by_name_or_decode_to_somethi
         body[data.draw(st.integers(4, len(body) - 1))] = data.draw(st.integers(0, 255))
     changed = sealed(bytes(body))
     try:
-        header = read(changed).header
+        header = read_header(changed)
     except PayloadError as error:
         rule = error.rule
     else:

@@ -35,7 +35,7 @@ def test_a_damaged_payload_fails_the_session(op):
         ("truncated", b"SBKP"),
         ("magic", b"x" * 40),
         ("trailing", bytes(weight((6, 5))[0]) + b"\0"),
-        ("version", edited(bytes(weight((6, 5))[0]), lambda body: body.__setitem__(4, 2))),
+        ("version", edited(bytes(weight((6, 5))[0]), lambda body: body.__setitem__(4, 3))),
         ("symbols", edited(bytes(weight((6, 5))[0]), lambda body: body.__setitem__(16, 200))),
     ],
 )

@@ -59,10 +59,21 @@ def release(folder: Path, model: onnx.ModelProto, base: Path | None = None, **ra
     return folder / "bundle" / pack.MODEL_NAME
 
 
-@pytest.mark.parametrize("preset", ["paper", "safe"])
-def test_a_small_step_is_a_small_update(preset: str, tmp_path: Path) -> None:
-    base = release(tmp_path / "old", retrained(0), preset=preset)
-    new = release(tmp_path / "new", retrained(0.01), base, preset=preset)
+@pytest.mark.parametrize(
+    ("preset", "before", "after"),
+    [
+        ("paper", "huffman", "huffman"),
+        ("safe", "huffman", "huffman"),
+        ("paper", "context", "context"),
+        ("paper", "huffman", "context"),
+        ("paper", "context", "huffman"),
+    ],
+)
+def test_a_small_step_is_a_small_update(
+    preset: str, before: str, after: str, tmp_path: Path
+) -> None:
+    base = release(tmp_path / "old", retrained(0), preset=preset, codec=before)
+    new = release(tmp_path / "new", retrained(0.01), base, preset=preset, codec=after)
     update = new.with_name(UPDATE_NAME)
     assert update.stat().st_size < 0.3 * new.stat().st_size
     apply_update(base, update, tmp_path / "made.onnx")
