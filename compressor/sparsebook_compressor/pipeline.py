@@ -12,6 +12,10 @@ from pathlib import Path
 from onnx import ModelProto
 
 from sparsebook_compressor import admit, feeds, gates, measure, pack
+from sparsebook_compressor.calibrated import Calibration
+from sparsebook_compressor.calibration import synthetic
+from sparsebook_compressor.calibration.course import Calibrated, Originally, calibrate
+from sparsebook_compressor.calibration.subject import Origin
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.demands import asks, require_data
@@ -130,6 +134,7 @@ class _Job:
         with clock.stage("plan"):
             plan = make_plan(view, config)
             require_work(plan, model.name)
+        calibrated = self._calibrated(parsed, view, plan, dataset, specs, source.bytes, scratch)
         course, remark = self._course(parsed, view, plan, dataset, own, scratch)
         if course is not None:
             try:
@@ -137,7 +142,12 @@ class _Job:
             except NotTrainable as error:
                 course, remark = None, self._untrained(error)
         surgeon = Surgeon(parsed)
-        if course is None:
+        calibration: Calibration | None = None
+        fault: SparsebookError | None = None
+        if calibrated is not None:
+            done = calibrated.pack(surgeon, view, plan, config, clock)
+            calibration, fault = calibrated.facts(), calibrated.fault()
+        elif course is None:
             done = execute(surgeon, view, plan, config, clock)
         else:
             done = course.pack(surgeon)
@@ -147,7 +157,7 @@ class _Job:
             payloads = surgeon.payloads
             found = layers(parsed, payloads)
             pack.write_model(parsed, folder, model)
-            del view, surgeon, parsed
+            del view, surgeon, parsed, calibrated
             pack.add_libraries(folder, runs, platform, others)
         artifact = folder / pack.MODEL_NAME
         with clock.stage("verify"):
@@ -180,9 +190,11 @@ class _Job:
             found,
             protocol,
             () if remark is None else (remark,),
+            calibration,
         )
         pack.write_papers(folder, report)
-        fault = None if course is None else course.fault()
+        if course is not None:
+            fault = course.fault()
         return report, fault or gates.missed(config.budget, report)
 
     def _dataset(
@@ -192,6 +204,7 @@ class _Job:
         if not self.files:
             return None
         trains = self.trainer is not None and self.config.train.loss != "none"
+        trains = trains or self.config.preset == "small"
         return Dataset.prepare(
             self.files, specs, scratch / "data", self.config.seed, own.arrays, trains=trains
         )
@@ -204,6 +217,31 @@ class _Job:
             return None
         names = [spec.name for spec in specs]
         return list(islice(dataset.batches("test", 1, names), feeds.MOST_SAMPLES))
+
+    def _calibrated(
+        self,
+        parsed: ModelProto,
+        view: GraphView,
+        plan: Plan,
+        dataset: Dataset | None,
+        specs: tuple[feeds.InputSpec, ...],
+        size: int,
+        scratch: Path,
+    ) -> Calibrated | None:
+        """What inputs decide under the preset `small`; without data they are made up."""
+        config = self.config
+        if config.preset != "small":
+            return None
+        samples = dataset
+        if samples is None:
+            with self.clock.stage("plan"):
+                path = scratch / "synthetic.npz"
+                synthetic.write(self.model, parsed, view, specs, config.seed, path)
+                samples = Dataset.prepare((path,), specs, scratch / "made-up", config.seed)
+        origin: Origin = "synthetic" if dataset is None else "given"
+        place = scratch / "calibration"
+        original = Originally(self.model, parsed, view, plan, size)
+        return calibrate(original, samples, origin, config, place, self.clock)
 
     def _course(
         self,
@@ -220,7 +258,7 @@ class _Job:
             NotTrainable: the graph cannot be trained, and training was asked for.
             BadData: training was asked for, and there are no samples to train with.
         """
-        if dataset is None or self.config.train.loss == "none":
+        if dataset is None or self.config.train.loss == "none" or self.config.preset == "small":
             return None, None
         if self.trainer is None:
             return None, "nothing was retrained: no fine-tuning worker was given"
