@@ -18,10 +18,10 @@ from sparsebook_compressor.feeds import Feed
 F64 = npt.NDArray[np.float64]
 Array = npt.NDArray[np.generic]
 
-# Losses of a layer, squared and relative, that the curve's points aim at: from 0.2% of its output to half of it.
-_AIMS = tuple(4.0**-k for k in range(1, 10))
+# Losses of a layer, squared and relative, that the curve's points aim at: from half of its output to 0.3% of it.
+_AIMS = tuple(8.0**-k / 4 for k in range(6))
 # The one at which the outputs are looked at: small enough to be linear, large enough to stand out of rounding.
-_PROBED = 4.0**-5
+_PROBED = _AIMS[3]
 # What moves no output at all could be left out; that much nobody believes a few samples.
 _LEAST_SENSITIVITY = 1e-3
 MOST_BLOCKS = 8
@@ -96,7 +96,7 @@ def _felt(
     sensitivity = 0.0
     for aim in _AIMS:
         price = price_of(aim, lens.norm, site.weight.elements)
-        found = fit(lens, values, price)
+        found = fit(lens, values, price, rough=True)
         points.append(Point(found.bits, found.cost / lens.norm))
         if aim == _PROBED:
             shaped = shape(lens, values, price, found.levels)

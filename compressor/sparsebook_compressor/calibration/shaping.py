@@ -22,7 +22,7 @@ _SAMPLE = 1 << 16
 _FEWEST_ROWS, _MOST_GROUPS = 8, 8
 _ROUNDS = 3
 # Steps for the mean curvature, and finer ones: columns and rows that matter more may use them.
-_FINER = (1.0, 4.0)
+_FINER = (4.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,18 +93,19 @@ class _Piece:
     stands_for: float
 
 
-def fit(lens: Lens, values: F32, price: float) -> Fit:
+def fit(lens: Lens, values: F32, price: float, *, rough: bool = False) -> Fit:
     """Find levels for a price on a sample of the rows.
 
     Args:
         lens: what errors cost.
         values: float32[elements].
         price: of a bit, in units of the lens's cost, above 0.
+        rough: whether fewer steps and rounds will do.
     """
     pieces = list(_pieces(lens, lens.site.matrices(values), sampled=True))
     curvature = _curvature(pieces)
-    steps = steps_for(price, [curvature * finer for finer in _FINER], values)
-    tried = [_fit(pieces, values, price, step) for step in steps]
+    steps = steps_for(price, [curvature * finer for finer in _FINER[rough:]], values)
+    tried = [_fit(pieces, values, price, step, _ROUNDS - rough) for step in steps]
     return min(tried, key=lambda each: each.cost + price * each.bits)
 
 
@@ -134,11 +135,11 @@ def shape(lens: Lens, values: F32, price: float, levels: Levels) -> Shaped:
     return Shaped(codes, codebook, cost, entropy(counts) * len(flat))
 
 
-def _fit(pieces: list[_Piece], values: F32, price: float, step: float) -> Fit:
+def _fit(pieces: list[_Piece], values: F32, price: float, step: float, rounds: int) -> Fit:
     sample = np.concatenate([piece.values.reshape(-1) for piece in pieces]).astype(np.float64)
     levels = even_levels(values, sample, step)
     bits = cost = 0.0
-    for turn in range(_ROUNDS):
+    for turn in range(rounds):
         taken = np.zeros(len(levels.values))
         weights, sums = np.zeros_like(taken), np.zeros_like(taken)
         cost = 0.0
@@ -152,7 +153,7 @@ def _fit(pieces: list[_Piece], values: F32, price: float, step: float) -> Fit:
             weights += np.bincount(flat, weights=weight, minlength=size)
             sums += np.bincount(flat, weights=weight * targets.reshape(-1), minlength=size)
         bits = entropy(taken) * float(taken.sum())
-        if turn + 1 < _ROUNDS:
+        if turn + 1 < rounds:
             levels = moved(levels, weights, sums, taken)
     return Fit(levels, bits, cost)
 

@@ -23,8 +23,9 @@ F32 = npt.NDArray[np.float32]
 Kind: TypeAlias = Literal["product", "conv", "conv-transpose", "state", "table", "plain"]
 
 _KEEPING = frozenset({"Cast", "Identity"})
-# Columns whose errors are fed back into each other: second moments of more would take over 128 MB.
-MOST_COLUMNS = 4096
+# Columns whose errors are fed back into each other: second moments of more take over 32 MB and
+# seconds to factorise.
+MOST_COLUMNS = 2048
 
 
 @dataclass(frozen=True, eq=False)
