@@ -161,23 +161,10 @@ class _Job:
             pack.add_libraries(folder, runs, platform, others)
         artifact = folder / pack.MODEL_NAME
         with clock.stage("verify"):
-            reason = _unverifiable(verify, config, runs)
-            if reason is not None:
-                fidelity = Fidelity("none", 0, config.output, (), reason)
-            else:
-                fidelity = measure.fidelity(
-                    model,
-                    artifact,
-                    specs,
-                    self._feeds(specs, dataset),
-                    rows=rows,
-                    seed=config.seed,
-                    output=config.output,
-                    library=runs,
-                    timed=config.budget.max_latency_ms is not None,
-                )
-                if runs is not None and fidelity.skipped is None:
-                    found = with_forms(found, payloads, measure.forms(artifact, runs))
+            rest = (self._feeds(specs, dataset), rows, verify)
+            fidelity = self._fidelity(artifact, specs, runs, *rest)
+            if runs is not None and fidelity.skipped is None:
+                found = with_forms(found, payloads, measure.forms(artifact, runs))
             protocol = None if course is None else course.protocol(artifact, runs)
         report = summarise(
             source,
@@ -193,8 +180,7 @@ class _Job:
             calibration,
         )
         pack.write_papers(folder, report)
-        if course is not None:
-            fault = course.fault()
+        fault = fault or (course.fault() if course else None)
         return report, fault or gates.missed(config.budget, report)
 
     def _dataset(
@@ -207,6 +193,32 @@ class _Job:
         trains = trains or self.config.preset == "small"
         return Dataset.prepare(
             self.files, specs, scratch / "data", self.config.seed, own.arrays, trains=trains
+        )
+
+    def _fidelity(
+        self,
+        artifact: Path,
+        specs: tuple[feeds.InputSpec, ...],
+        library: Path | None,
+        given: list[feeds.Feed] | None,
+        rows: int,
+        verify: bool,
+    ) -> Fidelity:
+        """The artifact against the original, or why they are not compared."""
+        config = self.config
+        reason = _unverifiable(verify, config, library)
+        if reason is not None:
+            return Fidelity("none", 0, config.output, (), reason)
+        return measure.fidelity(
+            self.model,
+            artifact,
+            specs,
+            given,
+            rows=rows,
+            seed=config.seed,
+            output=config.output,
+            library=library,
+            timed=config.budget.max_latency_ms is not None,
         )
 
     def _feeds(

@@ -37,6 +37,7 @@ from sparsebook_compressor.training.data.probe import probe
 
 # What the preset allows by itself: half a point where answers are counted, a twentieth of the outputs' RMS where they are not.
 _DROP, _ERROR = 0.005, 0.05
+_NODE_BYTES = 256
 _SEEN = {"table": "rows by use", "plain": "channels alike"}
 
 
@@ -180,7 +181,9 @@ def calibrate(
     felt = feel(subject, clock)
     weights = sum(site.weight.stored_bytes for site in subject.sites)
     size = original.bytes
-    goal = _goal(config.budget, subject.objective, before, size, size - weights)
+    # A weight's payload brings a node, names and a tensor's head along.
+    fixed = size - weights + _NODE_BYTES * len(subject.sites)
+    goal = _goal(config.budget, subject.objective, before, size, fixed)
 
     def run(price: float, number: int) -> Passed:
         return passing.run(subject, felt, price, reference, clock, number)

@@ -69,7 +69,7 @@ def even_levels(values: F32, sample: F64, step: float) -> Levels:
     high = max(0.0, float(values.max(initial=0.0)) * _MARGIN)
     first, last = math.floor(low / step), math.ceil(high / step)
     if last - first <= MOST_LEVELS:
-        levels: F64 = np.arange(first, last + 1) * step
+        levels = np.arange(first, last + 1, dtype=np.float64) * np.float64(step)
     else:
         reach = (MOST_LEVELS - _TAIL) // 2
         inner = np.arange(max(first, -reach), min(last, reach) + 1) * step
