@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto
+from threadpoolctl import threadpool_limits
 
 from sparsebook_compressor.calibrated import Calibration, CalibrationRow, PassRow
 from sparsebook_compressor.calibration import passing
@@ -165,6 +166,19 @@ def calibrate(
         BadData: there are no samples to look at; the original does not run on them, or gives no finite metric.
         BadValue: a metric that the model does not have.
     """
+    # How BLAS splits sums depends on its threads: one gives the same bytes on every machine of a kind.
+    with threadpool_limits(1, user_api="blas"):
+        return _calibrate(original, dataset, origin, config, folder, clock)
+
+
+def _calibrate(
+    original: Originally,
+    dataset: Dataset,
+    origin: Origin,
+    config: Config,
+    folder: Path,
+    clock: Clock,
+) -> Calibrated:
     if not dataset.samples("train"):
         raise BadData(
             "calibration looks at plain samples, and the data has test_ arrays alone; give plain arrays too"

@@ -67,7 +67,7 @@ def feed_back(weight: F32, factor: F64, levels: Levels, price: float) -> Fed:
     """
     rows, columns = weight.shape
     # One column is one row here, so that every update runs along memory.
-    rest = np.ascontiguousarray(weight.T, np.float32)
+    rest = np.array(weight.T, np.float32, order="C", copy=True)
     values = levels.values.astype(np.float32)
     chosen = np.empty((columns, rows), np.uint8)
     decisions = _Decisions(levels)
