@@ -147,12 +147,12 @@ def magika() -> Case:
         "eval_bytes": features[mixed[cut:]],
         "test_bytes": test,
     }
-    return Case(MAGIKA, data, {}, ("accuracy", task))
+    return Case(MAGIKA, data, {"calibrate": {"samples": 128}}, ("accuracy", task))
 
 
 def ppocr() -> Case:
     """Printed lines, rendered from other random numbers for each part."""
-    parts = {"": (128, 1), "eval_": (64, 2), "test_": (300, 3)}
+    parts = {"": (64, 1), "eval_": (64, 2), "test_": (200, 3)}
     drawn = {prefix: text_lines(count, seed) for prefix, (count, seed) in parts.items()}
     images, texts = drawn["test_"]
 
@@ -162,7 +162,7 @@ def ppocr() -> Case:
         return {"lines read": accuracy(np.concatenate(outputs), texts)}
 
     data = {f"{prefix}x": found for prefix, (found, _) in drawn.items()}
-    return Case(PPOCR_RECOGNITION, data, {"calibrate": {"samples": 96}}, ("lines read", task))
+    return Case(PPOCR_RECOGNITION, data, {"calibrate": {"samples": 32}}, ("lines read", task))
 
 
 def minilm() -> Case:
@@ -185,7 +185,7 @@ def minilm() -> Case:
             "nearest neighbours": float((_nearest(original) == _nearest(cosines)).mean()),
         }
 
-    config = {"calibrate": {"samples": 1024}, "budget": {"metric": "fidelity", "max_drop": 0.08}}
+    config = {"calibrate": {"samples": 512}, "budget": {"metric": "fidelity", "max_drop": 0.08}}
     return Case(MINILM, data, config, ("rank correlation of cosines", task))
 
 

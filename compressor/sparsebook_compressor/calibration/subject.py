@@ -22,7 +22,7 @@ Origin: TypeAlias = Literal["given", "synthetic"]
 
 _BATCH = 32
 # What one weight's errors do to the outputs shows on fewer samples than its second moments need.
-_PROBE = 64
+_PROBE = 32
 
 
 @dataclass(frozen=True, eq=False)
