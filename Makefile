@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper distil kernels codec peers service-bench exporters-test size-bench updates-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help demo paper calibrated distil kernels codec peers service-bench exporters-test size-bench updates-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -28,6 +28,9 @@ demo: .venv .venv-trainer .models ## compress two real models through the servic
 
 paper: .venv .venv-trainer .venv/.stamp-bench .data ## the paper's tables and figures on full MNIST, the paper's beside ours: hours, goes on where it was
 	$(BIN)/python -m benchmarks.paper
+
+calibrated: .venv .models .data ## three real models compressed from inputs alone, by the metric of what they are for: minutes
+	$(BIN)/python -m benchmarks.calibrated
 
 distil: .venv .venv-trainer .models .data ## a transformer and a recurrent pair distilled without labels
 	$(BIN)/python -m benchmarks.distil

@@ -23,7 +23,7 @@ from benchmarks.inputs import (
     text_lines,
 )
 from benchmarks.results import show, write
-from benchmarks.run_model import Run, run
+from benchmarks.run_model import run
 from sparsebook_compressor import Config, Report, compress
 from sparsebook_runtime import library_path, platform_tag
 
@@ -92,7 +92,7 @@ def measure(model: Path) -> dict[str, Any]:
             images, texts = text_lines(SAMPLES)
             facts.update(_real(model, out, images, "printed text"))
             runs = [run(model, images), run(out / "operator/model.onnx", images, operators=True)]
-            facts["accuracy"] = [_accuracy(one, texts) for one in runs]
+            facts["accuracy"] = [accuracy(one.outputs, texts) for one in runs]
     return facts
 
 
@@ -118,12 +118,12 @@ def _real(model: Path, out: Path, inputs: npt.NDArray[Any], kind: str) -> dict[s
     }
 
 
-def _accuracy(found: Run, texts: list[str]) -> float:
+def accuracy(outputs: npt.NDArray[Any], texts: list[str]) -> float:
     """Share of lines read right: CTC, that is repeats merged and blanks (class 0) dropped."""
     session = ort.InferenceSession(str(PPOCR_RECOGNITION), providers=["CPUExecutionProvider"])
     letters = ["", *session.get_modelmeta().custom_metadata_map["character"].splitlines(), " "]
     right = 0
-    for best, text in zip(found.outputs.argmax(-1), texts, strict=True):
+    for best, text in zip(outputs.argmax(-1), texts, strict=True):
         changes = best[np.insert(np.diff(best) != 0, 0, True)]
         right += "".join(letters[index] for index in changes).strip() == text
     return right / len(texts)

@@ -13,7 +13,7 @@ from sparsebook_compressor.errors import BadValue, UnknownOption
 from sparsebook_compressor.payload_layout import Codec
 from sparsebook_compressor.stages.init import Init
 
-Preset: TypeAlias = Literal["safe", "paper"]
+Preset: TypeAlias = Literal["safe", "paper", "small"]
 Output: TypeAlias = Literal["operator", "portable", "dense"]
 Scope: TypeAlias = Literal["weight", "global"]
 Objective: TypeAlias = Literal["error", "bits"]
@@ -24,8 +24,10 @@ Optimizer: TypeAlias = Literal["adamw", "sgd"]
 Schedule: TypeAlias = Literal["cosine", "constant"]
 
 LATER_VALUES = {
-    ("preset", "small"): "the preset 'small' is not built yet: use 'safe' or 'paper'",
-    ("prune.method", "obs"): "optimal brain surgeon is not built yet: use 'magnitude'",
+    (
+        "prune.method",
+        "obs",
+    ): "optimal brain surgeon is what the preset 'small' prunes by: use that, or 'magnitude'",
 }
 
 
@@ -104,11 +106,17 @@ class Train(_Section):
     shift: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
+class Calibrate(_Section):
+    """What the preset `small` looks at: at most so many samples of the train part."""
+
+    samples: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+
+
 class Budget(_Section):
     """What compression may cost: at most `max_drop` of the metric, a fraction such as 0.005; and what must come of it.
 
     `min_ratio` (bytes of the model / bytes of the artifact) and `max_latency_ms` (of one inference on one thread) are gates: an
-    artifact that misses one is kept, and the job fails.
+    artifact that misses one is kept, and the job fails. The preset `small` aims at `min_ratio` where there is no `max_drop`.
     """
 
     metric: MetricKind = "auto"
@@ -132,6 +140,7 @@ class Config(_Section):
     prune: Prune = Field(default_factory=Prune)
     share: Share = Field(default_factory=Share)
     train: Train = Field(default_factory=Train)
+    calibrate: Calibrate = Field(default_factory=Calibrate)
     budget: Budget = Field(default_factory=Budget)
 
     @classmethod

@@ -29,6 +29,9 @@ def require_data(
         NoTrainer: retraining is asked for, and nobody is there to do it.
     """
     asked = asks(config, loss, metric)
+    if config.preset == "small":
+        _require_calibration(config, files, loss, metric)
+        return
     if asked is not None and not files:
         raise BadValue(f"{asked} needs data to train and measure with; give an .npz (--data F.npz)")
     if asked is not None and not trains:
@@ -49,6 +52,28 @@ def require_data(
     if config.train.rate > 0 and config.prune.rounds == 1:
         raise BadValue(
             "config train.rate: it works while pruning goes on; prune.rounds must be 2 at least, or left out"
+        )
+
+
+def _require_calibration(
+    config: Config, files: Sequence[Path], loss: Path | None, metric: Path | None
+) -> None:
+    """The preset `small` decides from inputs and trains nothing.
+
+    Raises:
+        BadValue: something is asked for that it does not do.
+    """
+    if loss is not None or ("train" in config.model_fields_set and config.train.loss != "none"):
+        raise BadValue(
+            "config preset: 'small' trains nothing; leave train and the loss out, or take the preset 'paper' or 'safe' to retrain"
+        )
+    if metric is not None:
+        raise BadValue("config preset: 'small' measures by a built-in metric; leave --metric out")
+    if config.prune.scope == "global":
+        raise BadValue("config prune.scope: 'small' decides each weight's density; leave it out")
+    if config.budget.metric in ("accuracy", "agreement", "retrieval") and not files:
+        raise BadValue(
+            f"config budget.metric: {config.budget.metric!r} needs data to measure with; give an .npz (--data F.npz)"
         )
 
 

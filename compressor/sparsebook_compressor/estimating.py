@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sparsebook_compressor import admit, pack
 from sparsebook_compressor.coding import share_values
 from sparsebook_compressor.config import Config, Output
+from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight, survey
 from sparsebook_compressor.payload import CodedWeight, encode
@@ -65,6 +66,11 @@ def estimate(model: Path, config: Config | None = None) -> Estimate:
         InputError: model or config cannot be used; the class says which.
     """
     config = config or Config()
+    if config.preset == "small":
+        raise BadValue(
+            "config preset: what 'small' gives is decided by inputs, which an estimate does not look at; compress, or estimate 'safe', "
+            "which 'small' stays below"
+        )
     parsed = admit.load(model)
     source = pack.source_facts(model, parsed)
     view = survey(parsed, model)

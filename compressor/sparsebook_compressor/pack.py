@@ -127,14 +127,14 @@ def write_model(model: ModelProto, folder: Path, source: Path, name: str = MODEL
     Raises:
         ExternalDataMissing, ExternalDataOutside, InvalidGraph: of an untouched tensor.
     """
-    found = list(_tensors(model))
+    found = list(all_tensors(model))
     sizes = sum(_size(tensor, source) for tensor in found)
     if sizes > MOST_INLINE:
         _write_data(found, folder / f"{name}{DATA_SUFFIX}", source)
     initializers = list(model.graph.initializer)
     del model.graph.initializer[:]
     if sizes <= MOST_INLINE:
-        for tensor in _tensors(model):
+        for tensor in all_tensors(model):
             if tensor.data_location == TensorProto.EXTERNAL:
                 _inline(tensor, external_bytes(tensor, source).tobytes())
         pieces = [_piece(tensor, source) for tensor in initializers]
@@ -163,7 +163,7 @@ def source_facts(path: Path, model: ModelProto) -> FileFacts:
     Raises:
         ExternalDataMissing, ExternalDataOutside, InvalidGraph: of an external file, see `external_file`.
     """
-    external = (t for t in _tensors(model) if t.data_location == TensorProto.EXTERNAL)
+    external = (t for t in all_tensors(model) if t.data_location == TensorProto.EXTERNAL)
     files = {path, *(external_file(tensor, path)[0] for tensor in external)}
     return FileFacts(path.name, sum(file.stat().st_size for file in files), sha256(path))
 
@@ -172,7 +172,7 @@ def external_files(model: ModelProto) -> list[str]:
     """Names of the external files that a model's tensors refer to, each once, as they stand."""
     names = {
         entry.value
-        for tensor in _tensors(model)
+        for tensor in all_tensors(model)
         if tensor.data_location == TensorProto.EXTERNAL
         for entry in tensor.external_data
         if entry.key == "location" and entry.value != OWN_FILE and spooled(entry.value) is None
@@ -216,7 +216,8 @@ def write_papers(folder: Path, report: Account) -> None:
     (folder / "manifest.json").write_text(text)
 
 
-def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+def all_tensors(model: ModelProto) -> Iterator[TensorProto]:
+    """Every tensor of a model: initializers, dense and sparse, and those in attributes, of all scopes."""
     for scope in scopes(model):
         if scope.graph is not None:
             yield from scope.graph.initializer

@@ -13,6 +13,10 @@ from onnx import ModelProto
 
 from sparsebook_compressor import admit, feeds, gates, measure, pack
 from sparsebook_compressor.base import Base
+from sparsebook_compressor.calibrated import Calibration
+from sparsebook_compressor.calibration import synthetic
+from sparsebook_compressor.calibration.course import Calibrated, Originally, calibrate
+from sparsebook_compressor.calibration.subject import Origin
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.demands import asks, require_data, require_operators
@@ -144,6 +148,7 @@ class _Job:
         with clock.stage("plan"):
             plan = make_plan(view, config)
             require_work(plan, model.name)
+        calibrated = self._calibrated(parsed, view, plan, dataset, specs, source.bytes, scratch)
         course, remark = self._course(parsed, view, plan, dataset, own, scratch)
         if course is not None:
             try:
@@ -151,7 +156,12 @@ class _Job:
             except NotTrainable as error:
                 course, remark = None, self._untrained(error)
         surgeon = Surgeon(parsed, Spool(scratch / "payloads"))
-        if course is None:
+        calibration: Calibration | None = None
+        fault: SparsebookError | None = None
+        if calibrated is not None:
+            done = calibrated.pack(surgeon, view, plan, config, clock)
+            calibration, fault = calibrated.facts(), calibrated.fault()
+        elif course is None:
             done = execute(surgeon, view, plan, config, clock, release)
         else:
             done = course.pack(surgeon)
@@ -161,28 +171,21 @@ class _Job:
             payloads = surgeon.payloads
             found = layers(parsed, payloads)
             pack.write_model(parsed, folder, model)
-            del view, surgeon, parsed
+            del view, surgeon, parsed, calibrated
             pack.add_libraries(folder, runs, platform, others)
             artifact = folder / pack.MODEL_NAME
             update = None if base is None else make_update(base, artifact, folder / UPDATE_NAME)
         with clock.stage("verify"):
-            reason = _unverifiable(verify, config, runs)
-            if reason is not None:
-                fidelity = Fidelity("none", 0, config.output, (), reason)
-            else:
-                fidelity, forms = measure.compare(
-                    model,
-                    artifact,
-                    specs,
-                    self._feeds(specs, dataset),
-                    rows=rows,
-                    seed=config.seed,
-                    output=config.output,
-                    library=runs,
-                    timed=config.budget.max_latency_ms is not None,
-                    in_parts=source.bytes > MOST_WHOLE,
-                )
-                found = with_forms(found, payloads, forms)
+            fidelity, forms = self._fidelity(
+                artifact,
+                specs,
+                runs,
+                self._feeds(specs, dataset),
+                rows,
+                verify,
+                source.bytes,
+            )
+            found = with_forms(found, payloads, forms)
             protocol = None if course is None else course.protocol(artifact, runs)
         report = summarise(
             source,
@@ -196,9 +199,10 @@ class _Job:
             protocol,
             () if remark is None else (remark,),
             update,
+            calibration,
         )
         pack.write_papers(folder, report)
-        fault = None if course is None else course.fault()
+        fault = fault or (course.fault() if course else None)
         return report, fault or gates.missed(config.budget, report)
 
     def _dataset(
@@ -208,8 +212,37 @@ class _Job:
         if not self.files:
             return None
         trains = self.trainer is not None and self.config.train.loss != "none"
+        trains = trains or self.config.preset == "small"
         return Dataset.prepare(
             self.files, specs, scratch / "data", self.config.seed, own.arrays, trains=trains
+        )
+
+    def _fidelity(
+        self,
+        artifact: Path,
+        specs: tuple[feeds.InputSpec, ...],
+        library: Path | None,
+        given: list[feeds.Feed] | None,
+        rows: int,
+        verify: bool,
+        size: int,
+    ) -> tuple[Fidelity, Mapping[str, str]]:
+        """The artifact against the original, or why they are not compared; and how weights lie in memory."""
+        config = self.config
+        reason = _unverifiable(verify, config, library)
+        if reason is not None:
+            return Fidelity("none", 0, config.output, (), reason), {}
+        return measure.compare(
+            self.model,
+            artifact,
+            specs,
+            given,
+            rows=rows,
+            seed=config.seed,
+            output=config.output,
+            library=library,
+            timed=config.budget.max_latency_ms is not None,
+            in_parts=size > MOST_WHOLE,
         )
 
     def _feeds(
@@ -220,6 +253,31 @@ class _Job:
             return None
         names = [spec.name for spec in specs]
         return list(islice(dataset.batches("test", 1, names), feeds.MOST_SAMPLES))
+
+    def _calibrated(
+        self,
+        parsed: ModelProto,
+        view: GraphView,
+        plan: Plan,
+        dataset: Dataset | None,
+        specs: tuple[feeds.InputSpec, ...],
+        size: int,
+        scratch: Path,
+    ) -> Calibrated | None:
+        """What inputs decide under the preset `small`; without data they are made up."""
+        config = self.config
+        if config.preset != "small":
+            return None
+        samples = dataset
+        if samples is None:
+            with self.clock.stage("plan"):
+                path = scratch / "synthetic.npz"
+                synthetic.write(self.model, parsed, view, specs, config.seed, path)
+                samples = Dataset.prepare((path,), specs, scratch / "made-up", config.seed)
+        origin: Origin = "synthetic" if dataset is None else "given"
+        place = scratch / "calibration"
+        original = Originally(self.model, parsed, view, plan, size)
+        return calibrate(original, samples, origin, config, place, self.clock)
 
     def _course(
         self,
@@ -236,7 +294,7 @@ class _Job:
             NotTrainable: the graph cannot be trained, and training was asked for.
             BadData: training was asked for, and there are no samples to train with.
         """
-        if dataset is None or self.config.train.loss == "none":
+        if dataset is None or self.config.train.loss == "none" or self.config.preset == "small":
             return None, None
         if self.trainer is None:
             return None, "nothing was retrained: no fine-tuning worker was given"

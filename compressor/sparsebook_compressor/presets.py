@@ -1,6 +1,7 @@
 """The presets: what they decide for a weight.
 
-`paper` takes the densities and bits of Deep Compression (arXiv 1510.00149, Tables 2 to 5) by role; `safe` is in safe.py.
+`paper` takes the densities and bits of Deep Compression (arXiv 1510.00149, Tables 2 to 5) by role; `safe` is in safe.py. Of `small` only the name is
+said here: what it decides needs inputs (calibration/).
 """
 
 from sparsebook_compressor.config import Preset, Share
@@ -9,6 +10,10 @@ from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.safe import safe
 from sparsebook_compressor.setting import Setting
+from sparsebook_compressor.stages.grids import MOST_LEVELS
+
+CALIBRATED = "small"
+"""Why of a weight that is left to calibration; until then, or where it cannot be, it keeps all elements and 255 values."""
 
 PAPER: dict[Role, tuple[float, int]] = {
     "conv": (0.35, 8),
@@ -34,6 +39,8 @@ def preset(name: Preset, weight: Weight, share: Share, *, flat: bool) -> Setting
     Raises:
         NotFinite: the weight holds NaN or infinity (`safe` reads it).
     """
+    if name == "small":
+        return Setting(1.0, MOST_LEVELS, share.init, share.iterations, CALIBRATED)
     if name == "paper":
         density, bits = PAPER[weight.role]
         return Setting(

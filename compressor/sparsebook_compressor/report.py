@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from sparsebook_compressor.calibrated import Calibration
 from sparsebook_compressor.protocol import Protocol
 
 REPORT_FORMAT = 1
@@ -154,7 +155,7 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was done to a model and what came of it; `training` is there where it was fine-tuned."""
+    """What was done to a model and what came of it; `training` is there where it was fine-tuned, `calibration` where inputs decided."""
 
     input: FileFacts
     artifact: FileFacts
@@ -171,6 +172,7 @@ class Report:
     notes: tuple[str, ...] = ()
     training: Protocol | None = None
     update: Update | None = None
+    calibration: Calibration | None = None
     format: int = field(default=REPORT_FORMAT)
 
     def to_json(self) -> str:
@@ -209,6 +211,9 @@ class Report:
             notes=tuple(raw["notes"]),
             training=Protocol.from_plain(raw["training"]) if raw.get("training") else None,
             update=Update(**raw["update"]) if raw.get("update") else None,
+            calibration=Calibration.from_plain(raw["calibration"])
+            if raw.get("calibration")
+            else None,
         )
 
 

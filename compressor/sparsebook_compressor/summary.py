@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from sparsebook_compressor.calibrated import Calibration
 from sparsebook_compressor.coding import Coded
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import NothingToCompress
@@ -65,6 +66,7 @@ def summarise(
     protocol: Protocol | None = None,
     remarks: tuple[str, ...] = (),
     update: Update | None = None,
+    calibration: Calibration | None = None,
 ) -> Report:
     """Build the report; `layers` are by weight name, and empty for outputs without operators."""
     return Report(
@@ -80,9 +82,13 @@ def summarise(
         fidelity=fidelity,
         stages=costs,
         versions=versions(),
-        notes=(*remarks, *_notes(fidelity, done, artifact.bytes >= source.bytes, protocol)),
+        notes=(
+            *remarks,
+            *_notes(fidelity, done, artifact.bytes >= source.bytes, protocol, calibration),
+        ),
         training=protocol,
         update=update,
+        calibration=calibration,
     )
 
 
@@ -141,7 +147,11 @@ def _by_part(total: int, coded: tuple[Coded, ...], output: str) -> BytesByPart:
 
 
 def _notes(
-    fidelity: Fidelity, done: Done, grown: bool, protocol: Protocol | None
+    fidelity: Fidelity,
+    done: Done,
+    grown: bool,
+    protocol: Protocol | None,
+    calibration: Calibration | None,
 ) -> tuple[str, ...]:
     notes = []
     if fidelity.skipped:
@@ -158,6 +168,8 @@ def _notes(
         notes.append("the artifact is not smaller than the model: it has too few weights")
     if protocol is not None:
         return (*notes, *remarks_on(protocol))
+    if calibration is not None:
+        return (*notes, *calibration.remarks())
     worst = max((row for row in done.coded if row.squared_norm), key=_error, default=None)
     if worst is not None and _error(worst) > 0.3:
         notes.append(

@@ -134,8 +134,6 @@ def test_version_and_help(cli: Cli) -> None:
     [
         (["report"], "report"),
         (["doctor"], "doctor"),
-        (["compress", "tiny.onnx", "--preset", "small"], "small"),
-        (["estimate", "tiny.onnx", "--preset", "small"], "small"),
     ],
 )
 def test_what_comes_later_is_refused_by_name(cli: Cli, arguments: list[str], what: str) -> None:

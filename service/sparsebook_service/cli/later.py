@@ -4,18 +4,16 @@ from typing import NoReturn
 
 from sparsebook_compressor.errors import UnknownOption
 
-SMALL = "the preset that searches by itself"
 TRUST = "the service for pipelines"
 
 COMMANDS = {
     "report": "the web page",
     "doctor": TRUST,
 }
-PRESETS = {"small": SMALL}
 
 
 class NotBuiltYet(UnknownOption):
-    """A command, an option or a preset of a later version."""
+    """A command or an option of a later version."""
 
 
 def refuse(what: str, comes_with: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparsebook_compressor.calibrated import Calibration
 from sparsebook_compressor.report import Report
 from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
@@ -17,6 +18,8 @@ def report(found: Report) -> None:
     """What fine-tuning did, the paper's table of layers, then fidelity, then where the bytes went."""
     if found.training is not None:
         training_tables.training(found.training)
+    if found.calibration is not None:
+        _calibration(found.calibration)
     table = Table(
         "Weights",
         "weight",
@@ -69,6 +72,40 @@ def report(found: Report) -> None:
         update = found.update
         share = percent(update.bytes / update.artifact_bytes)
         out.print(f"update: {size(update.bytes)}, {share} of the artifact ({update.name})")
+
+
+def _calibration(found: Calibration) -> None:
+    """What inputs decided, weight by weight, and what was reached."""
+    table = Table(
+        f"Calibrated on {found.samples} samples, {found.inputs} inputs",
+        "weight",
+        "weighed by",
+        "seen",
+        "sensitivity",
+        "density",
+        "bits",
+        "layer's error",
+        numbers_from=2,
+        least=("weighed by", "seen"),
+    )
+    for row in found.weights:
+        table.add(
+            row.name,
+            f"{row.seen}, bias corrected" if row.bias else row.seen,
+            str(row.vectors),
+            f"{row.sensitivity:.2g}",
+            percent(row.density),
+            f"{row.bits:.2f}",
+            percent(row.loss**0.5),
+        )
+    table.show(out)
+    ends = [f"{value:.4f}" for value in (found.before, found.after) if value is not None]
+    met = "" if found.met else ", not met"
+    out.print(
+        f"{found.metric}: {' → '.join(ends)} on {found.test_samples} test samples "
+        f"({found.goal}{met}; {len(found.passes)} passes)\n",
+        markup=False,
+    )
 
 
 def _fidelity(found: Report) -> None:

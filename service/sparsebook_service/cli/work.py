@@ -12,7 +12,7 @@ from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, InputError, NothingToCompress
 from sparsebook_compressor.progress import Progress, TrainingProgress
 from sparsebook_service import settings
-from sparsebook_service.cli import console, later
+from sparsebook_service.cli import console
 from sparsebook_service.client import Client, ServiceProblem, Unreachable
 from sparsebook_service.finetune.local import LocalTrainer
 from sparsebook_service.finetune.program import Trainer
@@ -57,9 +57,6 @@ def read_config(
         chosen = {key: value for key, value in values.items() if value is not None}
         if chosen and isinstance(merged, dict) and isinstance(merged.get(section, {}), dict):
             merged[section] = {**merged.get(section, {}), **chosen}
-    wanted = merged.get("preset") if isinstance(merged, dict) else None
-    if isinstance(wanted, str) and wanted in later.PRESETS:
-        later.refuse(wanted, later.PRESETS[wanted])
     return Config.parse(merged)
 
 
@@ -121,7 +118,7 @@ def local_trainer(config: Config, samples: Samples) -> LocalTrainer | None:
     trainer = Trainer.of(settings.load())
     if trainer.is_there:
         return LocalTrainer(trainer)
-    if samples.data and config.train.loss != "none":
+    if samples.data and config.train.loss != "none" and config.preset != "small":
         console.say(
             f"there is no fine-tuning worker: no {trainer.python}; make its environment with `make .venv-trainer`, or say with "
             "SPARSEBOOK_TRAINER_PYTHON where it is"

@@ -48,7 +48,12 @@ def _worst(report: Report) -> Metrics:
 
 
 def _trained(report: Report) -> TestMetric | None:
-    found = report.training
+    found, calibrated = report.training, report.calibration
+    if calibrated is not None and calibrated.before is not None and calibrated.after is not None:
+        drop = calibrated.before - calibrated.after
+        return TestMetric(
+            name=calibrated.metric, before=calibrated.before, after=calibrated.after, drop=drop
+        )
     if found is None:
         return None
     return TestMetric(

@@ -19,6 +19,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "global": {"preset": "paper", "prune": {"scope": "global"}},
     "portable": {"output": "portable"},
     "dense": {"output": "dense", "preset": "paper"},
+    "small": {"preset": "small", "calibrate": {"samples": 16}, "budget": {"max_drop": 0.05}},
 }
 
 

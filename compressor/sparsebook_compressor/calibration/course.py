@@ -1,0 +1,281 @@
+"""Calibration from beginning to end: look at the weights, search the price, pack what the best pass made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+from threadpoolctl import threadpool_limits
+
+from sparsebook_compressor.calibrated import Calibration, CalibrationRow, PassRow
+from sparsebook_compressor.calibration import passing
+from sparsebook_compressor.calibration.biases import biases
+from sparsebook_compressor.calibration.curves import Felt, feel
+from sparsebook_compressor.calibration.passing import Passed
+from sparsebook_compressor.calibration.search import Found, Goal, search
+from sparsebook_compressor.calibration.sites import sites
+from sparsebook_compressor.calibration.subject import Origin, Subject
+from sparsebook_compressor.calibration.workbench import Workbench, constants_named, overwrite
+from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.coding import Coded, SharedWeight, encode_weight
+from sparsebook_compressor.config import Budget, Config
+from sparsebook_compressor.errors import BadData, BudgetNotMet, NothingToCompress
+from sparsebook_compressor.execution import execute
+from sparsebook_compressor.graph.view import GraphView, Kept, Weight
+from sparsebook_compressor.payload import CodedWeight
+from sparsebook_compressor.plan import Plan, PlanRow
+from sparsebook_compressor.presets import CALIBRATED
+from sparsebook_compressor.replacing import expected_bytes, not_smaller
+from sparsebook_compressor.replacing import replace as put
+from sparsebook_compressor.rewrite.surgery import Surgeon
+from sparsebook_compressor.stages.grids import entropy
+from sparsebook_compressor.summary import Done
+from sparsebook_compressor.training.aim.metrics import evaluate, keep_reference
+from sparsebook_compressor.training.aim.objective import Objective, decide
+from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.training.data.probe import probe
+
+# What the preset allows by itself: half a point where answers are counted, a twentieth of the outputs' RMS where they are not.
+_DROP, _ERROR = 0.005, 0.05
+_NODE_BYTES = 256
+_SEEN = {"table": "rows by use", "plain": "channels alike"}
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What came of it: to be packed, and to be reported."""
+
+    subject: Subject
+    felt: list[Felt]
+    goal: Goal
+    found: Found
+    before: float | None
+    after: float | None
+
+    def pack(
+        self, surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: Clock
+    ) -> Done:
+        """Encode what the best pass made and put it into the model; other weights go the usual way."""
+        rows = {row.name: row for row in plan.rows}
+        mine = {site.weight.name for site in self.subject.sites}
+        others = replace(plan, rows=tuple(row for row in plan.rows if row.name not in mine))
+        done = execute(surgeon, view, others, config, clock)
+        coded: list[Coded] = list(done.coded)
+        left = list(done.kept)
+        for weight, made, bias in passing.kept(self.subject, self.found.best):
+            with clock.stage("encode"):
+                row = _settled(rows[weight.name], made.codes)
+                result, payload = encode_weight(weight, row, _shared(weight, made))
+            expected = expected_bytes(result, payload, config.output)
+            if expected >= weight.stored_bytes:
+                left.append(
+                    Kept(weight.name, weight.shape, weight.stored_bytes, not_smaller(expected))
+                )
+                continue
+            with clock.stage("pack"):
+                size = put(surgeon, weight, result, made, payload, config.output)
+                if bias is not None:
+                    name = self.subject.biases[weight.name].name
+                    for tensor in constants_named(surgeon.model.graph, name):
+                        overwrite(tensor, bias)
+            coded.append(result.stored_as(size))
+        return Done(tuple(coded), tuple(left))
+
+    def facts(self) -> Calibration:
+        """For the report."""
+        dataset = self.subject.dataset
+        passes = self.found.passes
+        return Calibration(
+            inputs=self.subject.origin,
+            samples=self.subject.used,
+            eval_samples=dataset.samples("eval"),
+            test_samples=dataset.samples("test"),
+            metric=str(self.subject.objective.describe()["metric"]),
+            goal=_words(self.goal),
+            met=self.goal.met(self.found.best),
+            before=self.before,
+            after=self.after,
+            passes=tuple(PassRow(each.price, each.bytes, each.metric) for each in passes),
+            kept=passes.index(self.found.best),
+            weights=tuple(self._rows()),
+        )
+
+    def fault(self) -> BudgetNotMet | None:
+        """That what the caller asked for was not reached."""
+        if self.goal.met(self.found.best) or not self.goal.asked:
+            return None
+        best = self.found.best
+        reached = (
+            f"{self.goal.ratio(best):.4g} times smaller"
+            if self.goal.kind == "ratio"
+            else f"a drop of {self.goal.drop(best):.4g}"
+        )
+        return BudgetNotMet(
+            f"{_words(self.goal)}: the best of {len(self.found.passes)} passes came to {reached}; the bundle is there all the same. "
+            "Allow more, or give more samples"
+        )
+
+    def _rows(self) -> Iterator[CalibrationRow]:
+        best = self.found.best
+        made = passing.kept(self.subject, best)
+        for felt, (weight, coded, bias) in zip(self.felt, made, strict=True):
+            counts = np.bincount(coded.codes)
+            yield CalibrationRow(
+                name=weight.name,
+                seen=_SEEN.get(felt.site.kind, "second moments"),
+                vectors=felt.vectors,
+                sensitivity=felt.sensitivity,
+                density=1 - int(counts[0]) / weight.elements,
+                bits=entropy(counts),
+                loss=best.losses[weight.name],
+                bias=bias is not None,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Originally:
+    """The user's model: its file, what was parsed of it, its weights, what is planned for them, and its bytes."""
+
+    path: Path
+    parsed: ModelProto
+    view: GraphView
+    plan: Plan
+    bytes: int
+
+
+def calibrate(
+    original: Originally,
+    dataset: Dataset,
+    origin: Origin,
+    config: Config,
+    folder: Path,
+    clock: Clock,
+) -> Calibrated:
+    """Decide density and codebook of the weights that a plan leaves to calibration.
+
+    Args:
+        original: the model; it is not changed.
+        dataset: with samples in all three parts.
+        origin: where they are from.
+        config: the caller's.
+        folder: for files; it must not exist.
+        clock: is told.
+
+    Raises:
+        BadData: there are no samples to look at; the original does not run on them, or gives no finite metric.
+        BadValue: a metric that the model does not have.
+    """
+    # How BLAS splits sums depends on its threads: one gives the same bytes on every machine of a kind.
+    with threadpool_limits(1, user_api="blas"):
+        return _calibrate(original, dataset, origin, config, folder, clock)
+
+
+def _calibrate(
+    original: Originally,
+    dataset: Dataset,
+    origin: Origin,
+    config: Config,
+    folder: Path,
+    clock: Clock,
+) -> Calibrated:
+    if not dataset.samples("train"):
+        raise BadData(
+            "calibration looks at plain samples, and the data has test_ arrays alone; give plain arrays too"
+        )
+    with clock.stage("plan"):
+        subject = _subject(original, dataset, origin, config, folder)
+        reference = folder / "eval"
+        keep_reference(original.path, dataset, "eval", subject.objective, reference)
+        before = evaluate(original.path, None, dataset, "eval", subject.objective, reference)
+        if before is None:
+            raise BadData(
+                "the original's metric on the eval part is no finite number; leave such samples out"
+            )
+    felt = feel(subject, clock)
+    weights = sum(site.weight.stored_bytes for site in subject.sites)
+    size = original.bytes
+    # A weight's payload brings a node, names and a tensor's head along.
+    fixed = size - weights + _NODE_BYTES * len(subject.sites)
+    goal = _goal(config.budget, subject.objective, before, size, fixed)
+
+    def run(price: float, number: int) -> Passed:
+        return passing.run(subject, felt, price, reference, clock, number)
+
+    found = search(goal, [each.curve for each in felt], run)
+    with clock.stage("share"):
+        ends = _ends(subject, found.best)
+    return Calibrated(subject, felt, goal, found, *ends)
+
+
+def _subject(
+    original: Originally, dataset: Dataset, origin: Origin, config: Config, folder: Path
+) -> Subject:
+    model, parsed = original.path, original.parsed
+    objective = decide(parsed, dataset, probe(model, dataset), metric=config.budget.metric)
+    names = {row.name for row in original.plan.rows if row.why == CALIBRATED}
+    bench = Workbench(model, parsed, names, folder / "bench")
+    found = sites([weight for weight in original.view.weights if weight.name in bench.names])
+    if not found:
+        raise NothingToCompress(
+            f"{model.name}: the config or its local functions leave no weight to calibrate; take the preset 'safe'"
+        )
+    return Subject(
+        model=model,
+        bench=bench,
+        sites=tuple(found),
+        biases=biases(parsed, found),
+        dataset=dataset,
+        objective=objective,
+        origin=origin,
+        samples=config.calibrate.samples,
+        folder=folder,
+    )
+
+
+def _goal(budget: Budget, objective: Objective, before: float, original: int, fixed: int) -> Goal:
+    squared = objective.metric == "fidelity" and objective.against == "original"
+    if budget.max_drop is None and budget.min_ratio is not None:
+        return Goal("ratio", budget.min_ratio, True, before, squared, original, fixed)
+    counted = objective.metric in ("accuracy", "agreement", "retrieval")
+    own = _DROP if counted else _ERROR
+    limit = own if budget.max_drop is None else budget.max_drop
+    return Goal("drop", limit, budget.max_drop is not None, before, squared, original, fixed)
+
+
+def _ends(subject: Subject, best: Passed) -> tuple[float | None, float | None]:
+    """The metric on the test part, before and after: read once, now that everything is decided."""
+    reference = subject.folder / "test"
+    keep_reference(subject.model, subject.dataset, "test", subject.objective, reference)
+    before = evaluate(subject.model, None, subject.dataset, "test", subject.objective, reference)
+    subject.restore()
+    for weight, coded, bias in passing.kept(subject, best):
+        subject.bench.put(weight.name, coded.values().reshape(-1))
+        if bias is not None:
+            subject.bench.set_constant(subject.biases[weight.name].name, bias)
+    whole = subject.bench.whole()
+    after = evaluate(whole, None, subject.dataset, "test", subject.objective, reference)
+    return before, after
+
+
+def _shared(weight: Weight, coded: CodedWeight) -> SharedWeight:
+    """How far codes are from the weight's floats."""
+    values = weight.read()
+    error = float(np.square(values - coded.values().reshape(-1), dtype=np.float64).sum())
+    norm = float(np.square(values, dtype=np.float64).sum())
+    return SharedWeight(coded, error, norm)
+
+
+def _settled(row: PlanRow, codes: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> PlanRow:
+    """The plan's row with what was decided."""
+    density = int(np.count_nonzero(codes)) / len(codes)
+    return replace(
+        row, density=density, centroids=max(1, int(codes.max(initial=0))), why="calibrated"
+    )
+
+
+def _words(goal: Goal) -> str:
+    if goal.kind == "ratio":
+        return f"budget.min_ratio {goal.limit:g}"
+    whose = "budget.max_drop" if goal.asked else "the preset's own drop of"
+    return f"{whose} {goal.limit:g}"

@@ -1,0 +1,164 @@
+"""What bits buy in each weight: its error at several prices, times what an error there does to the outputs."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.calibration.allocation import Curve, Point
+from sparsebook_compressor.calibration.sensing import in_blocks, look
+from sparsebook_compressor.calibration.shaping import Lens, fit, shape
+from sparsebook_compressor.calibration.sites import Site
+from sparsebook_compressor.calibration.subject import Subject
+from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.feeds import Feed
+
+F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.generic]
+
+# Losses of a layer, squared and relative, that the curve's points aim at: from half of its output to 0.3% of it.
+_AIMS = tuple(8.0**-k / 4 for k in range(6))
+# The one at which the outputs are looked at: small enough to be linear, large enough to stand out of rounding.
+_PROBED = _AIMS[3]
+# What moves no output at all could be left out; that much nobody believes a few samples.
+_LEAST_SENSITIVITY = 1e-3
+MOST_BLOCKS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Felt:
+    """A weight before anything is decided.
+
+    Attributes:
+        site: of the weight.
+        norm: what losing it costs, in its lens.
+        sensitivity: squared relative error of the outputs, for one of the layer's.
+        curve: bits against the outputs' error.
+        vectors: how many input vectors or rows were seen.
+        mean: of its inputs, where a bias is corrected.
+    """
+
+    site: Site
+    norm: float
+    sensitivity: float
+    curve: Curve
+    vectors: int
+    mean: F64 | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rough:
+    site: Site
+    norm: float
+    points: tuple[Point, ...]
+    sensitivity: float
+    vectors: int
+    mean: F64 | None
+
+
+def feel(subject: Subject, clock: Clock) -> list[Felt]:
+    """Look at every weight once, on the original."""
+    outputs = _Outputs.of(subject)
+    rough: list[_Rough] = []
+    blocks = in_blocks(subject.sites, MOST_BLOCKS)
+    total = sum(site.weight.elements for site in subject.sites)
+    done = 0
+    for block in blocks:
+        with clock.stage("plan"):
+            sights = look(subject.bench, block, subject.feeds(), subject.masks)
+        for sight in sights:
+            site = sight.site
+            share = site.weight.elements
+            with (
+                clock.weight(site.weight.name, done / total, (done + share) / total),
+                clock.stage("plan"),
+            ):
+                bias = site.weight.name in subject.biases
+                lens = sight.lens(subject.values(site), centred=bias)
+                mean = sight.mean() if bias and sight.moments else None
+                rough.append(_felt(subject, lens, outputs, sight.vectors, mean))
+            done += share
+    known = [each.sensitivity for each in rough if each.sensitivity > 0]
+    floor = _LEAST_SENSITIVITY * float(np.median(known)) if known else 1.0
+    return [_whole(each, max(each.sensitivity, floor)) for each in rough]
+
+
+def _felt(
+    subject: Subject, lens: Lens, outputs: "_Outputs", vectors: int, mean: F64 | None
+) -> _Rough:
+    site = lens.site
+    values = subject.values(site)
+    if lens.norm <= 0:
+        return _Rough(site, 0.0, (Point(0.0, 0.0),), 0.0, vectors, mean)
+    points = []
+    sensitivity = 0.0
+    for aim in _AIMS:
+        price = price_of(aim, lens.norm, site.weight.elements)
+        found = fit(lens, values, price, rough=True)
+        points.append(Point(found.bits, found.cost / lens.norm))
+        if aim == _PROBED:
+            shaped = shape(lens, values, price, found.levels)
+            changed = shaped.values()
+            subject.bench.put(site.weight.name, changed)
+            bias = subject.biases.get(site.weight.name)
+            if bias is not None and mean is not None:
+                corrected = bias.corrected(site, values, changed, mean, mean)
+                subject.bench.set_constant(bias.name, corrected)
+            sensitivity = outputs.error(subject) * lens.norm / max(shaped.cost, 1e-30)
+            subject.bench.put(site.weight.name, values)
+            if bias is not None:
+                subject.bench.set_constant(bias.name, bias.values)
+    return _Rough(site, lens.norm, tuple(points), sensitivity, vectors, mean)
+
+
+def _whole(rough: _Rough, sensitivity: float) -> Felt:
+    points = [Point(point.bits, point.loss * sensitivity) for point in rough.points]
+    lost = Point(0.0, sensitivity if rough.norm > 0 else 0.0)
+    curve = Curve.of([*points, lost])
+    return Felt(rough.site, rough.norm, sensitivity, curve, rough.vectors, rough.mean)
+
+
+def price_of(loss: float, norm: float, elements: int) -> float:
+    """The price of a bit, in units of a lens's cost, at which a layer loses about this share of its output's square.
+
+    At high resolution an element's cost is price / (2 ln 2) at the best (stages/grids.py).
+    """
+    return 2 * math.log(2) * loss * norm / elements
+
+
+@dataclass(frozen=True, eq=False)
+class _Outputs:
+    """The original's outputs on the probe's feeds."""
+
+    feeds: list[Feed]
+    names: list[str]
+    expected: list[list[Array]]
+
+    @classmethod
+    def of(cls, subject: Subject) -> "_Outputs":
+        feeds = subject.probe()
+        names = list(subject.objective.outputs)
+        found = [list(each) for each in _run(subject, names, feeds)]
+        return cls(feeds, names, found)
+
+    def error(self, subject: Subject) -> float:
+        """Mean over the float outputs of their squared relative error, as the model is now."""
+        errors = np.zeros(len(self.names))
+        norms = np.zeros(len(self.names))
+        for expected, found in zip(
+            self.expected, _run(subject, self.names, self.feeds), strict=True
+        ):
+            for index, (a, b) in enumerate(zip(expected, found, strict=True)):
+                if a.dtype.kind == "f" and a.shape == b.shape:
+                    difference = np.nan_to_num(a.astype(np.float64) - b.astype(np.float64))
+                    errors[index] += float(np.square(difference).sum())
+                    norms[index] += float(np.square(np.nan_to_num(a.astype(np.float64))).sum())
+        shown = norms > 0
+        return float((errors[shown] / norms[shown]).mean()) if shown.any() else 0.0
+
+
+def _run(subject: Subject, names: Sequence[str], feeds: list[Feed]) -> Iterator[list[Array]]:
+    for found in subject.bench.run(names, feeds):
+        yield [found[name] for name in names]

@@ -1,0 +1,116 @@
+"""Levels that elements may take, and what their codes cost: even steps, fitted to the values and their frequencies.
+
+At a given entropy hardly anything has less error than even steps (Gish and Pierce, IEEE Trans. IT 14(5), 1968); at high resolution
+the slope of error over bits is then 2 ln 2 step^2 / 12, so that a price per bit says which step belongs to it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.stages.feedback import Levels
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+MOST_LEVELS: Final = 255
+"""Values besides zero that a codebook may hold."""
+_SLOPE: Final = math.log(2) / 6
+# Of the levels where values reach farther than all of them in even steps: so many go to what lies far out.
+_TAIL: Final = 48
+# Feedback moves values: beyond the largest one of the weight, too.
+_MARGIN: Final = 1.25
+# An unused level may be wanted by an element that the counts did not see.
+_UNSEEN: Final = 0.5
+
+
+def step_for(price: float, curvature: float) -> float:
+    """The step whose slope of error over bits is the price.
+
+    Args:
+        price: of a bit, in units of the cost, above 0.
+        curvature: what a squared error of 1 in an element costs, above 0.
+    """
+    return math.sqrt(price / (curvature * _SLOPE))
+
+
+def steps_for(price: float, curvatures: Sequence[float], values: F32) -> list[float]:
+    """Steps worth trying at a price, ascending: those of some curvatures, and coarser ones where they do not reach.
+
+    Args:
+        price: of a bit, above 0.
+        curvatures: what squared errors cost, above 0.
+        values: float32[n], all that is to be shared.
+    """
+    ends = [float(values.min(initial=0.0)), float(values.max(initial=0.0))]
+    reaching = (max(ends[1], 0.0) - min(ends[0], 0.0)) * _MARGIN / MOST_LEVELS
+    steps = {step_for(price, curvature) for curvature in curvatures}
+    finest = min(steps)
+    if finest < reaching:
+        # Between steps fine enough for the many and steps that reach the farthest few.
+        steps |= {reaching, math.sqrt(reaching * finest), reaching**0.25 * finest**0.75}
+    return sorted(steps)
+
+
+def even_levels(values: F32, sample: F64, step: float) -> Levels:
+    """Even steps over the range of values, zero among them, with bits by how often each would be taken.
+
+    Args:
+        values: float32[n], all that is to be shared; n may be 0.
+        sample: float64[m], some of it, by which frequencies are told.
+        step: above 0. Where `MOST_LEVELS` steps do not reach the farthest value, the outermost levels lie at quantiles of what is
+            beyond, and at its ends.
+    """
+    low = min(0.0, float(values.min(initial=0.0)) * _MARGIN)
+    high = max(0.0, float(values.max(initial=0.0)) * _MARGIN)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    if last - first <= MOST_LEVELS:
+        levels = np.arange(first, last + 1, dtype=np.float64) * np.float64(step)
+    else:
+        reach = (MOST_LEVELS - _TAIL) // 2
+        inner = np.arange(max(first, -reach), min(last, reach) + 1) * step
+        far = values[(values < inner[0] - step / 2) | (values > inner[-1] + step / 2)]
+        ranks = np.linspace(0, 1, _TAIL - 2)
+        tail = np.quantile(far, ranks) if len(far) else np.zeros(0)
+        outer = [low, high]
+        levels = np.unique(np.concatenate([inner, tail, outer]).astype(np.float64))
+    return Levels(levels, bits_of(_nearest_counts(sample, levels)))
+
+
+def bits_of(counts: I64 | F64) -> F64:
+    """Ideal code lengths, float64[k], of symbols with these counts."""
+    smoothed = counts + _UNSEEN
+    lengths: F64 = -np.log2(smoothed / smoothed.sum())
+    return lengths
+
+
+def entropy(counts: I64 | F64) -> float:
+    """Bits a symbol, zero-order."""
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def moved(levels: Levels, counts: F64, sums: F64, taken: F64) -> Levels:
+    """Levels at the weighted means of what took them, with bits by how often that was; zero stays.
+
+    Args:
+        levels: that were chosen from.
+        counts: float64[k], summed weights of the elements that took each level.
+        sums: float64[k], summed weight x value.
+        taken: float64[k], elements that took each level.
+    """
+    means = np.where(counts > 0, sums / np.where(counts > 0, counts, 1.0), levels.values)
+    # A mean lies within its interval, so that the order stays; equal ones would be one level too many.
+    means[levels.values == 0] = 0.0
+    ascending = np.maximum.accumulate(means)
+    safe = np.all(np.diff(ascending) > 0) and np.array_equal(ascending, means)
+    return Levels(means if safe else levels.values, bits_of(taken))
+
+
+def _nearest_counts(values: F64, levels: F64) -> I64:
+    middle = (levels[1:] + levels[:-1]) / 2
+    return np.bincount(np.searchsorted(middle, values), minlength=len(levels))

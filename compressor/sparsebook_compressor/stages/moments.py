@@ -1,0 +1,96 @@
+"""Second moments of a layer's inputs: how they are added up, and the factor by which errors are fed back."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+# GPTQ's one percent of the mean diagonal, which makes H invertible and keeps few samples from being believed too much.
+DAMPING = 0.01
+
+
+@dataclass(slots=True)
+class Moments:
+    """Weighted sums over input vectors x, float64.
+
+    Every vector counts 1 / (|x|^2 + mean |x|^2): where a few positions are a hundred times larger than all others (the first tokens
+    of transformers, edges of pictures) they would decide alone, though what follows a layer normalises them.
+    """
+
+    size: int
+    squares: F64 = field(init=False)
+    sums: F64 = field(init=False)
+    weight: float = 0.0
+    vectors: int = 0
+    scale: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Begin with nothing."""
+        self.squares = np.zeros((self.size, self.size))
+        self.sums = np.zeros(self.size)
+
+    def add(self, vectors: F32) -> None:
+        """Count more vectors, float32[n, size]; those that are not finite are left out."""
+        energy = np.square(vectors, dtype=np.float64).sum(axis=1)
+        finite = np.isfinite(energy)
+        if not finite.all():
+            vectors, energy = vectors[finite], energy[finite]
+        if not len(vectors):
+            return
+        if self.scale == 0.0:
+            self.scale = float(energy.mean())
+        if self.scale == 0.0:
+            self.vectors += len(vectors)
+            return
+        shares = self.scale / (energy + self.scale)
+        weighted = vectors * np.sqrt(shares).astype(np.float32)[:, None]
+        self.squares += weighted.T @ weighted
+        self.sums += shares @ vectors
+        self.weight += float(shares.sum())
+        self.vectors += len(vectors)
+
+    @property
+    def mean(self) -> F64:
+        """Weighted mean, float64[size]."""
+        return self.sums / self.weight if self.weight else self.sums
+
+    def matrix(self, *, centred: bool) -> F64:
+        """E[x x^T], float64[size, size]; about the mean where a bias takes the mean's part of an error."""
+        if not self.weight:
+            return np.zeros_like(self.squares)
+        whole = self.squares / self.weight
+        return whole - np.outer(self.mean, self.mean) if centred else whole
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """How errors are fed back.
+
+    Attributes:
+        order: int64[n], columns in the order in which they are decided: those of most weight first.
+        upper: float64[n, n] in that order, upper triangular U with U^T U = (H + damping)^-1.
+        curvature: geometric mean of 1 / U_jj^2: what an error costs in a column, once later ones have made good.
+    """
+
+    order: I64
+    upper: F64
+    curvature: float
+
+    @classmethod
+    def of(cls, second_moments: F64) -> "Factor":
+        """Factorise H, float64[n, n], symmetric and positive semidefinite; zero is taken as the identity."""
+        diagonal = np.diag(second_moments)
+        level = float(diagonal.mean()) if len(diagonal) else 0.0
+        if level <= 0:
+            second_moments, diagonal, level = np.eye(len(diagonal)), np.ones(len(diagonal)), 1.0
+        order = np.argsort(-diagonal, kind="stable")
+        damped = second_moments[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * level)
+        # H = L L^T reversed: with J the reversal, J H J = L L^T gives H^-1 = U^T U for U = J L^-1 J, without forming H^-1.
+        lower = np.linalg.cholesky(damped[::-1, ::-1])
+        upper = np.linalg.inv(lower)[::-1, ::-1]
+        curvature = float(np.exp(-2 * np.log(np.diag(upper)).mean()))
+        return cls(order, np.ascontiguousarray(upper), curvature)
