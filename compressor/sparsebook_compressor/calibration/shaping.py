@@ -209,7 +209,7 @@ def _pieces(lens: Lens, matrices: F32, *, sampled: bool) -> Iterator[_Piece]:
 
 def _classes(lens: Lens, matrices: F32, *, sampled: bool) -> Iterator[_Piece]:
     """Rows of about the same importance, to half a power of two."""
-    _, rows, columns = matrices.shape
+    columns = matrices.shape[2]
     steps = np.round(np.log2(lens.importance) * 2)
     classes = np.unique(steps)
     most = max(_FEWEST_ROWS, _SAMPLE // (columns * len(classes)))
@@ -219,7 +219,6 @@ def _classes(lens: Lens, matrices: F32, *, sampled: bool) -> Iterator[_Piece]:
         values = matrices[0][kept]
         stands_for = len(every) / len(kept)
         yield _Piece(0, kept, slice(0, columns), values, None, 2.0 ** (step / 2), stands_for)
-    del rows
 
 
 def _spread(count: int, most: int) -> npt.NDArray[np.intp]:
