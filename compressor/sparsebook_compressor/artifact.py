@@ -15,8 +15,10 @@ from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope, scopes
 from sparsebook_compressor.graph.tensors import NAMES, STORED, external_bytes
 from sparsebook_compressor.graph.view import survey
-from sparsebook_compressor.payload import CodedWeight, decode, describe
-from sparsebook_compressor.payload_header import Header, read
+from sparsebook_compressor.looks import cell_edges, nonzeros_by_cell, strip
+from sparsebook_compressor.payload import CodedWeight, decode
+from sparsebook_compressor.payload_contents import contents
+from sparsebook_compressor.payload_header import FLOAT16, Header, read
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
@@ -35,7 +37,11 @@ _PAYLOAD_INPUTS = {
 
 @dataclass(frozen=True, slots=True)
 class InspectRow:
-    """One weight as it lies in a file. `layout` is "floats" for a weight that is not compressed."""
+    """One weight as it lies in a file. `layout` is "floats" for a weight that is not compressed.
+
+    `bytes_shared` is what it would take with every symbol at its full width (the paper's rate before Huffman coding), `strip` where its
+    non-zeros are (`looks.Look`).
+    """
 
     name: str
     role: str
@@ -47,7 +53,9 @@ class InspectRow:
     bits: int
     centroids: int
     bytes_before: int
+    bytes_shared: int
     bytes_now: int
+    strip: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,8 @@ def inspect(path: Path) -> Inspection:
                 0,
                 size,
                 size,
+                size,
+                strip(nonzeros_by_cell(values), weight.elements),
             )
         )
     note = f"not an artifact with operators: {len(plain)} weights that could be compressed"
@@ -215,18 +225,24 @@ def _bytes(tensor: TensorProto, source: Path) -> bytes:
 
 def _coded_row(payload: Stored) -> InspectRow:
     with payload.named_errors():
-        sections, nonzeros = describe(payload.data)
-    header = sections.header
+        found = contents(payload.data, cell_edges)
+    header = found.sections.header
+    codebook = found.sections.codebook
+    item = 2 if header.codebook_dtype == FLOAT16 else 4
+    # As in the report: the width that the centroids in use need, whatever the header allows for.
+    symbol = max(1, len(codebook).bit_length()) + header.gap_bits
     return InspectRow(
         name=payload.name.removesuffix(PAYLOAD_SUFFIX),
         role=", ".join(sorted({use.node.op_type for use in payload.uses})),
         shape=header.shape,
         dtype=NAMES[header.dtype],
         elements=header.elements,
-        density=nonzeros / max(1, header.elements),
+        density=found.nonzeros / max(1, header.elements),
         layout="dense" if header.layout == LAYOUT_DENSE else "gaps",
         bits=header.bits,
         centroids=header.centroids,
         bytes_before=header.elements * STORED[header.dtype].itemsize,
+        bytes_shared=-(-header.symbols * symbol // 8) + item * len(codebook),
         bytes_now=len(payload.data),
+        strip=strip(found.cells, header.elements),
     )

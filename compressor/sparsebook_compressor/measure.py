@@ -114,7 +114,7 @@ def fidelity(
         seed: of synthetic inputs.
         output: what the artifact is, for the report.
         library: the operator library, which an artifact with operators needs.
-        timed: whether to measure the artifact's latency too.
+        timed: whether to measure the latency of both too, one after the other.
 
     Raises:
         BadData: the original does not run on the samples given.
@@ -128,12 +128,15 @@ def fidelity(
             return Fidelity(kind, 0, output, (), str(reason))
         comparisons = _run_artifact(artifact, library, reference)
         latency = _time(session(artifact, library), reference.feeds[0]) if timed else None
+        before = _time(session(original), reference.feeds[0]) if timed else None
     outputs = tuple(
         comparison.result(name)
         for name, comparison in zip(reference.names, comparisons, strict=True)
         if comparison.elements
     )
-    return Fidelity(kind, len(reference.feeds), output, outputs, latency=latency)
+    return Fidelity(
+        kind, len(reference.feeds), output, outputs, latency=latency, latency_before=before
+    )
 
 
 def _run_original(

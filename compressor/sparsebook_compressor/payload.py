@@ -62,7 +62,10 @@ class CodedWeight:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How a payload came out: bytes by section, and average bits a symbol before and after Huffman coding."""
+    """How a payload came out: bytes by section, average bits a symbol before and after Huffman coding, and how often each occurs.
+
+    `code_counts` begins with code 0; `gap_counts` is empty in the dense layout.
+    """
 
     layout: int
     symbols: int
@@ -74,6 +77,8 @@ class Facts:
     bytes_gaps: int
     bytes_codebook: int
     bytes_tables: int
+    code_counts: tuple[int, ...]
+    gap_counts: tuple[int, ...]
 
     @property
     def bytes_total(self) -> int:
@@ -139,6 +144,8 @@ def encode(weight: CodedWeight) -> tuple[bytes, Facts]:
         bytes_gaps=len(gap_stream.data),
         bytes_codebook=codebook.nbytes,
         bytes_tables=len(head) + sum(map(len, tables)) + 4,
+        code_counts=tuple(choice.code_counts.tolist()),
+        gap_counts=tuple(choice.gap_counts.tolist()),
     )
     return body + checksum(body), facts
 
@@ -151,38 +158,24 @@ def decode(data: bytes) -> CodedWeight:
     """
     sections = read(data)
     header = sections.header
-    _check_constant(sections)
-    codes = _codes(sections)
+    check_constant(sections)
+    codes = read_codes(sections)
     if sections.gaps is not None:
         codes = _scatter(sections, codes, sections.gaps)
     return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
 
 
-def describe(data: bytes) -> tuple[Sections, int]:
-    """Validate a payload and count its non-zeros in memory bounded by its bytes, not by the weight it stands for.
-
-    Raises:
-        PayloadError: as `decode`, but for what only decoded gaps can show.
-    """
-    sections = read(data)
-    _check_constant(sections)
-    symbols = sections.header.symbols
-    if sections.codes.is_constant:
-        return sections, symbols if sections.codes.constant else 0
-    return sections, int(np.count_nonzero(_codes(sections)))
-
-
-def _codes(sections: Sections) -> U8:
+def read_codes(sections: Sections) -> U8:
     """The stream of codes, checked."""
     header = sections.header
-    codes, wrong = _symbols(sections.codes, header.symbols)
+    codes, wrong = read_symbols(sections.codes, header.symbols)
     if len(codes) and int(codes.max()) > header.centroids:
         raise PayloadError("code-range", f"code {codes.max()}; 0 to {header.centroids} are allowed")
     bitstream.check(wrong, "codes")
     return codes
 
 
-def _check_constant(sections: Sections) -> None:
+def check_constant(sections: Sections) -> None:
     """Settle `position` for two streams of one symbol each, whose length no byte of the payload bounds."""
     header, codes, pairs = sections.header, sections.codes, sections.gaps
     if pairs is None or not codes.is_constant or not pairs.is_constant:
@@ -322,7 +315,7 @@ def _pairs(codes: U8, bits: int) -> tuple[U8, U8]:
     return np.concatenate(symbols), np.concatenate(kept)
 
 
-def _symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
+def read_symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
     """The symbols of a stream, and its first damaged segment."""
     if stream.is_constant:
         return np.full(symbols, stream.constant, np.uint8), None
@@ -337,7 +330,7 @@ def _symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
 
 def _scatter(sections: Sections, codes: U8, stream: Stream) -> U8:
     header = sections.header
-    symbols, wrong = _symbols(stream, header.symbols)
+    symbols, wrong = read_symbols(stream, header.symbols)
     bitstream.check(wrong, "gaps")
     positions = gaps.decode(symbols, header.elements)
     out = np.zeros(header.elements, np.uint8)

@@ -3,12 +3,16 @@
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from sparsebook_compressor.looks import Look
 from sparsebook_compressor.protocol import Protocol
 
 REPORT_FORMAT = 1
+# Within a string JSON has no line breaks.
+_NUMBERS = re.compile(r"\[\n\s+[-+.\de]+(?:,\n\s+[-+.\de]+)*\n\s+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class WeightRow:
 
     Rates are bytes after / bytes before. Bits per symbol are averages over the non-zeros, fillers among them. Of output `operator`,
     `operators` are the ops of the nodes that take the payload, and `form` is how it lies in memory on the machine that verified
-    the artifact (docs/kernels.md); without verification it is empty.
+    the artifact (docs/kernels.md); without verification it is empty. `relative_error` is None where the original is not known.
     """
 
     name: str
@@ -42,7 +46,7 @@ class WeightRow:
     gap_bits_huffman: float
     rate_shared: float
     rate_huffman: float
-    relative_error: float
+    relative_error: float | None
     centroids: int
     bytes_before: int
     bytes_after: int
@@ -91,7 +95,7 @@ class OutputFidelity:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one inference of the artifact on one thread: the median of several calls, and their quartiles."""
+    """Milliseconds of one inference on one thread: the median of several calls, and their quartiles."""
 
     median_ms: float
     low_ms: float
@@ -109,6 +113,7 @@ class Fidelity:
         runs: what was run, "operator" or "portable" or "dense".
         skipped: why nothing was measured, where that is so.
         latency: of the artifact on the first sample, where it was asked for.
+        latency_before: of the original, likewise.
     """
 
     inputs: str
@@ -117,6 +122,7 @@ class Fidelity:
     outputs: tuple[OutputFidelity, ...]
     skipped: str | None = None
     latency: Latency | None = None
+    latency_before: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,10 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was done to a model and what came of it; `training` is there where it was fine-tuned."""
+    """What was done to a model and what came of it.
+
+    `training` is there where it was fine-tuned, `looks` of the weights with the most bytes (`looks.MOST_LOOKS` of them).
+    """
 
     input: FileFacts
     artifact: FileFacts
@@ -146,6 +155,7 @@ class Report:
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
     training: Protocol | None = None
+    looks: tuple[Look, ...] = ()
     format: int = field(default=REPORT_FORMAT)
 
     def to_json(self) -> str:
@@ -166,8 +176,9 @@ class Report:
             )
         fidelity = dict(raw["fidelity"])
         fidelity["outputs"] = tuple(OutputFidelity(**row) for row in fidelity["outputs"])
-        if fidelity.get("latency") is not None:
-            fidelity["latency"] = Latency(**fidelity["latency"])
+        for each in ("latency", "latency_before"):
+            if fidelity.get(each) is not None:
+                fidelity[each] = Latency(**fidelity[each])
         return cls(
             input=FileFacts(**raw["input"]),
             artifact=FileFacts(**raw["artifact"]),
@@ -183,6 +194,7 @@ class Report:
             versions=raw["versions"],
             notes=tuple(raw["notes"]),
             training=Protocol.from_plain(raw["training"]) if raw.get("training") else None,
+            looks=tuple(Look.from_plain(look) for look in raw.get("looks", ())),
         )
 
 
@@ -192,8 +204,9 @@ def _weight_row(raw: dict[str, Any]) -> WeightRow:
 
 
 def strict_json(raw: dict[str, Any]) -> str:
-    """The text of a report: JSON has no NaN and no infinity (RFC 8259), so null stands for them."""
-    return json.dumps(_finite(raw), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    """The text of a report: JSON has no NaN and no infinity (RFC 8259), so null stands for them. A list of numbers is one line."""
+    text = json.dumps(_finite(raw), indent=1, sort_keys=True, allow_nan=False)
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def _finite(value: Any) -> Any:

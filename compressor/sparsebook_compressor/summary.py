@@ -15,6 +15,7 @@ from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.graph.tensors import NAMES
 from sparsebook_compressor.graph.view import Kept
 from sparsebook_compressor.layers import Layer
+from sparsebook_compressor.looks import MOST_LOOKS, Look
 from sparsebook_compressor.payload_layout import LAYOUT_DENSE
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.protocol import Protocol
@@ -80,6 +81,7 @@ def summarise(
         versions=versions(),
         notes=(*remarks, *_notes(fidelity, done, artifact.bytes >= source.bytes, protocol)),
         training=protocol,
+        looks=_looks(done.coded),
     )
 
 
@@ -124,6 +126,13 @@ def _row(coded: Coded, layer: Layer) -> WeightRow:
         operators=layer.operators,
         form=layer.form,
     )
+
+
+def _looks(coded: tuple[Coded, ...]) -> tuple[Look, ...]:
+    """Of the weights with the most bytes before, in the order of the table."""
+    largest = sorted(coded, key=lambda each: each.bytes_before, reverse=True)[:MOST_LOOKS]
+    named = {each.row.name for each in largest}
+    return tuple(each.look for each in coded if each.look is not None and each.row.name in named)
 
 
 def _by_part(total: int, coded: tuple[Coded, ...], output: str) -> BytesByPart:

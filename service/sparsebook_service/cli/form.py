@@ -1,5 +1,7 @@
 """How values and tables look."""
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import rich.table
@@ -10,6 +12,7 @@ from rich.text import Text
 _ENDLESS = 10_000
 # Names that are longer go on in the next line.
 _NAME_COLUMNS = 20
+_BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -38,9 +41,24 @@ def shape(lengths: tuple[int, ...]) -> str:
     return "×".join(str(length) for length in lengths) or "scalar"
 
 
-def made_of(before: int, after: int) -> str:
-    """Bytes before and after."""
-    return f"{size(before)} → {size(after)}"
+def made_of(*steps: int) -> str:
+    """Bytes before and after, and between if there is something between."""
+    return " → ".join(size(step) for step in steps)
+
+
+def strip(cells: Sequence[int], columns: int = 24) -> str:
+    """Where the non-zeros of a weight are: thousandths of a stretch as blocks, the fullest stretch full height.
+
+    >>> strip([0, 1, 500, 1000], 4)
+    ' ▁▄█'
+    """
+    if not cells:
+        return ""
+    columns = min(columns, len(cells))
+    edges = [len(cells) * column // columns for column in range(columns + 1)]
+    means = [sum(cells[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    most = max(means) or 1.0
+    return "".join(_BLOCKS[math.ceil((len(_BLOCKS) - 1) * mean / most)] for mean in means)
 
 
 class Table:

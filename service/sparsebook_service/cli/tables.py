@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparsebook_compressor.report import Report
 from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
-from sparsebook_service.cli.form import Table, made_of, percent, shape, size
+from sparsebook_service.cli.form import Table, made_of, percent, shape, size, strip
 
 if TYPE_CHECKING:
     from sparsebook_compressor import Estimate, Inspection
@@ -43,7 +43,7 @@ def report(found: Report) -> None:
             f"{row.gap_bits} → {row.gap_bits_huffman:.1f}",
             percent(row.rate_shared),
             percent(row.rate_huffman),
-            percent(row.relative_error),
+            "" if row.relative_error is None else percent(row.relative_error),
             made_of(row.bytes_before, row.bytes_after),
             ": ".join(filter(None, (", ".join(row.operators), row.form))),
         )
@@ -141,9 +141,10 @@ def inspection(found: Inspection) -> None:
         "layout",
         "bits",
         "centroids",
-        "bytes",
+        "floats → shared → coded",
+        "non-zeros, first to last",
         numbers_from=2,
-        least=("centroids", "role", "type", "layout", "shape"),
+        least=("centroids", "role", "type", "layout", "non-zeros, first to last", "shape"),
     )
     for row in found.rows:
         table.add(
@@ -156,8 +157,9 @@ def inspection(found: Inspection) -> None:
             str(row.bits),
             str(row.centroids) if row.centroids else "",
             size(row.bytes_now)
-            if row.bytes_now == row.bytes_before
-            else made_of(row.bytes_before, row.bytes_now),
+            if row.layout == "floats"
+            else made_of(row.bytes_before, row.bytes_shared, row.bytes_now),
+            strip(row.strip),
         )
     table.show(out)
     out.print(found.note, markup=False)

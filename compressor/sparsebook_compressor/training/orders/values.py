@@ -6,6 +6,7 @@ They live in files, one a weight, so that one weight at a time is in memory what
 import itertools
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,18 @@ import numpy.typing as npt
 
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.looks import Histogram, histogram
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a weight was when it was shared first: its floats in bins, and the centroids that they were given."""
+
+    histogram: Histogram
+    codebook: F32
 
 
 class Values:
@@ -28,6 +38,7 @@ class Values:
         self._numbers = {name: number for number, name in enumerate(self._weights)}
         self._files: dict[str, Path] = {}
         self._codebooks: dict[str, F32] = {}
+        self._begun: dict[str, Begun] = {}
         self._vectors: dict[str, F32] = {}
         self._fresh_numbers = itertools.count()
         self._folder = folder
@@ -41,6 +52,7 @@ class Values:
         forked._fresh_numbers = self._fresh_numbers
         forked._files |= {name: forked._linked(name, path) for name, path in self._files.items()}
         forked._codebooks = dict(self._codebooks)
+        forked._begun = dict(self._begun)
         forked._vectors = dict(self._vectors)
         return forked
 
@@ -53,6 +65,10 @@ class Values:
     def codebooks(self) -> dict[str, F32]:
         """Codebooks of the weights that are shared, by the weight's name."""
         return dict(self._codebooks)
+
+    def begun(self, name: str) -> Begun:
+        """What a weight that is shared was when it was shared first."""
+        return self._begun[name]
 
     def read(self, name: str) -> F32:
         """A weight, float32[elements]; pruned elements are exact zeros.
@@ -100,6 +116,9 @@ class Values:
 
     def share(self, name: str, codes: U8, codebook: F32) -> None:
         """Make a weight of codes, uint8[elements], and the codebook, float32[centroids], that codes from 1 on point into."""
+        if name not in self._codebooks:
+            found = histogram(self.original(name), self.read(name))
+            self._begun[name] = Begun(found, codebook)
         self._store(name, codes)
         self._codebooks[name] = codebook
 

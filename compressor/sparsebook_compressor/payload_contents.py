@@ -1,0 +1,84 @@
+"""What a payload holds, counted without decoding the weight: for inspection and for pictures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebook_compressor.codecs import bitstream, gaps
+from sparsebook_compressor.payload import check_constant, read_codes, read_symbols
+from sparsebook_compressor.payload_header import Sections, Stream, read
+
+U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a payload holds, counted.
+
+    Attributes:
+        sections: of the payload.
+        code_counts: int64[centroids + 1], how often each code occurs, 0 first.
+        gap_counts: int64[2^gap_bits], likewise of the gap symbols; empty in the dense layout.
+        cells: int64, non-zeros between neighbouring edges that were asked for.
+    """
+
+    sections: Sections
+    code_counts: I64
+    gap_counts: I64
+    cells: I64
+
+    @property
+    def nonzeros(self) -> int:
+        """Elements that are not zero."""
+        return int(self.cells.sum())
+
+
+def contents(data: bytes, edges_of: Callable[[int], list[int]]) -> Contents:
+    """Validate a payload and count what it holds, in memory bounded by its bytes, not by the weight it stands for.
+
+    Args:
+        data: the payload.
+        edges_of: for a number of elements, ascending positions from 0 to that number.
+
+    Raises:
+        PayloadError: as `payload.decode`.
+    """
+    sections = read(data)
+    check_constant(sections)
+    header, stream = sections.header, sections.codes
+    edges = np.array(edges_of(header.elements), np.int64)
+    code_counts = np.zeros(header.centroids + 1, np.int64)
+    codes: U8 | None = None  # where all are the same
+    if stream.is_constant:
+        code_counts[stream.constant] = header.symbols
+    else:
+        codes = read_codes(sections)
+        code_counts += np.bincount(codes, minlength=len(code_counts))
+    if sections.gaps is None:
+        gap_counts = np.zeros(0, np.int64)
+        below = edges if codes is None else np.concatenate([[0], np.cumsum(codes != 0)])[edges]
+    else:
+        gap_counts, below = _gaps(sections, sections.gaps, codes, edges)
+    if codes is None and stream.constant == 0:
+        below = np.zeros(len(edges), np.int64)
+    return Contents(sections, code_counts, gap_counts, np.diff(below))
+
+
+def _gaps(sections: Sections, stream: Stream, codes: U8 | None, edges: I64) -> tuple[I64, I64]:
+    """How often each gap symbol occurs, and how many pairs that are not fillers lie below each edge."""
+    header = sections.header
+    counts = np.zeros(1 << header.gap_bits, np.int64)
+    if stream.is_constant and codes is None:
+        # Pairs stand at every k-th element: how many lie below an edge needs no stream, whose length nothing bounds.
+        counts[stream.constant] = header.symbols
+        return counts, np.minimum(edges // (stream.constant + 1), header.symbols)
+    symbols, wrong = read_symbols(stream, header.symbols)
+    bitstream.check(wrong, "gaps")
+    counts += np.bincount(symbols, minlength=len(counts))
+    positions = gaps.decode(symbols, header.elements)
+    if codes is not None:
+        positions = positions[codes != 0]
+    return counts, np.searchsorted(positions, edges)
