@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparsebook_compressor.estimating import Estimate, EstimateRow, estimate
     from sparsebook_compressor.pipeline import compress
     from sparsebook_compressor.progress import Progress
+    from sparsebook_compressor.recovering import recover
     from sparsebook_compressor.report import Report
     from sparsebook_compressor.tuning.report import Drift, TuningReport
     from sparsebook_compressor.tuning.tune import tune
@@ -35,6 +36,7 @@ __all__ = [
     "decompress",
     "estimate",
     "inspect",
+    "recover",
     "tune",
 ]
 
@@ -55,6 +57,7 @@ _WHERE = {
     "decompress": "decompressing",
     "estimate": "estimating",
     "inspect": "artifact",
+    "recover": "recovering",
     "tune": "tuning.tune",
 }
 

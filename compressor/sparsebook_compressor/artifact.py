@@ -133,7 +133,7 @@ def inspect(path: Path) -> Inspection:
     source = pack.source_facts(path, model)
     found = payloads(model, path)
     if found:
-        rows = tuple(_coded_row(stored_payload) for stored_payload in found)
+        rows = tuple(coded_row(stored_payload) for stored_payload in found)
         return Inspection("artifact", source, rows, f"{len(rows)} compressed weights")
     view = survey(model, path)
     plain = []
@@ -223,7 +223,12 @@ def _bytes(tensor: TensorProto, source: Path) -> bytes:
     return tensor.raw_data
 
 
-def _coded_row(payload: Stored) -> InspectRow:
+def coded_row(payload: Stored) -> InspectRow:
+    """The row of a payload.
+
+    Raises:
+        PayloadError: naming the payload and the rule that is broken.
+    """
     with payload.named_errors():
         found = contents(payload.data, cell_edges)
     header = found.sections.header

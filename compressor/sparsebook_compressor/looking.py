@@ -10,7 +10,11 @@ from sparsebook_compressor.payload_header import FLOAT16, Stream
 
 
 def look_at(
-    name: str, weight: CodedWeight, facts: Facts, histogram: Histogram | None, start: F32 | None = None
+    name: str,
+    weight: CodedWeight,
+    facts: Facts,
+    histogram: Histogram | None,
+    start: F32 | None = None,
 ) -> Look:
     """The look of a coded weight.
 

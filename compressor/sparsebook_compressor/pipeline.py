@@ -27,6 +27,7 @@ from sparsebook_compressor.plan import Plan, make_plan, require_work
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.replacing import finish
 from sparsebook_compressor.report import Fidelity, Report
+from sparsebook_compressor.reporting import page
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
 from sparsebook_compressor.training.aim.own import OwnGraphs
@@ -181,7 +182,7 @@ class _Job:
             protocol,
             () if remark is None else (remark,),
         )
-        pack.write_papers(folder, report)
+        pack.write_papers(folder, report, page.document(report))
         fault = None if course is None else course.fault()
         return report, fault or gates.missed(config.budget, report)
 

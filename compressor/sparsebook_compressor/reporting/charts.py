@@ -71,6 +71,11 @@ def parts_of(found: Parts) -> tuple[tuple[str, int], ...]:
     )
 
 
+def total(found: Parts) -> int:
+    """Bytes of a payload."""
+    return sum(size for _, size in parts_of(found))
+
+
 def strip(cells: Sequence[int], name: str) -> Markup:
     """Where the non-zeros of a weight are: stretches in row-major order, darker where more of them are not zero."""
     if not cells:

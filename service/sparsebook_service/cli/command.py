@@ -37,6 +37,7 @@ from sparsebook_service.cli.options import (
     Preset,
     Seed,
 )
+from sparsebook_service.cli.report import report_command
 from sparsebook_service.cli.serving import serve_command, worker_command
 from sparsebook_service.cli.verify import verify_command
 from sparsebook_service.client import PATIENCE_SECONDS, ServiceProblem, Unreachable
@@ -280,6 +281,7 @@ def decompress_command(
 
 
 app.command("bench")(bench_command)
+app.command("report")(report_command)
 app.add_typer(keys.app, name="keys")
 app.command("verify")(verify_command)
 app.command("serve")(serve_command)

@@ -9,41 +9,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.text import Text
 
+from sparsebook_compressor.words import made_of, percent, shape, size
+
+__all__ = ["Table", "made_of", "percent", "shape", "size", "strip"]
+
 _ENDLESS = 10_000
 # Names that are longer go on in the next line.
 _NAME_COLUMNS = 20
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_UNITS = ("B", "KB", "MB", "GB", "TB")
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units, three figures.
-
-    >>> size(999), size(3_195_614), size(138_000_000)
-    ('999 B', '3.20 MB', '138 MB')
-    """
-    value = float(count)
-    for unit in _UNITS:
-        if value < 999.5 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    digits = 0 if unit == "B" or value >= 99.95 else 1 if value >= 9.995 else 2
-    return f"{value:.{digits}f} {unit}"
-
-
-def percent(share: float) -> str:
-    """A share in percent, one decimal."""
-    return f"{100 * share:.1f}%"
-
-
-def shape(lengths: tuple[int, ...]) -> str:
-    """As a product of lengths."""
-    return "×".join(str(length) for length in lengths) or "scalar"
-
-
-def made_of(*steps: int) -> str:
-    """Bytes before and after, and between if there is something between."""
-    return " → ".join(size(step) for step in steps)
 
 
 def strip(cells: Sequence[int], columns: int = 24) -> str:

@@ -8,7 +8,6 @@ SMALL = "the preset that searches by itself"
 TRUST = "the service for pipelines"
 
 COMMANDS = {
-    "report": "the web page",
     "doctor": TRUST,
 }
 PRESETS = {"small": SMALL}
