@@ -134,7 +134,7 @@ def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], what: str
 class _Plane:
     """Where points are in a plot with room for labels."""
 
-    left, right, top, bottom = 44, 632, 10, 178
+    left, right, top, bottom = 46, 352, 8, 140
 
     def __init__(self, xs: Iterable[float], ys: Iterable[float]) -> None:
         xs, ys = list(xs), list(ys)
@@ -196,7 +196,7 @@ def _framed(said: str, *drawn: str) -> Markup:
 
 
 def _plot(said: str, drawn: str) -> Markup:
-    return _svg(said, drawn, 640, 200, "plot")
+    return _svg(said, drawn, 360, 164, "plot")
 
 
 def _svg(
