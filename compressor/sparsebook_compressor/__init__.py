@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sparsebook_compressor.progress import Progress
     from sparsebook_compressor.recovering import recover
     from sparsebook_compressor.report import Report
+    from sparsebook_compressor.trying import Trial, try_both
     from sparsebook_compressor.tuning.report import Drift, TuningReport
     from sparsebook_compressor.tuning.tune import tune
 
@@ -31,12 +32,14 @@ __all__ = [
     "Progress",
     "Report",
     "SparsebookError",
+    "Trial",
     "TuningReport",
     "compress",
     "decompress",
     "estimate",
     "inspect",
     "recover",
+    "try_both",
     "tune",
 ]
 
@@ -52,12 +55,14 @@ _WHERE = {
     "Progress": "progress",
     "Report": "report",
     "SparsebookError": "errors",
+    "Trial": "trying",
     "TuningReport": "tuning.report",
     "compress": "pipeline",
     "decompress": "decompressing",
     "estimate": "estimating",
     "inspect": "artifact",
     "recover": "recovering",
+    "try_both": "trying",
     "tune": "tuning.tune",
 }
 

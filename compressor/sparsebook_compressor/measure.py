@@ -41,6 +41,16 @@ class Reference:
     names: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison, and the outputs of both for the first sample, in the order of `names`; None where one is no tensor of numbers."""
+
+    fidelity: Fidelity
+    names: tuple[str, ...] = ()
+    before: tuple[Array | None, ...] = ()
+    after: tuple[Array | None, ...] = ()
+
+
 def one_thread() -> ort.SessionOptions:
     """Options of a session whose figures are the same on any number of cores: how sums are split depends on the threads."""
     options = ort.SessionOptions()
@@ -91,7 +101,7 @@ def _described(library: Path) -> list[dict[str, str]]:
     return []
 
 
-def fidelity(
+def compare(
     original: Path,
     artifact: Path,
     specs: tuple[InputSpec, ...],
@@ -102,7 +112,7 @@ def fidelity(
     output: str,
     library: Path | None,
     timed: bool = False,
-) -> Fidelity:
+) -> Compared:
     """Compare an artifact with its original.
 
     Args:
@@ -125,8 +135,9 @@ def fidelity(
         try:
             reference = _run_original(original, specs, given, rows, seed, Path(folder))
         except CannotRun as reason:
-            return Fidelity(kind, 0, output, (), str(reason))
-        comparisons = _run_artifact(artifact, library, reference)
+            return Compared(Fidelity(kind, 0, output, (), str(reason)))
+        comparisons, after = _run_artifact(artifact, library, reference)
+        firsts = [_load(reference.folder, 0, number) for number in range(len(reference.names))]
         latency = _time(session(artifact, library), reference.feeds[0]) if timed else None
         before = _time(session(original), reference.feeds[0]) if timed else None
     outputs = tuple(
@@ -134,9 +145,36 @@ def fidelity(
         for name, comparison in zip(reference.names, comparisons, strict=True)
         if comparison.elements
     )
-    return Fidelity(
+    found = Fidelity(
         kind, len(reference.feeds), output, outputs, latency=latency, latency_before=before
     )
+    return Compared(found, tuple(reference.names), tuple(firsts), after)
+
+
+def fidelity(
+    original: Path,
+    artifact: Path,
+    specs: tuple[InputSpec, ...],
+    given: list[Feed] | None,
+    *,
+    rows: int,
+    seed: int,
+    output: str,
+    library: Path | None,
+    timed: bool = False,
+) -> Fidelity:
+    """How an artifact compares with its original; as `compare`, without the outputs."""
+    return compare(
+        original,
+        artifact,
+        specs,
+        given,
+        rows=rows,
+        seed=seed,
+        output=output,
+        library=library,
+        timed=timed,
+    ).fidelity
 
 
 def _run_original(
@@ -184,12 +222,17 @@ def _synthetic_candidates(
 
 def _run_artifact(
     artifact: Path, library: Path | None, reference: Reference
-) -> "list[_Comparison]":
+) -> "tuple[list[_Comparison], tuple[Array | None, ...]]":
+    """The comparison of every output, and the artifact's own for the first sample."""
+    first: tuple[Array | None, ...] = ()
     try:
         running = session(artifact, library)
         comparisons = [_Comparison() for _ in reference.names]
         for index, feed in enumerate(reference.feeds):
-            for number, found in enumerate(running.run(None, feed)):
+            outputs = running.run(None, feed)
+            if index == 0:
+                first = tuple(each if isinstance(each, np.ndarray) else None for each in outputs)
+            for number, found in enumerate(outputs):
                 expected = _load(reference.folder, index, number)
                 if isinstance(found, np.ndarray) and expected is not None:
                     comparisons[number].add(expected, found)
@@ -197,7 +240,7 @@ def _run_artifact(
         raise InternalError(
             f"verify: the artifact does not run though the original does: {first_line(error)}"
         ) from error
-    return comparisons
+    return comparisons, first
 
 
 def _time(running: ort.InferenceSession, feed: Feed) -> Latency:

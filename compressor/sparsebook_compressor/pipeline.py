@@ -35,6 +35,7 @@ from sparsebook_compressor.training.course.beginning import Means, Original, beg
 from sparsebook_compressor.training.course.course import Course
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.trainer import Trainer
+from sparsebook_compressor.trying import smallest_table
 
 
 def compress(
@@ -127,7 +128,7 @@ class _Job:
             dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
             view = survey(parsed, model)
-            rows = _smallest_table(view)
+            rows = smallest_table(view)
         with clock.stage("plan"):
             plan = make_plan(view, config)
             require_work(plan, model.name)
@@ -263,9 +264,3 @@ def _unverifiable(verify: bool, config: Config, library: Path | None) -> str | N
     if config.output == "operator" and library is None:
         return "no operator library was given to run the artifact with"
     return None
-
-
-def _smallest_table(view: GraphView) -> int:
-    """Rows of the smallest embedding: integers below it can be looked up anywhere."""
-    rows = [weight.shape[0] for weight in view.weights if weight.role == "embedding"]
-    return min(rows, default=2)

@@ -11,4 +11,6 @@ def finds(jobs: sa.Table, text: str) -> sa.ColumnElement[bool]:
         text: as typed; no character of it is special.
     """
     name = jobs.c.upload["model"]["name"].as_string()
-    return name.icontains(text, autoescape=True) | jobs.c.id.istartswith(text, autoescape=True)
+    return sa.or_(
+        name.icontains(text, autoescape=True), jobs.c.id.istartswith(text, autoescape=True)
+    )

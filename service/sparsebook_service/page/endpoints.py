@@ -14,10 +14,11 @@ from sparsebook_compressor.progress import STAGES
 from sparsebook_compressor.report import Report
 from sparsebook_compressor.reporting import page as report_page
 from sparsebook_service.access.caller import Caller
-from sparsebook_service.access.guard import Reader
+from sparsebook_service.access.guard import Reader, Submitter
 from sparsebook_service.errors import NotFound
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.schemas import State
+from sparsebook_service.jobs.trials import Wanted
 from sparsebook_service.page import curves, render
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.services import Services, ServicesDep
@@ -92,6 +93,23 @@ def job_part(job_id: str, services: ServicesDep, caller: Reader) -> HTMLResponse
             curve=curves.drawn(services.repository.events(job_id, 0)),
         )
     )
+
+
+@router.post("/page/parts/jobs/{job_id}/trial")
+def trial_part(
+    job_id: str,
+    services: ServicesDep,
+    caller: Submitter,
+    model: Annotated[str, Query(description="The upload that is the original")],
+    data: Annotated[str | None, Query(description="An upload with samples")] = None,
+) -> HTMLResponse:
+    """The same inputs through the original and the artifact, in a process of their own."""
+    job = services.jobs.get(job_id, caller)
+    _, files = services.jobs.made(job_id, caller)
+    original = services.uploads.finished(model, caller)
+    samples = None if data is None else services.uploads.finished(data, caller)
+    trial = services.trials.run(Wanted(job_id, files, job.input.sha256, original, samples))
+    return _page(render.html("trial_part.html", trial=trial))
 
 
 @router.get("/page/parts/jobs/{job_id}/curve")

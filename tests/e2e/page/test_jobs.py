@@ -64,6 +64,36 @@ def test_a_model_is_sent_compressed_and_fetched(
     is_accessible(page)
 
 
+def test_both_are_run(server: Server, open_page: Open, shoot: Shoot, tmp_path: Path) -> None:
+    model, data = tmp_path / "tiny.onnx", tmp_path / "data.npz"
+    model.write_bytes(models.small(seed=5))
+    np.savez(data, **models.samples(40))
+    page = open_page(server)
+    job = send(page, model)
+    ends(page, "succeeded")
+    assert page.locator("#trial-original").is_hidden()  # this tab has sent it a moment ago
+    page.set_input_files("#trial-data", data)
+    page.click("button:text('Run both')")
+    found = page.locator("#trial-found")
+    expect(found).to_contain_text("samples")
+    rows = found.locator("table.narrow tbody tr")
+    expect(rows).to_have_count(8)
+    original, artifact, difference = map(float, rows.first.locator("td").all_inner_texts())
+    assert original != artifact
+    assert artifact - original == pytest.approx(difference, abs=1e-3)
+    is_accessible(page)
+    shoot(page, "run-both")
+    # Another tab must hand the original in, and no other model.
+    other = open_page(server, f"/page/jobs/{job}", allowed="status of 400")
+    (tmp_path / "another.onnx").write_bytes(models.small(seed=6))
+    other.set_input_files("#trial-model", tmp_path / "another.onnx")
+    other.click("button:text('Run both')")
+    expect(other.locator("#complaints")).to_contain_text("is not the model of this job")
+    other.set_input_files("#trial-model", model)
+    other.click("button:text('Run both')")
+    expect(other.locator("#trial-found")).to_contain_text("made up")
+
+
 def test_a_job_is_cancelled(server: Server, open_page: Open, tmp_path: Path) -> None:
     model = tmp_path / "slow.onnx"
     model.write_bytes(models.slow())

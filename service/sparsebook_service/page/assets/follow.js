@@ -17,10 +17,45 @@ async function showJob() {
   makeAllSortable(shownJob);
   for (const button of shownJob.querySelectorAll("[data-do]")) button.addEventListener("click", () => act(button));
   for (const link of shownJob.querySelectorAll("[data-download]")) link.addEventListener("click", (event) => download(event, link));
+  const trial = document.getElementById("trial");
+  if (trial) wireTrial(trial);
   if (shownJob.querySelector("[data-live]")) {
     following = new AbortController();
     follow(following.signal).catch((error) => complain(said(error)));
   }
+}
+
+// The same inputs through both. The original that this tab has sent is there as an upload until that expires.
+function wireTrial(form) {
+  const [model, data, note, found] = ["model", "data", "said", "found"].map((id) => document.getElementById(`trial-${id}`));
+  const kept = `sparsebook-original ${jobId}`;
+  const original = document.getElementById("trial-original");
+  original.hidden = Boolean(sessionStorage.getItem(kept));
+  const button = form.querySelector("button");
+  const going = new AbortController();
+  async function run() {
+    noComplaint();
+    const send = (file) => upload(file, (bytes) => { note.textContent = `sending ${file.name}, ${inUnits(bytes)}`; }, going.signal);
+    let id = sessionStorage.getItem(kept);
+    if (model.files[0]) id = await send(model.files[0]);
+    if (!id) return complain("Choose the original first: the file that was sent for this job.");
+    const query = new URLSearchParams({ model: id });
+    if (data.files[0]) query.set("data", await send(data.files[0]));
+    note.textContent = "running both";
+    found.replaceChildren(...await part(`${partPath}/trial?${query}`, { method: "POST" }));
+    sessionStorage.setItem(kept, id);
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    run().catch((error) => {
+      if (error instanceof Refused && error.slug === "unknown-upload") {
+        sessionStorage.removeItem(kept);
+        original.hidden = false;
+      }
+      complain(said(error));
+    }).finally(() => { [button.disabled, note.textContent] = [false, ""]; });
+  });
 }
 
 async function act(button) {

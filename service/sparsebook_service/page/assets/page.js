@@ -45,8 +45,8 @@ async function ask(path, options = {}) {
   if (!answer.ok) throw await refusal(answer);
   return answer;
 }
-async function part(path) {
-  const parsed = new DOMParser().parseFromString(await (await ask(path)).text(), "text/html");
+async function part(path, options = {}) {
+  const parsed = new DOMParser().parseFromString(await (await ask(path, options)).text(), "text/html");
   return [...parsed.body.childNodes];
 }
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
