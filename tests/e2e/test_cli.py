@@ -49,6 +49,7 @@ def test_compress_inspect_decompress(cli: Cli) -> None:
     assert {path.name for path in bundle.iterdir()} == {
         "model.onnx",
         "manifest.json",
+        "report.html",
         "report.json",
         "lib",
     }
@@ -62,6 +63,12 @@ def test_compress_inspect_decompress(cli: Cli) -> None:
     assert facts["kind"] == "artifact"
     assert {row["name"] for row in facts["rows"]} == {"w0", "w1"}
     assert json.loads(cli("inspect", "tiny.onnx", "--json").out)["kind"] == "model"
+
+    shown = cli("report", bundle, "-o", "again.html")
+    assert (shown.status, "again.html" in shown.out) == (0, True)
+    assert (cli.folder / "again.html").read_text() == (bundle / "report.html").read_text()
+    refused = cli("report", "tiny.onnx")
+    assert (refused.status, "does not tell" in refused.err) == (2, True)
 
     back = cli("decompress", bundle / "model.onnx", "-o", "plain.onnx")
     assert (back.status, "plain floats" in back.out) == (0, True)
@@ -117,7 +124,17 @@ def test_estimate_writes_nothing(cli: Cli) -> None:
 
 def test_version_and_help(cli: Cli) -> None:
     assert cli("version").out == "sparsebook 0.1.0\n"
-    commands = ("compress", "estimate", "inspect", "decompress", "serve", "worker", "tune", "bench")
+    commands = (
+        "compress",
+        "estimate",
+        "inspect",
+        "decompress",
+        "serve",
+        "worker",
+        "tune",
+        "bench",
+        "report",
+    )
     for command in commands:
         shown = cli(command, "--help")
         assert (shown.status, "Example" in shown.out) == (0, True)
@@ -132,7 +149,6 @@ def test_version_and_help(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["report"], "report"),
         (["doctor"], "doctor"),
         (["compress", "tiny.onnx", "--preset", "small"], "small"),
         (["estimate", "tiny.onnx", "--preset", "small"], "small"),
