@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sparsebook_compressor.progress import Progress
     from sparsebook_compressor.recovering import recover
     from sparsebook_compressor.report import Report
-    from sparsebook_compressor.trying import Trial, try_both
+    from sparsebook_compressor.trial import Trial
+    from sparsebook_compressor.trying import try_both
     from sparsebook_compressor.tuning.report import Drift, TuningReport
     from sparsebook_compressor.tuning.tune import tune
 
@@ -55,7 +56,7 @@ _WHERE = {
     "Progress": "progress",
     "Report": "report",
     "SparsebookError": "errors",
-    "Trial": "trying",
+    "Trial": "trial",
     "TuningReport": "tuning.report",
     "compress": "pipeline",
     "decompress": "decompressing",

@@ -10,12 +10,12 @@ import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
 from sparsebook_compressor import admit, pack
+from sparsebook_compressor.counting import cell_edges, nonzeros_by_cell, strip
 from sparsebook_compressor.errors import InvalidGraph, PayloadError, TooLarge
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope, scopes
 from sparsebook_compressor.graph.tensors import NAMES, STORED, external_bytes
 from sparsebook_compressor.graph.view import survey
-from sparsebook_compressor.looks import cell_edges, nonzeros_by_cell, strip
 from sparsebook_compressor.payload import CodedWeight, decode
 from sparsebook_compressor.payload_contents import contents
 from sparsebook_compressor.payload_header import FLOAT16, Header, read

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.counting import histogram
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.looking import look_at
-from sparsebook_compressor.looks import Histogram, Look, histogram
+from sparsebook_compressor.looks import Histogram, Look
 from sparsebook_compressor.payload import CodedWeight, Facts, encode
 from sparsebook_compressor.plan import PlanRow
 from sparsebook_compressor.stages.init import Init

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sparsebook_compressor import looks
-from sparsebook_compressor.looks import F32, I64, Histogram, Look, Parts
+from sparsebook_compressor import counting
+from sparsebook_compressor.counting import F32, I64
+from sparsebook_compressor.looks import Histogram, Look, Parts
 from sparsebook_compressor.payload import CodedWeight, Facts
 from sparsebook_compressor.payload_contents import contents
 from sparsebook_compressor.payload_header import FLOAT16, Stream
@@ -28,12 +29,12 @@ def look_at(
     parts = Parts(facts.bytes_codes, facts.bytes_gaps, facts.bytes_codebook, facts.bytes_tables)
     return _look(
         name,
-        looks.nonzeros_by_cell(weight.codes),
+        counting.nonzeros_by_cell(weight.codes),
         len(weight.codes),
         (np.array(facts.code_counts, np.int64), np.array(facts.gap_counts, np.int64)),
         weight.codebook,
         parts,
-        () if start is None else looks.centroids(start),
+        () if start is None else counting.centroids(start),
         histogram,
     )
 
@@ -44,7 +45,7 @@ def look_inside(name: str, data: bytes) -> Look:
     Raises:
         PayloadError: as `payload.decode`.
     """
-    found = contents(data, looks.cell_edges)
+    found = contents(data, counting.cell_edges)
     sections = found.sections
     codes, gaps = _stored(sections.codes), 0 if sections.gaps is None else _stored(sections.gaps)
     item = 2 if sections.header.codebook_dtype == FLOAT16 else 4
@@ -69,15 +70,15 @@ def _look(
     start: tuple[float, ...] = (),
     histogram: Histogram | None = None,
 ) -> Look:
-    (codes, code_step), (gaps, gap_step) = looks.bars(counts[0]), looks.bars(counts[1])
+    (codes, code_step), (gaps, gap_step) = counting.bars(counts[0]), counting.bars(counts[1])
     return Look(
         name=name,
-        strip=looks.strip(cells, elements),
+        strip=counting.strip(cells, elements),
         codes=codes,
         code_step=code_step,
         gaps=gaps,
         gap_step=gap_step,
-        codebook=looks.centroids(codebook),
+        codebook=counting.centroids(codebook),
         parts=parts,
         start=start,
         histogram=histogram,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sparsebook_compressor import admit, looks, pack
+from sparsebook_compressor import admit, counting, looks, pack
 from sparsebook_compressor.artifact import InspectRow, Stored, coded_row, payloads
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.graph.view import survey
@@ -92,7 +92,7 @@ def bare(artifact: FileFacts, output: str) -> Report:
 def with_starts(report: Report, starts: Mapping[str, F32]) -> Report:
     """The same with the centroids that weights had before they were tuned, float32[centroids], by name."""
     drawn = (
-        replace(look, start=looks.centroids(starts[look.name])) if look.name in starts else look
+        replace(look, start=counting.centroids(starts[look.name])) if look.name in starts else look
         for look in report.looks
     )
     return replace(report, looks=tuple(drawn))

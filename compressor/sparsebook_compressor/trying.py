@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -12,36 +11,11 @@ from sparsebook_compressor import admit, feeds, measure
 from sparsebook_compressor.artifact import payloads
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.graph.view import GraphView, survey
-from sparsebook_compressor.report import Fidelity
 from sparsebook_compressor.training.data.dataset import Dataset
+from sparsebook_compressor.trial import Example, Pair, Trial
 
 # Values of an output that are shown side by side.
 SHOWN = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One value of an output for the first sample: its index, the original's and the artifact's."""
-
-    index: tuple[int, ...]
-    original: float
-    artifact: float
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """The values of one output that are largest in the original, for the first sample."""
-
-    name: str
-    pairs: tuple[Pair, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What was found; the fidelity has the latency of both."""
-
-    fidelity: Fidelity
-    examples: tuple[Example, ...]
 
 
 def try_both(

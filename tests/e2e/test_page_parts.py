@@ -1,5 +1,7 @@
 """The page's addresses, asked without a browser."""
 
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -101,3 +103,9 @@ def test_a_curve_begins_again_with_its_job() -> None:
     assert "2 epochs" in drawn
     assert drawn.count("<figure>") == 2
     assert "<circle" in drawn  # one metric is a dot
+
+
+def test_the_services_own_process_does_without_onnx_runtime() -> None:
+    """50 MB, which only the processes of jobs need."""
+    code = "import sparsebook_service.app, sys; sys.exit('onnxruntime' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

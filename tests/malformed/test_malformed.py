@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sparsebook_compressor.counting import cell_edges
 from sparsebook_compressor.errors import PayloadError
-from sparsebook_compressor.looks import cell_edges
 from sparsebook_compressor.payload import decode
 from sparsebook_compressor.payload_contents import contents
 from tests import native

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from sparsebook_compressor.progress import Stage, TrainingProgress
-from sparsebook_compressor.trying import Trial
+from sparsebook_compressor.trial import Trial
 from sparsebook_service.names import fault
 
 

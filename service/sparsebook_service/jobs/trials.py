@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsebook_compressor import Trial
 from sparsebook_compressor.errors import BadValue, InternalError, SparsebookError
 from sparsebook_compressor.pack import DATA_NAME, MODEL_NAME, sha256
+from sparsebook_compressor.trial import Trial
 from sparsebook_service.errors import NotReady
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.process import JobProcess

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebook_compressor.counting import histogram
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight
-from sparsebook_compressor.looks import Histogram, histogram
+from sparsebook_compressor.looks import Histogram
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
