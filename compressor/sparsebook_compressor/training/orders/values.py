@@ -24,7 +24,7 @@ U8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a weight was when it was shared first: its floats in bins, and the centroids that they were given."""
+    """What a weight was before it was shared: its floats in bins, and the centroids that they were given."""
 
     histogram: Histogram
     codebook: F32
@@ -67,8 +67,13 @@ class Values:
         """Codebooks of the weights that are shared, by the weight's name."""
         return dict(self._codebooks)
 
+    def begin_sharing(self, name: str, codebook: F32) -> None:
+        """Note what a weight is that is about to be shared, and the centroids that it will be given, for its look."""
+        found = histogram(self.original(name), self.read(name))
+        self._begun[name] = Begun(found, codebook)
+
     def begun(self, name: str) -> Begun:
-        """What a weight that is shared was when it was shared first."""
+        """What `begin_sharing` has noted last."""
         return self._begun[name]
 
     def read(self, name: str) -> F32:
@@ -117,9 +122,6 @@ class Values:
 
     def share(self, name: str, codes: U8, codebook: F32) -> None:
         """Make a weight of codes, uint8[elements], and the codebook, float32[centroids], that codes from 1 on point into."""
-        if name not in self._codebooks:
-            found = histogram(self.original(name), self.read(name))
-            self._begun[name] = Begun(found, codebook)
         self._store(name, codes)
         self._codebooks[name] = codebook
 
