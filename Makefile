@@ -44,7 +44,7 @@ service-bench: .venv .models ## the service: kill -9, jobs a minute, polling, me
 page-bench: .venv .chromium ## the page and the report of VGG-16 in a browser: bytes, and how long until they can be used; minutes
 	$(BIN)/python -m benchmarks.page --executable .chromium/chromium
 
-pictures: .venv .models .chromium ## draw docs/images/page.png and report.png again
+pictures: .venv .venv-trainer .models .chromium ## draw docs/images/page.png and report.png again
 	$(BIN)/python -m benchmarks.pictures --executable .chromium/chromium
 
 test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .models lint types native-test ## everything that is checked

@@ -1,6 +1,7 @@
 """The `sparsebook` command: what it prints, what it writes, how it ends."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -134,13 +135,39 @@ def test_version_and_help(cli: Cli) -> None:
         "tune",
         "bench",
         "report",
+        "doctor",
     )
     for command in commands:
         shown = cli(command, "--help")
         assert (shown.status, "Example" in shown.out) == (0, True)
     shown = cli("--help").out
     assert "compress" in shown
-    assert "doctor" not in shown
+    assert "doctor" in shown
+
+
+def test_completion_can_be_had(cli: Cli) -> None:
+    shown = cli("--show-completion", "bash")
+    assert (shown.status, "_SPARSEBOOK_COMPLETE" in shown.out) == (0, True)
+
+
+def test_the_doctor_says_what_works_and_how_to_mend_what_does_not(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = cli("doctor", "--data-dir", "there", "--json")
+    assert found.status == 0
+    checks = {check["what"]: check for check in json.loads(found.out)["checks"]}
+    for what in ("versions", "operator library", "compress and run a model", "data folder"):
+        assert checks[what]["state"] == "ok", checks[what]
+    assert "kernels of" in checks["compress and run a model"]["found"]
+    assert "can be made" in checks["data folder"]["found"]
+    assert cli.left() == {"tiny.onnx"}
+    monkeypatch.setenv("SPARSEBOOK_TRAINER_PYTHON", "/nowhere/python")
+    monkeypatch.setenv("SPARSEBOOK_MIN_FREE_BYTES", str(1 << 60))
+    ill = cli("doctor", "--data-dir", "there")
+    assert ill.status == 1
+    assert re.search(r"^missing +fine-tuning worker: .*/nowhere/python", ill.out, re.MULTILINE)
+    assert re.search(r"^broken +data folder: .*SPARSEBOOK_MIN_FREE_BYTES", ill.out, re.MULTILINE)
+    assert "make .venv-trainer" in ill.out
 
 
 # ------------------------------------------------------------------------------------------- exit status
@@ -149,7 +176,6 @@ def test_version_and_help(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["doctor"], "doctor"),
         (["compress", "tiny.onnx", "--preset", "small"], "small"),
         (["estimate", "tiny.onnx", "--preset", "small"], "small"),
     ],

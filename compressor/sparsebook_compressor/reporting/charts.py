@@ -104,7 +104,8 @@ def scatter(
     ys = [y for _, y, *_ in points]
     place = _Plane(xs, ys)
     drawn = []
-    for x, (_, y, met, chosen) in zip(xs, points, strict=True):
+    # The chosen one last, so that no other covers it.
+    for x, (_, y, met, chosen) in sorted(zip(xs, points, strict=True), key=lambda at: at[1][3]):
         kind = "chosen" if chosen else "met" if met else "missed"
         radius = 5 if chosen else 3
         drawn.append(f'<circle class="{kind}" {place.centre(x, y)} r="{radius}"/>')

@@ -5,11 +5,7 @@ from typing import NoReturn
 from sparsebook_compressor.errors import UnknownOption
 
 SMALL = "the preset that searches by itself"
-TRUST = "the service for pipelines"
 
-COMMANDS = {
-    "doctor": TRUST,
-}
 PRESETS = {"small": SMALL}
 
 
