@@ -8,15 +8,26 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsebook_compressor.errors import BadValue, InternalError, SparsebookError
+from sparsebook_compressor.errors import (
+    BadData,
+    BadValue,
+    ExternalDataMissing,
+    ExternalDataOutside,
+    InternalError,
+    InvalidGraph,
+    NotOnnx,
+    SparsebookError,
+    StorageFull,
+    TooLarge,
+)
 from sparsebook_compressor.pack import DATA_NAME, MODEL_NAME, sha256
 from sparsebook_compressor.trial import Trial
 from sparsebook_service.errors import NotReady
+from sparsebook_service.finetune.problems import LimitExceeded
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Compared, Limits, MadeFile, Order, Stopped
 from sparsebook_service.names import model_name, plain_name
-from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.resumable.store import Finished
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
@@ -44,13 +55,21 @@ class Wanted:
     data: Finished | None
 
 
-class _Stopped(SparsebookError):
-    """The process could not do it, and says why."""
-
-    def __init__(self, slug: str, detail: str) -> None:
-        super().__init__(detail)
-        # It has parsed files of strangers: what it names may not exist.
-        self.problem = slug if slug in BY_SLUG else InternalError.problem
+# What its process may say it stopped at. It has parsed files of strangers: what else it names is a fault of ours.
+_ERRORS: dict[str, type[SparsebookError]] = {
+    kind.problem: kind
+    for kind in (
+        BadData,
+        BadValue,
+        ExternalDataMissing,
+        ExternalDataOutside,
+        InvalidGraph,
+        LimitExceeded,
+        NotOnnx,
+        StorageFull,
+        TooLarge,
+    )
+}
 
 
 class Trials:
@@ -125,7 +144,7 @@ class Trials:
                     case Compared(trial=trial):
                         return trial
                     case Stopped(problem=slug, detail=detail):
-                        raise _Stopped(slug, detail)
+                        raise _ERRORS.get(slug, InternalError)(detail)
                 if self._closing.is_set():
                     raise NotReady("the service is stopping")
                 if time.monotonic() > end:

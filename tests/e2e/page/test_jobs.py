@@ -84,12 +84,17 @@ def test_both_are_run(server: Server, open_page: Open, shoot: Shoot, tmp_path: P
     is_accessible(page)
     shoot(page, "run-both")
     # Another tab must hand the original in, and no other model.
-    other = open_page(server, f"/page/jobs/{job}", allowed="status of 400")
+    other = open_page(server, f"/page/jobs/{job}", allowed="status of 4(00|22)")
     (tmp_path / "another.onnx").write_bytes(models.small(seed=6))
     other.set_input_files("#trial-model", tmp_path / "another.onnx")
     other.click("button:text('Run both')")
     expect(other.locator("#complaints")).to_contain_text("is not the model of this job")
     other.set_input_files("#trial-model", model)
+    np.savez(data, y=np.zeros((3, 5), np.float32))
+    other.set_input_files("#trial-data", data)
+    other.click("button:text('Run both')")
+    expect(other.locator("#complaints")).to_contain_text("data.npz")
+    other.set_input_files("#trial-data", [])
     other.click("button:text('Run both')")
     expect(other.locator("#trial-found")).to_contain_text("made up")
 
