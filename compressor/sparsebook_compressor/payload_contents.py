@@ -1,5 +1,6 @@
 """What a payload holds, counted without decoding the weight: for inspection and for pictures."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -59,12 +60,18 @@ def contents(data: bytes, edges_of: Callable[[int], list[int]]) -> Contents:
         code_counts += np.bincount(codes, minlength=len(code_counts))
     if sections.gaps is None:
         gap_counts = np.zeros(0, np.int64)
-        below = edges if codes is None else np.concatenate([[0], np.cumsum(codes != 0)])[edges]
+        below = edges if codes is None else _below(codes, edges)
     else:
         gap_counts, below = _gaps(sections, sections.gaps, codes, edges)
     if codes is None and stream.constant == 0:
         below = np.zeros(len(edges), np.int64)
     return Contents(sections, code_counts, gap_counts, np.diff(below))
+
+
+def _below(codes: U8, edges: I64) -> I64:
+    """How many codes below each edge are not zero; a sum over all of them would take eight bytes for each."""
+    counts = [np.count_nonzero(codes[a:b]) for a, b in itertools.pairwise(edges)]
+    return np.cumsum([0, *counts])
 
 
 def _gaps(sections: Sections, stream: Stream, codes: U8 | None, edges: I64) -> tuple[I64, I64]:
