@@ -362,7 +362,8 @@ def test_headers_of_downloads(http: httpx.Client, done: dict[str, Any]) -> None:
 def test_no_folder_is_listed(http: httpx.Client, done: dict[str, Any]) -> None:
     folder = done["result"]["files"][-1]["href"].rsplit("/", 1)[0]
     for path in (
-        "/",
+        "/page/",
+        "/page/assets/",
         "/jobs/",
         "/files/",
         "/runtime/",
