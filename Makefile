@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper calibrated distil kernels codec peers service-bench exporters-test size-bench updates-bench test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help demo paper calibrated distil kernels codec peers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -50,7 +50,14 @@ codec: .venv .venv-peer-nncodec .models ## payload bytes by codec against the en
 service-bench: .venv .venv-servers .models ## the service: kill -9, jobs a minute, polling, memory of uploads, damaged files; minutes
 	$(BIN)/python -m benchmarks.service
 
+page-bench: .venv .chromium ## the page and the report of VGG-16 in a browser: bytes, and how long until they can be used; minutes
+	$(BIN)/python -m benchmarks.page --executable .chromium/chromium
+
+pictures: .venv .venv-trainer .models .chromium ## draw docs/images/page.png and report.png again
+	$(BIN)/python -m benchmarks.pictures --executable .chromium/chromium
+
 test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .models lint types native-test ## everything that is checked
+	@$(MAKE) --no-print-directory .chromium || echo "*** No Chromium: the tests of the page are SKIPPED. ***" >&2
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 exporters-test: .venv .venv-exporters ## the nets of tests/golden/exports written anew by the frameworks' exporters, and tested
@@ -63,6 +70,9 @@ size-bench: .venv ## models of 1 to 10 GB: time and memory of the whole command;
 
 updates-bench: .venv .venv-trainer .data ## what updates of retrained nets take; minutes
 	$(BIN)/python -m benchmarks.updates
+
+page-test: .venv .venv-trainer .models .chromium ## the page alone, in a real Chromium; screenshots go to build/screenshots
+	$(BIN)/python -m pytest tests/e2e/page tests/e2e/test_page_parts.py
 
 lint: .venv ## style, and who may import whom
 	$(BIN)/ruff check
@@ -145,12 +155,12 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages .chromium build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages .chromium
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
@@ -165,6 +175,7 @@ clean: ## remove everything that was built or installed
 .models: .models/.stamp
 .data: .data/.stamp
 .languages: .languages/.stamp
+.chromium: .chromium/.stamp
 
 .tools/.stamp: requirements/bootstrap.lock
 	@[[ -n "$(PYTHON)" ]] && "$(PYTHON)" -c '$(IS_311)' || { \
@@ -263,6 +274,15 @@ HEADERS := package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.fr
 	    --exclude=darwin --exclude=win32/arm64
 	cd .languages && tar -xzf onnxruntime-common-*.tgz -C node_modules/onnxruntime-common --strip-components=1
 	rm .languages/*.tgz
+	touch $@
+
+# The browser that the page is tested in: the one that is here, or Debian's, which only root can install.
+.chromium/.stamp:
+	@if ! command -v chromium >/dev/null && [[ "$$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then \
+	    apt-get -o Acquire::http::Timeout=20 update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium; fi
+	@command -v chromium >/dev/null || { echo "The page is tested in a real browser, which is missing here (Debian: apt-get install chromium)." >&2; exit 1; }
+	mkdir -p .chromium
+	ln -sf "$$(command -v chromium)" .chromium/chromium
 	touch $@
 
 # --------------------------------------------------------------------------------------- other platforms

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from sparsebook_compressor.estimating import Estimate, EstimateRow, estimate
     from sparsebook_compressor.pipeline import compress
     from sparsebook_compressor.progress import Progress
+    from sparsebook_compressor.recovering import recover
     from sparsebook_compressor.report import Report, Update
+    from sparsebook_compressor.trial import Trial
+    from sparsebook_compressor.trying import try_both
     from sparsebook_compressor.tuning.report import Drift, TuningReport
     from sparsebook_compressor.tuning.tune import tune
     from sparsebook_compressor.updates.applying import apply_update
@@ -31,6 +34,7 @@ __all__ = [
     "Progress",
     "Report",
     "SparsebookError",
+    "Trial",
     "TuningReport",
     "Update",
     "apply_update",
@@ -38,6 +42,8 @@ __all__ = [
     "decompress",
     "estimate",
     "inspect",
+    "recover",
+    "try_both",
     "tune",
 ]
 
@@ -53,6 +59,7 @@ _WHERE = {
     "Progress": "progress",
     "Report": "report",
     "SparsebookError": "errors",
+    "Trial": "trial",
     "TuningReport": "tuning.report",
     "Update": "report",
     "apply_update": "updates.applying",
@@ -60,6 +67,8 @@ _WHERE = {
     "decompress": "decompressing",
     "estimate": "estimating",
     "inspect": "artifact",
+    "recover": "recovering",
+    "try_both": "trying",
     "tune": "tuning.tune",
 }
 

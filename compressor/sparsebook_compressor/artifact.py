@@ -10,6 +10,7 @@ import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
 from sparsebook_compressor import admit, pack
+from sparsebook_compressor.counting import cell_edges, nonzeros_by_cell, strip
 from sparsebook_compressor.errors import InvalidGraph, PayloadError, TooLarge
 from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope, scopes
@@ -20,8 +21,9 @@ from sparsebook_compressor.graph.tensors import (
     external_file,
 )
 from sparsebook_compressor.graph.view import survey
-from sparsebook_compressor.payload import CodedWeight, decode, describe, header_of
-from sparsebook_compressor.payload_header import Header
+from sparsebook_compressor.payload import CodedWeight, decode, header_of
+from sparsebook_compressor.payload_contents import contents
+from sparsebook_compressor.payload_header import FLOAT16, Header
 from sparsebook_compressor.payload_layout import LAYOUT_NAMES, codec_name
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.rewrite.operator import PAYLOAD_SUFFIX
@@ -40,7 +42,11 @@ _PAYLOAD_INPUTS = {
 
 @dataclass(frozen=True, slots=True)
 class InspectRow:
-    """One weight as it lies in a file. `layout` is "floats" for a weight that is not compressed, which has no `codec`."""
+    """One weight as it lies in a file. `layout` is "floats" for a weight that is not compressed, which has no `codec`.
+
+    `bytes_shared` is what it would take with every symbol at its full width (the paper's rate before Huffman coding), `strip` where its
+    non-zeros are (`looks.Look`).
+    """
 
     name: str
     role: str
@@ -52,7 +58,9 @@ class InspectRow:
     bits: int
     centroids: int
     bytes_before: int
+    bytes_shared: int
     bytes_now: int
+    strip: tuple[int, ...]
     codec: str = ""
 
 
@@ -152,7 +160,7 @@ def inspect(path: Path) -> Inspection:
     source = pack.source_facts(path, model)
     found = payloads(model, path)
     if found:
-        rows = tuple(_coded_row(stored_payload) for stored_payload in found)
+        rows = tuple(coded_row(stored_payload) for stored_payload in found)
         return Inspection("artifact", source, rows, f"{len(rows)} compressed weights")
     view = survey(model, path)
     plain = []
@@ -174,6 +182,8 @@ def inspect(path: Path) -> Inspection:
                 0,
                 size,
                 size,
+                size,
+                strip(nonzeros_by_cell(values), weight.elements),
             )
         )
     note = f"not an artifact with operators: {len(plain)} weights that could be compressed"
@@ -243,20 +253,32 @@ def _place(tensor: TensorProto, source: Path) -> bytes | Place:
     return Place(copy, source)
 
 
-def _coded_row(payload: Stored) -> InspectRow:
+def coded_row(payload: Stored) -> InspectRow:
+    """The row of a payload.
+
+    Raises:
+        PayloadError: naming the payload and the rule that is broken.
+    """
     with payload.named_errors():
-        header, nonzeros = describe(payload.data)
+        found = contents(payload.data, cell_edges)
+    header = found.header
+    codebook = found.codebook
+    item = 2 if header.codebook_dtype == FLOAT16 else 4
+    # As in the report: the width that the centroids in use need, whatever the header allows for.
+    symbol = max(1, len(codebook).bit_length()) + header.gap_bits
     return InspectRow(
         name=payload.name.removesuffix(PAYLOAD_SUFFIX),
         role=", ".join(sorted({use.node.op_type for use in payload.uses})),
         shape=header.shape,
         dtype=NAMES[header.dtype],
         elements=header.elements,
-        density=nonzeros / max(1, header.elements),
+        density=found.nonzeros / max(1, header.elements),
         layout=LAYOUT_NAMES[header.layout],
         codec=codec_name(header.layout, header.code_codec, header.gap_codec),
         bits=header.bits,
         centroids=header.centroids,
         bytes_before=header.elements * STORED[header.dtype].itemsize,
+        bytes_shared=-(-header.symbols * symbol // 8) + item * len(codebook),
         bytes_now=len(payload.data),
+        strip=strip(found.cells, header.elements),
     )

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.counting import histogram
 from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.looking import look_at
+from sparsebook_compressor.looks import Histogram, Look
 from sparsebook_compressor.payload import CodedWeight, Facts, encode
 from sparsebook_compressor.plan import PlanRow
 from sparsebook_compressor.reuse import reuse
 from sparsebook_compressor.stages.init import Init
 from sparsebook_compressor.stages.levels import Sample, sample, starting
-from sparsebook_compressor.stages.prune import Cut
+from sparsebook_compressor.stages.prune import Cut, surviving
 from sparsebook_compressor.stages.rate import share_for_bits
 from sparsebook_compressor.stages.representable import representable
 from sparsebook_compressor.stages.share import Shared, share
@@ -34,6 +38,7 @@ class Coded:
         squared_error, squared_norm: sums over all elements, before rounding to a narrow dtype.
         bytes_before: as floats.
         bytes_after: in the artifact.
+        look: how it looks inside, for the report.
     """
 
     row: PlanRow
@@ -44,6 +49,7 @@ class Coded:
     squared_norm: float
     bytes_before: int
     bytes_after: int
+    look: Look | None = None
 
     def stored_as(self, size: int) -> "Coded":
         """The same with the bytes that the rewrite wrote."""
@@ -57,11 +63,13 @@ class SharedWeight:
     Attributes:
         coded: shape, dtype, codebook and codes.
         squared_error, squared_norm: sums over all elements, before rounding to a narrow dtype.
+        histogram: of the floats before pruning and behind it.
     """
 
     coded: CodedWeight
     squared_error: float
     squared_norm: float
+    histogram: Histogram | None = None
 
 
 def code(
@@ -83,7 +91,8 @@ def code(
             shared = _kept(weight, before, cut, shared)
     with clock.stage("encode"):
         result, payload = encode_weight(weight, row, shared)
-    return result, shared.coded, payload
+        look = look_at(row.name, shared.coded, result.facts, shared.histogram)
+    return replace(result, look=look), shared.coded, payload
 
 
 def _kept(weight: Weight, before: CodedWeight, cut: Cut, fresh: SharedWeight) -> SharedWeight:
@@ -109,7 +118,12 @@ def share_weight(
     values = read()
     shared = share_values(values, values.reshape(weight.shape), weight.channel_axis, row, cut, seed)
     coded = coded_weight(weight, shared.codes, shared.codebook)
-    return SharedWeight(coded, shared.squared_error, shared.squared_norm)
+    return SharedWeight(
+        coded,
+        shared.squared_error,
+        shared.squared_norm,
+        histogram(values, partial(surviving, cut=cut)),
+    )
 
 
 def share_values(

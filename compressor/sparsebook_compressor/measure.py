@@ -9,8 +9,8 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +41,20 @@ class Reference:
     folder: Path
     feeds: list[Feed]
     names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison, and the outputs of both for the first sample, in the order of `names`; None where one is no tensor of numbers.
+
+    `forms` says in which form every payload lay in memory, by the payloads' names; none where nothing was run.
+    """
+
+    fidelity: Fidelity
+    names: tuple[str, ...] = ()
+    before: tuple[Array | None, ...] = ()
+    after: tuple[Array | None, ...] = ()
+    forms: Mapping[str, str] = field(default_factory=dict)
 
 
 def one_thread() -> ort.SessionOptions:
@@ -115,7 +129,7 @@ def compare(
     library: Path | None,
     timed: bool = False,
     in_parts: bool = False,
-) -> tuple[Fidelity, dict[str, str]]:
+) -> Compared:
     """Compare an artifact with its original.
 
     Args:
@@ -127,11 +141,8 @@ def compare(
         seed: of synthetic inputs.
         output: what the artifact is, for the report.
         library: the operator library, which an artifact with operators needs.
-        timed: whether to measure the artifact's latency too.
+        timed: whether to measure the latency of both too, one after the other.
         in_parts: whether both are run part by part (parts.py), for lack of memory.
-
-    Returns:
-        The comparison, and in which form every payload lay in memory, by the payloads' names; none where nothing was run.
 
     Raises:
         BadData: the original does not run on the samples given.
@@ -144,18 +155,28 @@ def compare(
             made = _Runner(original, None, in_parts, Path(folder))
             reference = _run_original(made, specs, given, rows, seed, Path(folder))
         except CannotRun as reason:
-            return Fidelity(kind, 0, output, (), str(reason)), {}
+            return Compared(Fidelity(kind, 0, output, (), str(reason)))
         del made
         runner = partial(_Runner, artifact, library, in_parts, Path(folder), forms.look)
-        comparisons, parts = _run_artifact(runner, reference)
+        comparisons, after, parts = _run_artifact(runner, reference)
+        firsts = [_load(reference.folder, 0, number) for number in range(len(reference.names))]
         latency = _time(session(artifact, library), reference.feeds[0]) if timed else None
+        before = _time(session(original), reference.feeds[0]) if timed else None
     outputs = tuple(
         comparison.result(name)
         for name, comparison in zip(reference.names, comparisons, strict=True)
         if comparison.elements
     )
-    found = Fidelity(kind, len(reference.feeds), output, outputs, latency=latency, parts=parts)
-    return found, forms.told()
+    found = Fidelity(
+        kind,
+        len(reference.feeds),
+        output,
+        outputs,
+        latency=latency,
+        parts=parts,
+        latency_before=before,
+    )
+    return Compared(found, tuple(reference.names), tuple(firsts), after, forms.told())
 
 
 class _Runner:
@@ -242,11 +263,15 @@ def _synthetic_candidates(
 
 def _run_artifact(
     opened: Callable[[], _Runner], reference: Reference
-) -> "tuple[list[_Comparison], int]":
+) -> "tuple[list[_Comparison], tuple[Array | None, ...], int]":
+    """The comparison of every output, the artifact's own for the first sample, and how many sessions a run took."""
+    first: tuple[Array | None, ...] = ()
     try:
         running = opened()
         comparisons = [_Comparison() for _ in reference.names]
         for index, outputs in enumerate(running.run(reference.feeds)):
+            if index == 0:
+                first = tuple(each if isinstance(each, np.ndarray) else None for each in outputs)
             for number, found in enumerate(outputs):
                 expected = _load(reference.folder, index, number)
                 if isinstance(found, np.ndarray) and expected is not None:
@@ -255,7 +280,7 @@ def _run_artifact(
         raise InternalError(
             f"verify: the artifact does not run though the original does: {first_line(error)}"
         ) from error
-    return comparisons, running.parts
+    return comparisons, first, running.parts
 
 
 def _time(running: ort.InferenceSession, feed: Feed) -> Latency:

@@ -22,6 +22,7 @@ from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.wire import OWN_FILE, Initializer, pour
 
 MODEL_NAME = "model.onnx"
+REPORTS = ("report.json", "report.html")
 MANIFEST_FORMAT = 1
 DATA_SUFFIX = ".data"
 DATA_NAME = MODEL_NAME + DATA_SUFFIX
@@ -192,17 +193,18 @@ def add_libraries(
         shutil.copyfile(path, target / path.name)
 
 
-def write_papers(folder: Path, report: Account) -> None:
-    """Write report.json, and manifest.json: what is in the bundle with its hashes, and what it was made from.
+def write_papers(folder: Path, report: Account, page: str) -> None:
+    """Write the report, as JSON and as a page, and manifest.json: what is in the bundle with its hashes, and what it was made from.
 
     The report, which tells of seconds, is not in the manifest: that is the same whenever the same is made.
     """
-    (folder / "report.json").write_text(report.to_json())
+    (folder / REPORTS[0]).write_text(report.to_json())
+    (folder / REPORTS[1]).write_text(page, encoding="utf-8")
     source = report.input
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "report.json"
+        if path.is_file() and path.relative_to(folder).as_posix() not in REPORTS
     }
     contents = {
         "files": files,

@@ -72,7 +72,10 @@ class CodedWeight:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How a payload came out: bytes by section, and average bits a symbol before and after coding."""
+    """How a payload came out: bytes by section, average bits a symbol before and after coding, and how often each symbol occurs.
+
+    `code_counts` begins with code 0; `gap_counts` is empty where there are no gaps.
+    """
 
     layout: int
     symbols: int
@@ -85,6 +88,8 @@ class Facts:
     bytes_codebook: int
     bytes_tables: int
     codec: str
+    code_counts: tuple[int, ...]
+    gap_counts: tuple[int, ...]
 
     @property
     def bytes_total(self) -> int:
@@ -153,6 +158,8 @@ def _encode_context(weight: CodedWeight) -> tuple[bytes, Facts]:
         bytes_codebook=codebook.nbytes,
         bytes_tables=len(data) - stream - codebook.nbytes,
         codec=codec_name(LAYOUT_CONTEXT, CODEC_CONTEXT, CODEC_FIXED),
+        code_counts=tuple(np.bincount(weight.codes, minlength=len(codebook) + 1).tolist()),
+        gap_counts=(),
     )
 
 
@@ -202,6 +209,8 @@ def _encode_huffman(weight: CodedWeight) -> tuple[bytes, Facts]:
         bytes_codebook=codebook.nbytes,
         bytes_tables=len(head) + sum(map(len, tables)) + 4,
         codec=codec_name(choice.layout, code_codec, gap_codec),
+        code_counts=tuple(choice.code_counts.tolist()),
+        gap_counts=tuple(choice.gap_counts.tolist()),
     )
     return body + checksum(body), facts
 
@@ -218,8 +227,8 @@ def decode(data: bytes) -> CodedWeight:
         codes = contexts.decode()
         return CodedWeight(header.shape, header.dtype, header.bits, contexts.codebook, codes)
     sections = read(data, header)
-    _check_constant(sections)
-    codes = _codes(sections)
+    check_constant(sections)
+    codes = read_codes(sections)
     if sections.gaps is not None:
         codes = _scatter(sections, codes, sections.gaps)
     return CodedWeight(header.shape, header.dtype, header.bits, sections.codebook, codes)
@@ -239,33 +248,17 @@ def header_of(data: bytes) -> Header:
     return header
 
 
-def describe(data: bytes) -> tuple[Header, int]:
-    """Validate a payload and count its non-zeros in memory bounded by its bytes, not by the weight it stands for.
-
-    Raises:
-        PayloadError: as `decode`, but for what only decoded gaps can show.
-    """
-    header = read_header(data)
-    if header.is_context:
-        return header, payload_context.read(data, header).nonzeros()
-    sections = read(data, header)
-    _check_constant(sections)
-    if sections.codes.is_constant:
-        return header, header.symbols if sections.codes.constant else 0
-    return header, int(np.count_nonzero(_codes(sections)))
-
-
-def _codes(sections: Sections) -> U8:
+def read_codes(sections: Sections) -> U8:
     """The stream of codes, checked."""
     header = sections.header
-    codes, wrong = _symbols(sections.codes, header.symbols)
+    codes, wrong = read_symbols(sections.codes, header.symbols)
     if len(codes) and int(codes.max()) > header.centroids:
         raise PayloadError("code-range", f"code {codes.max()}; 0 to {header.centroids} are allowed")
     bitstream.check(wrong, "codes")
     return codes
 
 
-def _check_constant(sections: Sections) -> None:
+def check_constant(sections: Sections) -> None:
     """Settle `position` for two streams of one symbol each, whose length no byte of the payload bounds."""
     header, codes, pairs = sections.header, sections.codes, sections.gaps
     if pairs is None or not codes.is_constant or not pairs.is_constant:
@@ -412,7 +405,7 @@ class _Runs:
         return np.concatenate(symbols), np.concatenate(codes)
 
 
-def _symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
+def read_symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
     """The symbols of a stream, and its first damaged segment."""
     if stream.is_constant:
         return np.full(symbols, stream.constant, np.uint8), None
@@ -427,7 +420,7 @@ def _symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:
 
 def _scatter(sections: Sections, codes: U8, stream: Stream) -> U8:
     header = sections.header
-    symbols, wrong = _symbols(stream, header.symbols)
+    symbols, wrong = read_symbols(stream, header.symbols)
     bitstream.check(wrong, "gaps")
     positions = gaps.decode(symbols, header.elements)
     out = np.zeros(header.elements, np.uint8)

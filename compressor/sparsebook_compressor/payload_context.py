@@ -94,19 +94,16 @@ class Contexts:
             PayloadError: `stream`.
         """
         codes = np.empty(self.header.elements, np.uint8)
-        for block, piece in self._pieces():
+        for block, piece in self.pieces():
             codes[block.first : block.end] = piece
         return codes
 
-    def nonzeros(self) -> int:
-        """How many elements are not zero, counted without the weight in memory.
+    def pieces(self) -> Iterator[tuple[Block, U8]]:
+        """The codes, one stretch behind the other.
 
         Raises:
             PayloadError: `stream`.
         """
-        return sum(int(np.count_nonzero(piece)) for _, piece in self._pieces())
-
-    def _pieces(self) -> Iterator[tuple[Block, U8]]:
         found = context.decode(self.model, self.data, self.sizes, self.header.elements)
         for block, piece, wrong in found:
             if wrong is not None:

@@ -33,6 +33,7 @@ from sparsebook_compressor.plan import Plan, make_plan, require_work
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.replacing import finish
 from sparsebook_compressor.report import Fidelity, Report
+from sparsebook_compressor.reporting import page
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
 from sparsebook_compressor.training.aim.own import OwnGraphs
@@ -40,6 +41,7 @@ from sparsebook_compressor.training.course.beginning import Means, Original, beg
 from sparsebook_compressor.training.course.course import Course
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.trainer import Trainer
+from sparsebook_compressor.trying import smallest_table
 from sparsebook_compressor.updates.making import make_update
 from sparsebook_compressor.updates.records import UPDATE_NAME
 
@@ -144,7 +146,7 @@ class _Job:
             dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
             view = survey(parsed, model)
-            rows = _smallest_table(view)
+            rows = smallest_table(view)
         with clock.stage("plan"):
             plan = make_plan(view, config)
             require_work(plan, model.name)
@@ -176,7 +178,7 @@ class _Job:
             artifact = folder / pack.MODEL_NAME
             update = None if base is None else make_update(base, artifact, folder / UPDATE_NAME)
         with clock.stage("verify"):
-            fidelity, forms = self._fidelity(
+            compared = self._fidelity(
                 artifact,
                 specs,
                 runs,
@@ -185,7 +187,7 @@ class _Job:
                 verify,
                 source.bytes,
             )
-            found = with_forms(found, payloads, forms)
+            found = with_forms(found, payloads, compared.forms)
             protocol = None if course is None else course.protocol(artifact, runs)
         report = summarise(
             source,
@@ -193,7 +195,7 @@ class _Job:
             config,
             plan,
             done,
-            fidelity,
+            compared.fidelity,
             clock.costs(),
             found,
             protocol,
@@ -201,7 +203,7 @@ class _Job:
             update,
             calibration,
         )
-        pack.write_papers(folder, report)
+        pack.write_papers(folder, report, page.document(report))
         fault = fault or (course.fault() if course else None)
         return report, fault or gates.missed(config.budget, report)
 
@@ -226,12 +228,12 @@ class _Job:
         rows: int,
         verify: bool,
         size: int,
-    ) -> tuple[Fidelity, Mapping[str, str]]:
-        """The artifact against the original, or why they are not compared; and how weights lie in memory."""
+    ) -> measure.Compared:
+        """The artifact against the original, or why they are not compared."""
         config = self.config
         reason = _unverifiable(verify, config, library)
         if reason is not None:
-            return Fidelity("none", 0, config.output, (), reason), {}
+            return measure.Compared(Fidelity("none", 0, config.output, (), reason))
         return measure.compare(
             self.model,
             artifact,
@@ -336,9 +338,3 @@ def _unverifiable(verify: bool, config: Config, library: Path | None) -> str | N
     if config.output == "operator" and library is None:
         return "no operator library was given to run the artifact with"
     return None
-
-
-def _smallest_table(view: GraphView) -> int:
-    """Rows of the smallest embedding: integers below it can be looked up anywhere."""
-    rows = [weight.shape[0] for weight in view.weights if weight.role == "embedding"]
-    return min(rows, default=2)

@@ -3,13 +3,17 @@
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from sparsebook_compressor.calibrated import Calibration
+from sparsebook_compressor.looks import Look
 from sparsebook_compressor.protocol import Protocol
 
 REPORT_FORMAT = 1
+# Within a string JSON has no line breaks.
+_NUMBERS = re.compile(r"\[\n\s+[-+.\de]+(?:,\n\s+[-+.\de]+)*\n\s+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class WeightRow:
     Rates are bytes after / bytes before. Bits per symbol are averages over the non-zeros, fillers among them. Of output `operator`,
     `operators` are the ops of the nodes that take the payload, and `form` is how it lies in memory on the machine that verified
     the artifact (docs/kernels.md); without verification it is empty. `codec` is what codes and gaps are written with: fixed, huffman or context,
-    whose `code_bits_huffman` are all bits of a non-zero, those of the zeros around it among them.
+    whose `code_bits_huffman` are all bits of a non-zero, those of the zeros around it among them. `relative_error` is None where the
+    original is not known.
     """
 
     name: str
@@ -44,7 +49,7 @@ class WeightRow:
     gap_bits_huffman: float
     rate_shared: float
     rate_huffman: float
-    relative_error: float
+    relative_error: float | None
     centroids: int
     bytes_before: int
     bytes_after: int
@@ -94,7 +99,7 @@ class OutputFidelity:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one inference of the artifact on one thread: the median of several calls, and their quartiles."""
+    """Milliseconds of one inference on one thread: the median of several calls, and their quartiles."""
 
     median_ms: float
     low_ms: float
@@ -113,6 +118,7 @@ class Fidelity:
         skipped: why nothing was measured, where that is so.
         latency: of the artifact on the first sample, where it was asked for.
         parts: in how many pieces, one after the other, the artifact was run; 1 where memory holds it whole.
+        latency_before: of the original, likewise.
     """
 
     inputs: str
@@ -122,6 +128,7 @@ class Fidelity:
     skipped: str | None = None
     latency: Latency | None = None
     parts: int = 1
+    latency_before: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,11 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was done to a model and what came of it; `training` is there where it was fine-tuned, `calibration` where inputs decided."""
+    """What was done to a model and what came of it.
+
+    `training` is there where it was fine-tuned, `calibration` where inputs decided, `looks` of the weights with the most bytes
+    (`looks.MOST_LOOKS` of them).
+    """
 
     input: FileFacts
     artifact: FileFacts
@@ -173,6 +184,7 @@ class Report:
     training: Protocol | None = None
     update: Update | None = None
     calibration: Calibration | None = None
+    looks: tuple[Look, ...] = ()
     format: int = field(default=REPORT_FORMAT)
 
     def to_json(self) -> str:
@@ -193,8 +205,9 @@ class Report:
             )
         fidelity = dict(raw["fidelity"])
         fidelity["outputs"] = tuple(OutputFidelity(**row) for row in fidelity["outputs"])
-        if fidelity.get("latency") is not None:
-            fidelity["latency"] = Latency(**fidelity["latency"])
+        for each in ("latency", "latency_before"):
+            if fidelity.get(each) is not None:
+                fidelity[each] = Latency(**fidelity[each])
         return cls(
             input=FileFacts(**raw["input"]),
             artifact=FileFacts(**raw["artifact"]),
@@ -214,6 +227,7 @@ class Report:
             calibration=Calibration.from_plain(raw["calibration"])
             if raw.get("calibration")
             else None,
+            looks=tuple(Look.from_plain(look) for look in raw.get("looks", ())),
         )
 
 
@@ -223,8 +237,9 @@ def _weight_row(raw: dict[str, Any]) -> WeightRow:
 
 
 def strict_json(raw: dict[str, Any]) -> str:
-    """The text of a report: JSON has no NaN and no infinity (RFC 8259), so null stands for them."""
-    return json.dumps(_finite(raw), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    """The text of a report: JSON has no NaN and no infinity (RFC 8259), so null stands for them. A list of numbers is one line."""
+    text = json.dumps(_finite(raw), indent=1, sort_keys=True, allow_nan=False)
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -16,6 +16,7 @@ from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.graph.tensors import NAMES
 from sparsebook_compressor.graph.view import Kept
 from sparsebook_compressor.layers import Layer
+from sparsebook_compressor.looks import MOST_LOOKS, Look
 from sparsebook_compressor.payload_layout import LAYOUT_NAMES
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.protocol import Protocol
@@ -89,6 +90,7 @@ def summarise(
         training=protocol,
         update=update,
         calibration=calibration,
+        looks=_looks(done.coded),
     )
 
 
@@ -133,6 +135,13 @@ def _row(coded: Coded, layer: Layer) -> WeightRow:
         form=layer.form,
         codec=facts.codec,
     )
+
+
+def _looks(coded: tuple[Coded, ...]) -> tuple[Look, ...]:
+    """Of the weights with the most bytes before, in the order of the table."""
+    largest = sorted(coded, key=lambda each: each.bytes_before, reverse=True)[:MOST_LOOKS]
+    named = {each.row.name for each in largest}
+    return tuple(each.look for each in coded if each.look is not None and each.row.name in named)
 
 
 def _by_part(total: int, coded: tuple[Coded, ...], output: str) -> BytesByPart:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from sparsebook_service import contract, errors, system
 from sparsebook_service.jobs import endpoints, events
 from sparsebook_service.middleware import SecurityHeaders
+from sparsebook_service.page import endpoints as page
 from sparsebook_service.resumable import endpoints as resumable
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(webhooks.router)
     app.include_router(resumable.router)
     app.include_router(system.router)
+    app.include_router(page.router)
     app.add_middleware(SecurityHeaders)
     errors.install(
         app,
@@ -54,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
             *webhooks.router.routes,
             *resumable.router.routes,
             *system.router.routes,
+            *page.router.routes,
         ],
     )
     return app

@@ -27,6 +27,7 @@ from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.retention import forgetting
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
+from sparsebook_service.jobs.trials import Trials
 from sparsebook_service.jobs.workflow import EXECUTOR, Queue
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.pace import paced
@@ -63,6 +64,7 @@ class Services:
     quotas: Quotas
     webhooks: WebhookRepository
     courier: Courier
+    trials: Trials
 
     @classmethod
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
@@ -150,6 +152,7 @@ class Services:
             doorkeeper=Doorkeeper(keys),
             quotas=quotas,
             webhooks=webhooks,
+            trials=Trials(settings, storage),
             courier=Courier(webhooks, repository, _sender(settings), settings.webhook_pauses, loop),
         )
 
@@ -158,6 +161,7 @@ class Services:
         # First word to all, then wait for each: they take their time at the same time.
         self.bell.close()
         self.runner.close()
+        self.trials.close()
         self.supervisor.stop()
         self.housekeeper.close()
         self.courier.close()

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sparsebook_compressor.errors import BadValue
-from sparsebook_compressor.pack import sha256
+from sparsebook_compressor.pack import REPORTS, sha256
 
 SIGNATURE = "signature.json"
-SIGNED = ("manifest.json", "report.json")
+SIGNED = ("manifest.json", *REPORTS)
 # No key and no signature file comes near it.
 MOST_BYTES = 64 * 1024
 

@@ -236,7 +236,14 @@ def test_unknown_job(http: httpx.Client, method: str, path: str) -> None:
 
 def test_unknown_addresses(http: httpx.Client, done: dict[str, Any]) -> None:
     artifact = f"/jobs/{done['id']}/artifact"
-    for path in ("/", "/nope", f"/jobs/{done['id']}/nope", f"{artifact}/nope", "/jobs/"):
+    for path in (
+        "/page",
+        "/page/assets/nope",
+        "/nope",
+        f"/jobs/{done['id']}/nope",
+        f"{artifact}/nope",
+        "/jobs/",
+    ):
         assert_problem(http.get(path), 404, "not-found")
     assert_problem(http.get(f"{artifact}/..%2f..%2f..%2fsparsebook.sqlite"), 404, "not-found")
     for path, allowed in (("/jobs", "GET"), ("/jobs/x", "DELETE, GET"), ("/compress", "POST")):

@@ -1,6 +1,7 @@
 """The `sparsebook` command: what it prints, what it writes, how it ends."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def test_compress_inspect_decompress(cli: Cli) -> None:
     assert {path.name for path in bundle.iterdir()} == {
         "model.onnx",
         "manifest.json",
+        "report.html",
         "report.json",
         "lib",
     }
@@ -62,6 +64,12 @@ def test_compress_inspect_decompress(cli: Cli) -> None:
     assert facts["kind"] == "artifact"
     assert {row["name"] for row in facts["rows"]} == {"w0", "w1"}
     assert json.loads(cli("inspect", "tiny.onnx", "--json").out)["kind"] == "model"
+
+    shown = cli("report", bundle, "-o", "again.html")
+    assert (shown.status, "again.html" in shown.out) == (0, True)
+    assert (cli.folder / "again.html").read_text() == (bundle / "report.html").read_text()
+    refused = cli("report", "tiny.onnx")
+    assert (refused.status, "does not tell" in refused.err) == (2, True)
 
     back = cli("decompress", bundle / "model.onnx", "-o", "plain.onnx")
     assert (back.status, "plain floats" in back.out) == (0, True)
@@ -117,30 +125,52 @@ def test_estimate_writes_nothing(cli: Cli) -> None:
 
 def test_version_and_help(cli: Cli) -> None:
     assert cli("version").out == "sparsebook 0.1.0\n"
-    commands = ("compress", "estimate", "inspect", "decompress", "serve", "worker", "tune", "bench")
+    commands = (
+        "compress",
+        "estimate",
+        "inspect",
+        "decompress",
+        "serve",
+        "worker",
+        "tune",
+        "bench",
+        "report",
+        "doctor",
+    )
     for command in commands:
         shown = cli(command, "--help")
         assert (shown.status, "Example" in shown.out) == (0, True)
     shown = cli("--help").out
     assert "compress" in shown
-    assert "doctor" not in shown
+    assert "doctor" in shown
+
+
+def test_completion_can_be_had(cli: Cli) -> None:
+    shown = cli("--show-completion", "bash")
+    assert (shown.status, "_SPARSEBOOK_COMPLETE" in shown.out) == (0, True)
+
+
+def test_the_doctor_says_what_works_and_how_to_mend_what_does_not(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = cli("doctor", "--data-dir", "there", "--json")
+    assert found.status == 0
+    checks = {check["what"]: check for check in json.loads(found.out)["checks"]}
+    for what in ("versions", "operator library", "compress and run a model", "data folder"):
+        assert checks[what]["state"] == "ok", checks[what]
+    assert "kernels of" in checks["compress and run a model"]["found"]
+    assert "can be made" in checks["data folder"]["found"]
+    assert cli.left() == {"tiny.onnx"}
+    monkeypatch.setenv("SPARSEBOOK_TRAINER_PYTHON", "/nowhere/python")
+    monkeypatch.setenv("SPARSEBOOK_MIN_FREE_BYTES", str(1 << 60))
+    ill = cli("doctor", "--data-dir", "there")
+    assert ill.status == 1
+    assert re.search(r"^missing +fine-tuning worker: .*/nowhere/python", ill.out, re.MULTILINE)
+    assert re.search(r"^broken +data folder: .*SPARSEBOOK_MIN_FREE_BYTES", ill.out, re.MULTILINE)
+    assert "make .venv-trainer" in ill.out
 
 
 # ------------------------------------------------------------------------------------------- exit status
-
-
-@pytest.mark.parametrize(
-    ("arguments", "what"),
-    [
-        (["report"], "report"),
-        (["doctor"], "doctor"),
-    ],
-)
-def test_what_comes_later_is_refused_by_name(cli: Cli, arguments: list[str], what: str) -> None:
-    refused = cli(*arguments)
-    assert refused.status == 2
-    assert refused.err.startswith(f"sparsebook: '{what}' is not built yet (it comes with ")
-    assert cli.left() == {"tiny.onnx"}
 
 
 @pytest.mark.parametrize(

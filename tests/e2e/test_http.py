@@ -83,7 +83,16 @@ def test_raw_body_gives_the_bundle(http: httpx.Client, done: dict[str, Any]) -> 
     assert answer.headers["content-digest"] == digest_field(answer.content)
     bundle = zipfile.ZipFile(io.BytesIO(answer.content))
     files = {file["name"]: file for file in done["result"]["files"]}
-    assert set(bundle.namelist()) == set(files) > {"model.onnx", "manifest.json", "report.json"}
+    assert (
+        set(bundle.namelist())
+        == set(files)
+        > {
+            "model.onnx",
+            "manifest.json",
+            "report.html",
+            "report.json",
+        }
+    )
     for name, file in files.items():
         single = http.get(file["href"])
         assert single.content == bundle.read(name)
@@ -354,7 +363,8 @@ def test_headers_of_downloads(http: httpx.Client, done: dict[str, Any]) -> None:
 def test_no_folder_is_listed(http: httpx.Client, done: dict[str, Any]) -> None:
     folder = done["result"]["files"][-1]["href"].rsplit("/", 1)[0]
     for path in (
-        "/",
+        "/page/",
+        "/page/assets/",
         "/jobs/",
         "/files/",
         "/runtime/",

@@ -105,6 +105,7 @@ def resign(bundle: Path) -> None:
     [
         (lambda at: change(at / "model.onnx"), "model.onnx is not the file"),
         (lambda at: change(at / "report.json"), "report.json is not the file that was signed"),
+        (lambda at: change(at / "report.html"), "report.html is not the file that was signed"),
         (lambda at: (at / "model.onnx").unlink(), "model.onnx is missing"),
         (lambda at: (at / "lib/more").write_text("x"), "lib/more is not in the manifest"),
         (lambda at: (at / "signature.json").unlink(), "it is not signed"),

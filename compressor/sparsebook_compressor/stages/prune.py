@@ -88,6 +88,12 @@ def pruned(weight: F32, cut: Cut) -> F32:
     return kept
 
 
+def surviving(weight: F32, cut: Cut) -> F32:
+    """The survivors of a cut among some values of the weight, float32[n]; ties at the threshold are left out."""
+    magnitude = np.abs(weight)
+    return weight[(magnitude > cut.threshold) & (magnitude > 0)]
+
+
 def behind(cut: Cut, weight: F32) -> Cut:
     """What a cut over several weights leaves for those behind this one: its ties go to the elements that come first."""
     if not cut.ties:

@@ -14,11 +14,13 @@ from sparsebook_compressor.errors import BadValue, Diverged, NoTrainer
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.protocol import Protocol, StageMetric
 from sparsebook_compressor.remarks import remarks_on_tuning
+from sparsebook_compressor.reporting.page import document
 from sparsebook_compressor.stages.representable import representable
 from sparsebook_compressor.summary import versions
 from sparsebook_compressor.training.aim.metrics import evaluate
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.trainer import Trainer
+from sparsebook_compressor.tuning.account import of_tuning
 from sparsebook_compressor.tuning.preparing import prepare
 from sparsebook_compressor.tuning.report import Drift, TuningReport
 from sparsebook_compressor.tuning.subject import AFTER, BEFORE, Subject
@@ -108,7 +110,8 @@ def tune(
             versions=versions(),
             notes=tuple(_notes(protocol)),
         )
-        pack.write_papers(folder, report)
+        page = document(of_tuning(folder / pack.MODEL_NAME, report, before))
+        pack.write_papers(folder, report, page)
     if tuning.journal.diverged:
         raise Diverged(
             "the loss was not finite in the first epoch, at every learning rate that was tried; the bundle holds the artifact as "

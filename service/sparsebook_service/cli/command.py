@@ -19,8 +19,9 @@ import sparsebook_compressor as compressor
 from sparsebook_compressor.errors import BadValue, InputError, SparsebookError
 from sparsebook_compressor.report import Report
 from sparsebook_compressor.tuning.report import TuningReport
-from sparsebook_service.cli import console, form, keys, later, tables, tuning_tables, work
+from sparsebook_service.cli import console, form, keys, tables, tuning_tables, work
 from sparsebook_service.cli.bench import bench_command
+from sparsebook_service.cli.doctor import doctor_command
 from sparsebook_service.cli.interrupts import Interrupts
 from sparsebook_service.cli.options import (
     ApiKey,
@@ -42,6 +43,7 @@ from sparsebook_service.cli.options import (
     Seed,
     Webhook,
 )
+from sparsebook_service.cli.report import report_command
 from sparsebook_service.cli.serving import serve_command, worker_command
 from sparsebook_service.cli.updating import apply_command
 from sparsebook_service.cli.verify import verify_command
@@ -56,7 +58,6 @@ app = typer.Typer(
     name="sparsebook",
     help="Deep compression for ONNX models: 4 to 50 times smaller, still an .onnx file.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -292,6 +293,8 @@ def decompress_command(
 
 app.command("apply")(apply_command)
 app.command("bench")(bench_command)
+app.command("report")(report_command)
+app.command("doctor")(doctor_command)
 app.add_typer(keys.app, name="keys")
 app.command("verify")(verify_command)
 app.command("serve")(serve_command)
@@ -302,22 +305,6 @@ app.command("worker")(worker_command)
 def version_command() -> None:
     """Print the version."""
     console.out.print(f"sparsebook {VERSION}", markup=False)
-
-
-def _add_later_command(name: str, comes_with: str) -> None:
-    def refused(_context: typer.Context) -> None:
-        later.refuse(name, comes_with)
-
-    app.command(
-        name,
-        hidden=True,
-        add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )(refused)
-
-
-for _name, _comes_with in later.COMMANDS.items():
-    _add_later_command(_name, _comes_with)
 
 
 def _print_json(found: Any) -> None:
@@ -344,9 +331,6 @@ def main() -> None:
 def _run() -> None:
     try:
         app()
-    except later.NotBuiltYet as error:
-        sys.stderr.write(f"sparsebook: {error}\n")
-        sys.exit(BAD_INPUT)
     except SparsebookError as error:
         console.error(str(error), _advice(error))
         sys.exit(_status(error))

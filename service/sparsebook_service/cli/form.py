@@ -1,5 +1,7 @@
 """How values and tables look."""
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import rich.table
@@ -7,40 +9,29 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.text import Text
 
+from sparsebook_compressor.words import made_of, percent, shape, size
+
+__all__ = ["Table", "made_of", "percent", "shape", "size", "strip"]
+
 _ENDLESS = 10_000
 # Names that are longer go on in the next line.
 _NAME_COLUMNS = 20
-_UNITS = ("B", "KB", "MB", "GB", "TB")
+_BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def size(count: float) -> str:
-    """Bytes in decimal units, three figures.
+def strip(cells: Sequence[int], columns: int = 24) -> str:
+    """Where the non-zeros of a weight are: thousandths of a stretch as blocks, the fullest stretch full height.
 
-    >>> size(999), size(3_195_614), size(138_000_000)
-    ('999 B', '3.20 MB', '138 MB')
+    >>> strip([0, 1, 500, 1000], 4)
+    ' ▁▄█'
     """
-    value = float(count)
-    for unit in _UNITS:
-        if value < 999.5 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    digits = 0 if unit == "B" or value >= 99.95 else 1 if value >= 9.995 else 2
-    return f"{value:.{digits}f} {unit}"
-
-
-def percent(share: float) -> str:
-    """A share in percent, one decimal."""
-    return f"{100 * share:.1f}%"
-
-
-def shape(lengths: tuple[int, ...]) -> str:
-    """As a product of lengths."""
-    return "×".join(str(length) for length in lengths) or "scalar"
-
-
-def made_of(before: int, after: int) -> str:
-    """Bytes before and after."""
-    return f"{size(before)} → {size(after)}"
+    if not cells:
+        return ""
+    columns = min(columns, len(cells))
+    edges = [len(cells) * column // columns for column in range(columns + 1)]
+    means = [sum(cells[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    most = max(means) or 1.0
+    return "".join(_BLOCKS[math.ceil((len(_BLOCKS) - 1) * mean / most)] for mean in means)
 
 
 class Table:

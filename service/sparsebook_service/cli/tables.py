@@ -8,7 +8,7 @@ from sparsebook_compressor.calibrated import Calibration
 from sparsebook_compressor.report import Report
 from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
-from sparsebook_service.cli.form import Table, made_of, percent, shape, size
+from sparsebook_service.cli.form import Table, made_of, percent, shape, size, strip
 
 if TYPE_CHECKING:
     from sparsebook_compressor import Estimate, Inspection
@@ -56,7 +56,7 @@ def report(found: Report) -> None:
             f"{row.gap_bits} → {row.gap_bits_huffman:.1f}" if row.layout == "gaps" else "",
             percent(row.rate_shared),
             percent(row.rate_huffman),
-            percent(row.relative_error),
+            "" if row.relative_error is None else percent(row.relative_error),
             made_of(row.bytes_before, row.bytes_after),
             row.codec,
             ": ".join(filter(None, (", ".join(row.operators), row.form))),
@@ -194,9 +194,10 @@ def inspection(found: Inspection) -> None:
         "codec",
         "bits",
         "centroids",
-        "bytes",
+        "floats → shared → coded",
+        "non-zeros, first to last",
         numbers_from=2,
-        least=("centroids", "role", "type", "layout", "codec", "shape"),
+        least=("centroids", "role", "type", "layout", "codec", "non-zeros, first to last", "shape"),
     )
     for row in found.rows:
         table.add(
@@ -210,8 +211,9 @@ def inspection(found: Inspection) -> None:
             str(row.bits),
             str(row.centroids) if row.centroids else "",
             size(row.bytes_now)
-            if row.bytes_now == row.bytes_before
-            else made_of(row.bytes_before, row.bytes_now),
+            if row.layout == "floats"
+            else made_of(row.bytes_before, row.bytes_shared, row.bytes_now),
+            strip(row.strip),
         )
     table.show(out)
     out.print(found.note, markup=False)

@@ -72,6 +72,11 @@ class Trainings:
         # Held while rows and files are brought into step: a folder without a row is nobody's.
         self._lock = threading.Lock()
 
+    @property
+    def have_a_worker(self) -> bool:
+        """Whether one is at work, or comes soon."""
+        return bool(self._repository.workers(WORKER_SECONDS)) or self._worker_comes()
+
     def asking(self, job_id: str, check: Callable[[], None], folder: Path = NOWHERE) -> "Asking":
         """The trainings of one run of a job.
 

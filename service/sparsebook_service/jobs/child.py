@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from sparsebook_compressor import compress
+from sparsebook_compressor import compress, try_both
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import BadValue, SparsebookError
 from sparsebook_compressor.progress import Progress, TrainingProgress
@@ -24,6 +24,7 @@ from sparsebook_service.jobs.protocol import (
     ANSWER,
     Advanced,
     Answer,
+    Compared,
     Done,
     Made,
     MadeFile,
@@ -106,8 +107,10 @@ class QueuedTrainer:
         raise problems.to_error(answer.problem, answer.detail)
 
 
-def _carry_out(order: Order, report: Report, trainer: QueuedTrainer) -> Done | Stopped:
+def _carry_out(order: Order, report: Report, trainer: QueuedTrainer) -> Done | Stopped | Compared:
     try:
+        if order.artifact is not None:
+            return _compare(order, order.artifact)
         _compress(order, report, trainer)
         made = _pack(order)
     except SparsebookError as error:
@@ -147,6 +150,12 @@ def _compress(order: Order, report: Report, trainer: QueuedTrainer) -> None:
         other_libraries=libraries.others,
         progress=lambda step: report(_advanced(step)),
     )
+
+
+def _compare(order: Order, artifact: Path) -> Compared:
+    library = Libraries.find(order.runtimes).own
+    trial = try_both(_unpacked(order), artifact, data=order.data, library=library)
+    return Compared(trial=trial)
 
 
 def _unpacked(order: Order) -> Path:

@@ -215,9 +215,18 @@ def list_jobs(
         str | None, Query(description="`next` of the page before", min_length=1)
     ] = None,
     state: Annotated[State | None, Query(description="Only jobs in this state")] = None,
+    search: Annotated[
+        str | None,
+        Query(
+            description="Only jobs with this in the model's file name, in any case, or whose id begins with it",
+            min_length=1,
+            max_length=200,
+            examples=["resnet"],
+        ),
+    ] = None,
 ) -> JobList:
     """A page of jobs, newest first."""
-    return services.jobs.page(caller, cursor=cursor, limit=limit, state=state)
+    return services.jobs.page(caller, cursor=cursor, limit=limit, state=state, search=search)
 
 
 @router.get(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from sparsebook_compressor.progress import Stage, TrainingProgress
+from sparsebook_compressor.trial import Trial
 from sparsebook_service.names import fault
 
 
@@ -31,6 +32,7 @@ class Limits(_Message):
 class Order(_Message):
     """The work: compress `model` (an .onnx file, or a .zip of one with its external data) into the folder `out`.
 
+    With `artifact` it is compared with that one instead: both run on the same inputs, and nothing is written.
     `named` are folders whose files the process may read if it is told their names.
     """
 
@@ -44,6 +46,7 @@ class Order(_Message):
     runtimes: Path | None
     out: Path
     named: tuple[Path, ...] = ()
+    artifact: Path | None = None
     limits: Limits
 
 
@@ -106,7 +109,16 @@ class Stopped(_Message):
     made: Made | None = None
 
 
-Message: TypeAlias = Annotated[Advanced | Train | Done | Stopped, Field(discriminator="kind")]
+class Compared(_Message):
+    """Both have run."""
+
+    kind: Literal["compared"] = "compared"
+    trial: Trial
+
+
+Message: TypeAlias = Annotated[
+    Advanced | Train | Done | Stopped | Compared, Field(discriminator="kind")
+]
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 
 

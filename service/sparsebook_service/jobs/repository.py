@@ -18,6 +18,7 @@ from sparsebook_service.database import make_tables, writing
 from sparsebook_service.jobs import history
 from sparsebook_service.jobs.history import Event, Happened
 from sparsebook_service.jobs.schemas import FINAL, State
+from sparsebook_service.jobs.searching import finds
 
 _METADATA = sa.MetaData()
 _JOBS = sa.Table(
@@ -208,7 +209,13 @@ class Repository:
             return usage(connection, owner)
 
     def page(
-        self, *, before: int | None, limit: int, state: State | None, owner: str | None = None
+        self,
+        *,
+        before: int | None,
+        limit: int,
+        state: State | None,
+        owner: str | None = None,
+        search: str | None = None,
     ) -> list[JobRow]:
         """Newest first, `limit` of those whose number is below `before`; of all owners where `owner` is None."""
         query = sa.select(_JOBS).order_by(_JOBS.c.number.desc()).limit(limit)
@@ -218,6 +225,8 @@ class Repository:
             query = query.where(_JOBS.c.state == state)
         if owner is not None:
             query = query.where(_JOBS.c.owner == owner)
+        if search is not None:
+            query = query.where(finds(_JOBS, search))
         with self._engine.connect() as connection:
             return [_row(row) for row in connection.execute(query)]
 

@@ -201,16 +201,24 @@ class Jobs:
                     continue
 
     def page(
-        self, caller: Caller, *, cursor: str | None, limit: int, state: State | None
+        self,
+        caller: Caller,
+        *,
+        cursor: str | None,
+        limit: int,
+        state: State | None,
+        search: str | None = None,
     ) -> JobList:
-        """A page of jobs, newest first.
+        """A page of jobs, newest first; `search` is part of the model's file name, or the beginning of an id.
 
         Raises:
             BadValue: a cursor that was not given out.
         """
         before = None if cursor is None else _number(cursor)
         owner = None if caller.sees_all else caller.key_id
-        rows = self._repository.page(before=before, limit=limit + 1, state=state, owner=owner)
+        rows = self._repository.page(
+            before=before, limit=limit + 1, state=state, owner=owner, search=search
+        )
         shown = rows[:limit]
         return JobList(
             jobs=[to_job(row) for row in shown],

@@ -11,6 +11,7 @@ import pytest
 
 from sparsebook_compressor import Config, Progress, Report, compress, decompress, inspect
 from sparsebook_compressor.errors import BadData
+from sparsebook_compressor.pack import REPORTS
 from sparsebook_compressor.progress import STAGES
 from sparsebook_runtime import library_path
 from tests.unit.compressor.models import (
@@ -168,7 +169,7 @@ def test_the_bundle_says_what_it_holds(tmp_path: Path) -> None:
     files = {
         file.relative_to(out).as_posix(): file
         for file in out.rglob("*")
-        if file.is_file() and file.name not in ("manifest.json", "report.json")
+        if file.is_file() and file.name not in ("manifest.json", *REPORTS)
     }
     libraries = {f"lib/linux-x86_64/{library_path().name}", f"lib/macos-arm64/{other.name}"}
     assert set(files) == {"model.onnx", *libraries}
@@ -289,7 +290,7 @@ def test_a_data_file_takes_the_payloads_that_protobuf_cannot_hold(
         "model.onnx",
         "model.onnx.data",
         "manifest.json",
-        "report.json",
+        *REPORTS,
     }
     sizes = [(parts / name).stat().st_size for name in ("model.onnx", "model.onnx.data")]
     assert report.artifact.bytes == sum(sizes)

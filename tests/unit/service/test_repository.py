@@ -85,6 +85,15 @@ def test_pages_and_counts(repository: Repository) -> None:
     before = rows[1].number
     assert [row.id for row in repository.page(before=before, limit=3, state=None)] == ["a"]
     assert [row.id for row in repository.page(before=None, limit=9, state="queued")] == ["d", "a"]
+    found = {
+        text: repository.page(before=None, limit=9, state=None, search=text)
+        for text in ("B", "%", "M")
+    }
+    assert {text: [row.id for row in rows] for text, rows in found.items()} == {
+        "B": ["b"],
+        "%": [],
+        "M": ["d", "c", "b", "a"],
+    }
     assert [row.id for row in repository.live()] == ["a", "b", "d"]
     assert repository.count_by_state() == {"queued": 2, "running": 1, "cancelled": 1}
     repository.delete("d")

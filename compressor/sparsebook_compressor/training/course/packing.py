@@ -1,5 +1,6 @@
 """Trained weights into the model: shared ones coded, others and the vectors as floats."""
 
+import dataclasses
 from collections.abc import Container, Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from sparsebook_compressor.coding import Coded, encode_weight
 from sparsebook_compressor.config import Output
 from sparsebook_compressor.graph.tensors import STORED
 from sparsebook_compressor.graph.view import Kept, Weight
+from sparsebook_compressor.looking import look_at
 from sparsebook_compressor.plan import Plan
 from sparsebook_compressor.replacing import replace, replace_by_floats
 from sparsebook_compressor.rewrite.surgery import Surgeon, fill
@@ -59,9 +61,13 @@ def pack_trained(
         with clock.stage("encode"):
             now = as_coded(weight, values)
             result, payload = encode_weight(weight, row, now)
+            begun = values.begun(row.name)
+            moved = not np.array_equal(begun.codebook, values.codebooks[row.name])
+            start = begun.codebook if moved else None
+            look = look_at(row.name, now.coded, result.facts, begun.histogram, start)
         with clock.stage("pack"):
             size = replace(surgeon, weight, result, now.coded, payload, output)
-        coded.append(result.stored_as(size))
+        coded.append(dataclasses.replace(result.stored_as(size), look=look))
     _write_vectors(surgeon.model, vectors, values)
     return Done(tuple(coded), tuple(kept))
 

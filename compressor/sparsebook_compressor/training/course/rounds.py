@@ -90,6 +90,7 @@ def share(
             shared = share_weight(weight, read, row, _NOTHING, plan.seed)
             result, payload = encode_weight(weight, row, shared)
             if expected_bytes(result, payload, output) < weight.stored_bytes:
+                values.begin_sharing(row.name, shared.coded.codebook)
                 values.share(row.name, shared.coded.codes, shared.coded.codebook)
 
 

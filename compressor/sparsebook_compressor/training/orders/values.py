@@ -6,17 +6,28 @@ They live in files, one a weight, so that one weight at a time is in memory what
 import itertools
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsebook_compressor.counting import histogram
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight
+from sparsebook_compressor.looks import Histogram
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a weight was before it was shared: its floats in bins, and the centroids that they were given."""
+
+    histogram: Histogram
+    codebook: F32
 
 
 class Values:
@@ -28,6 +39,7 @@ class Values:
         self._numbers = {name: number for number, name in enumerate(self._weights)}
         self._files: dict[str, Path] = {}
         self._codebooks: dict[str, F32] = {}
+        self._begun: dict[str, Begun] = {}
         self._vectors: dict[str, F32] = {}
         self._fresh_numbers = itertools.count()
         self._folder = folder
@@ -41,6 +53,7 @@ class Values:
         forked._fresh_numbers = self._fresh_numbers
         forked._files |= {name: forked._linked(name, path) for name, path in self._files.items()}
         forked._codebooks = dict(self._codebooks)
+        forked._begun = dict(self._begun)
         forked._vectors = dict(self._vectors)
         return forked
 
@@ -53,6 +66,15 @@ class Values:
     def codebooks(self) -> dict[str, F32]:
         """Codebooks of the weights that are shared, by the weight's name."""
         return dict(self._codebooks)
+
+    def begin_sharing(self, name: str, codebook: F32) -> None:
+        """Note what a weight is that is about to be shared, and the centroids that it will be given, for its look."""
+        found = histogram(self.original(name), self.read(name))
+        self._begun[name] = Begun(found, codebook)
+
+    def begun(self, name: str) -> Begun:
+        """What `begin_sharing` has noted last."""
+        return self._begun[name]
 
     def read(self, name: str) -> F32:
         """A weight, float32[elements]; pruned elements are exact zeros.

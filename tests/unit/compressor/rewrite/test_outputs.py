@@ -185,7 +185,7 @@ def test_the_artifact_is_smaller_and_its_files_are_alone(tmp_path: Path) -> None
     assert abs(packed(path, "dense", tmp_path).stat().st_size - size) < 100
     for output in OUTPUTS:
         files = {file.name for file in (tmp_path / output).iterdir()}
-        assert files == {"model.onnx", "manifest.json", "report.json"}
+        assert files == {"model.onnx", "manifest.json", "report.html", "report.json"}
 
 
 @pytest.mark.parametrize("op", ["LSTM", "GRU"])

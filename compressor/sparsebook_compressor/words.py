@@ -1,0 +1,34 @@
+"""How figures are written for people: in tables of the command line and in the report's page."""
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, three figures.
+
+    >>> size(999), size(3_195_614), size(138_000_000)
+    ('999 B', '3.20 MB', '138 MB')
+    """
+    value = float(count)
+    for unit in _UNITS:
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    digits = 0 if unit == "B" or value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, one decimal."""
+    return f"{100 * share:.1f}%"
+
+
+def shape(lengths: tuple[int, ...]) -> str:
+    """As a product of lengths."""
+    return "×".join(str(length) for length in lengths) or "scalar"
+
+
+def made_of(*steps: int) -> str:
+    """Bytes before and after, and between if there is something between."""
+    return " → ".join(size(step) for step in steps)
+
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")

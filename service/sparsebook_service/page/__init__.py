@@ -1,0 +1,1 @@
+"""What a person sees: the page at `/`, drawn by the server from the same jobs that the HTTP contract shows."""

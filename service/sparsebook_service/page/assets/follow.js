@@ -1,0 +1,187 @@
+// One job: its events while it runs, then its report.
+"use strict";
+
+const shownJob = document.getElementById("job");
+const jobId = shownJob.dataset.job;
+const partPath = `/page/parts/jobs/${encodeURIComponent(jobId)}`;
+let following = null;
+
+async function showJob() {
+  following?.abort();
+  const found = await part(partPath);
+  shownJob.replaceChildren(...found);
+  shownJob.setAttribute("aria-busy", "false");
+  noComplaint();
+  const model = shownJob.querySelector(".job").dataset.model;
+  document.title = `${model} – Sparsebook`;
+  makeAllSortable(shownJob);
+  for (const button of shownJob.querySelectorAll("[data-do]")) button.addEventListener("click", () => act(button));
+  for (const link of shownJob.querySelectorAll("[data-download]")) link.addEventListener("click", (event) => download(event, link));
+  const trial = document.getElementById("trial");
+  if (trial) wireTrial(trial);
+  if (shownJob.querySelector("[data-live]")) {
+    following = new AbortController();
+    follow(following.signal).catch((error) => complain(said(error)));
+  }
+}
+
+// The same inputs through both. The original that this tab has sent is there as an upload until that expires.
+function wireTrial(form) {
+  const [model, data, note, found] = ["model", "data", "said", "found"].map((id) => document.getElementById(`trial-${id}`));
+  const kept = `sparsebook-original ${jobId}`;
+  const original = document.getElementById("trial-original");
+  original.hidden = Boolean(sessionStorage.getItem(kept));
+  const button = form.querySelector("button");
+  const going = new AbortController();
+  async function run() {
+    noComplaint();
+    const send = (file) => upload(file, (bytes) => { note.textContent = `sending ${file.name}, ${inUnits(bytes)}`; }, going.signal);
+    let id = sessionStorage.getItem(kept);
+    if (model.files[0]) id = await send(model.files[0]);
+    if (!id) return complain("Choose the original first: the file that was sent for this job.");
+    const query = new URLSearchParams({ model: id });
+    if (data.files[0]) query.set("data", await send(data.files[0]));
+    note.textContent = "running both";
+    found.replaceChildren(...await part(`${partPath}/trial?${query}`, { method: "POST" }));
+    sessionStorage.setItem(kept, id);
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    run().catch((error) => {
+      if (error instanceof Refused && error.slug === "unknown-upload") {
+        sessionStorage.removeItem(kept);
+        original.hidden = false;
+      }
+      complain(said(error));
+    }).finally(() => { [button.disabled, note.textContent] = [false, ""]; });
+  });
+}
+
+async function act(button) {
+  const path = `/jobs/${encodeURIComponent(jobId)}`;
+  button.disabled = true;
+  try {
+    if (button.dataset.do === "cancel") await ask(`${path}/cancel`, { method: "POST" });
+    else if (window.confirm("Delete this job, its artifact and its report?")) {
+      await ask(path, { method: "DELETE" });
+      window.location.assign("/");
+      return;
+    }
+  } catch (error) {
+    complain(said(error));
+  }
+  button.disabled = false;
+}
+
+// A link cannot carry a key: with one, the file is fetched and handed over.
+async function download(event, link) {
+  if (!sessionStorage.getItem(KEY)) return;
+  event.preventDefault();
+  try {
+    const address = URL.createObjectURL(await (await ask(link.href)).blob());
+    const handed = document.createElement("a");
+    [handed.href, handed.download] = [address, link.dataset.download];
+    handed.click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  } catch (error) {
+    complain(said(error));
+  }
+}
+
+// ------------------------------------------------------------------ events
+
+const LONGEST_PAUSE = 5;
+async function follow(signal) {
+  const link = document.getElementById("link");
+  let last = null;
+  for (let attempt = 0; !signal.aborted; ) {
+    try {
+      const headers = last === null ? {} : { "Last-Event-ID": last };
+      const answer = await ask(`/jobs/${encodeURIComponent(jobId)}/events`, { headers, signal });
+      [attempt, link.textContent] = [0, ""];
+      if (answer.status === 204) return await showJob();
+      for await (const event of events(answer.body)) {
+        if (event.id) last = event.id;
+        if (event.kind === "end" || event.kind === "deleted") return await showJob();
+        tellOf(event.kind, JSON.parse(event.data));
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Refused && error.status < 500 && error.status !== 429) throw error;
+    }
+    attempt += 1;
+    link.textContent = "The connection to the service was lost. Trying again; the job goes on without this page.";
+    await pause(Math.min(LONGEST_PAUSE, attempt));
+  }
+}
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const blocks = (text + value).split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) {
+        const event = { kind: "message", data: "", id: null };
+        for (const line of block.split("\n")) {
+          const [, name, content] = /^([a-z]+): ?(.*)$/.exec(line) ?? [];
+          if (name === "event") event.kind = content;
+          if (name === "data") event.data += content;
+          if (name === "id") event.id = content;
+        }
+        if (event.data) yield event;
+      }
+    }
+  } finally {
+    await reader.cancel();
+  }
+}
+
+const CURVE_SECONDS = 1;
+let curveComes = false;
+async function redraw() {
+  if (curveComes) return;
+  curveComes = true;
+  await pause(CURVE_SECONDS);
+  curveComes = false;
+  const place = document.getElementById("curve");
+  if (place) place.replaceChildren(...await part(`${partPath}/curve`));
+}
+function tellOf(kind, data) {
+  if (kind === "started") mark(null);
+  if (kind === "stage") mark(data.stage);
+  if (kind === "point") redraw().catch((error) => complain(said(error)));
+  if (kind !== "progress") return;
+  const state = document.getElementById("job-state");
+  [state.textContent, state.className] = [data.state, `state ${data.state}`];
+  document.getElementById("bar").value = data.progress;
+  mark(data.stage);
+  const training = data.training;
+  const words = [data.waiting, data.weight];
+  if (training) {
+    words.push(`epoch ${training.epoch} of ${training.epochs}`);
+    if (training.loss !== null) words.push(`loss ${training.loss.toPrecision(4)}`);
+    if (training.metric !== null) words.push(`metric ${training.metric.toPrecision(4)}`);
+    if (training.samples_per_second !== null) words.push(`${Math.round(training.samples_per_second)} samples/s`);
+  }
+  document.getElementById("now").textContent = words.filter(Boolean).join(", ");
+}
+function mark(stage) {
+  let past = stage !== null;
+  for (const item of shownJob.querySelectorAll(".stages li")) {
+    const now = item.dataset.stage === stage;
+    if (now) past = false;
+    item.classList.toggle("past", past);
+    now ? item.setAttribute("aria-current", "step") : item.removeAttribute("aria-current");
+  }
+}
+
+document.addEventListener("key", () => showJob().catch((error) => complain(said(error))));
+showJob().catch((error) => {
+  shownJob.setAttribute("aria-busy", "false");
+  shownJob.replaceChildren();
+  complain(said(error));
+});

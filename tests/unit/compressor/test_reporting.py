@@ -1,0 +1,239 @@
+"""The report as a page: all that the paper shows, nothing that a stranger wrote as markup, and small."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sparsebook_compressor as compressor
+from sparsebook_compressor import Config, Report
+from sparsebook_compressor.errors import BadValue
+from sparsebook_compressor.protocol import Phase, Point, Protocol, StageMetric
+from sparsebook_compressor.report import KeptRow
+from sparsebook_compressor.reporting.page import document, part
+from tests.e2e import models
+
+EVIL = "\"><img src=x onerror=alert(1)><script>alert(2)</script>&'"
+VOID = {"meta", "img", "input", "br", "link", "path", "rect", "circle"}
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes; complains where they do not nest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self._open.pop() == tag
+
+    def close(self) -> None:
+        super().close()
+        assert self._open == []
+
+
+def tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Tags()
+    parser.feed(page)
+    parser.close()
+    return parser.found
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reporting")
+    (folder / "tiny.onnx").write_bytes(models.small())
+    compressor.compress(
+        folder / "tiny.onnx", folder / "out", Config.parse({"preset": "paper"}), verify=False
+    )
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def report(bundle: Path) -> Report:
+    return Report.from_json((bundle / "report.json").read_text())
+
+
+def trained() -> Protocol:
+    epochs = [
+        {"epoch": at, "loss": 1 / (at + 1), "eval_loss": 1.0, "metric": 0.9} for at in range(4)
+    ]
+    phase = Phase("retrain", 1, 0.1, 0.001, 0, (), 3, "finished", 1.0, 99.0, "cpu")
+    raw = {**dataclasses.asdict(phase), "epochs": epochs}
+    points = tuple(
+        Point(at, 1000 - at, 2.0**at, 0.5**at, None if at == 3 else 0.9, 0.0, at < 3, at == 2)
+        for at in (1, 2, 3)
+    )
+    found = Protocol(
+        loss=EVIL,
+        metric=EVIL,
+        splits={"train": {"part": "train", "samples": 9, "origin": "given"}},
+        settings={"epochs": 3, EVIL: EVIL},
+        stages=(StageMetric("original", 0.91, 0.0), StageMetric("artifact", None, None)),
+        phases=(),
+        points=points,
+        frozen=((EVIL, EVIL),),
+        rewritten=(EVIL,),
+        versions={"onnx": EVIL},
+    )
+    plain = dataclasses.asdict(found)
+    return Protocol.from_plain({**plain, "phases": [raw]})
+
+
+def test_the_bundle_has_it(bundle: Path, report: Report) -> None:
+    page = (bundle / "report.html").read_text()
+    assert page == document(report)
+    assert str(part(report)) in page
+    for heading in (
+        "Where the bytes went",
+        "Layers",
+        "Inside each weight",
+        "Left alone",
+        "Protocol",
+    ):
+        assert f"<h2>{heading}</h2>" in page
+    for caption in (
+        "values before pruning",
+        "survivors",
+        "centroids",
+        "codes; 0 is a filler",
+        "gaps",
+    ):
+        assert caption in page
+    assert report.artifact.sha256 in page
+
+
+def test_it_asks_for_nothing_and_runs_only_its_own(report: Report) -> None:
+    page = document(report)
+    found = tags(page)
+    for tag, attributes in found:
+        assert not {"src", "href", "style"} & set(attributes), tag
+        assert not [name for name in attributes if name.startswith("on")]
+    policy = next(a["content"] for t, a in found if t == "meta" and a.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_what_strangers_wrote_is_text(report: Report) -> None:
+    names = {row.name: f"{row.name}{EVIL}" for row in report.weights}
+    harmful = dataclasses.replace(
+        report,
+        input=dataclasses.replace(report.input, name=EVIL),
+        weights=tuple(
+            dataclasses.replace(row, name=names[row.name], role=EVIL, form=EVIL, operators=(EVIL,))
+            for row in report.weights
+        ),
+        looks=tuple(dataclasses.replace(look, name=names[look.name]) for look in report.looks),
+        kept=(KeptRow(EVIL, (3,), 12, EVIL),),
+        notes=(EVIL,),
+        config={EVIL: EVIL},
+        versions={EVIL: EVIL},
+        training=trained(),
+    )
+    page = document(harmful)
+    plain = document(dataclasses.replace(harmful, training=None))
+    for text in (page, plain):
+        found = tags(text)
+        assert [tag for tag, _ in found if tag in ("img", "iframe", "object")] == []
+        assert len([tag for tag, _ in found if tag == "script"]) == 1
+        assert "<img" not in text
+    assert page.count("&lt;img src=x") > 20
+
+
+def test_training_is_drawn(report: Report) -> None:
+    page = str(part(dataclasses.replace(report, training=trained())))
+    found = tags(page)
+    circles = [attributes["class"] for tag, attributes in found if tag == "circle"]
+    assert circles == ["met", "chosen"]  # the third has no metric
+    lines = [
+        attributes["d"]
+        for tag, attributes in found
+        if (attributes.get("class") or "").startswith("line ")
+    ]
+    assert [line.count("L") for line in lines if line] == [3, 3]
+    assert "unknown" in page  # the artifact's metric
+
+
+def test_an_artifact_alone_tells_what_it_can(bundle: Path, report: Report, tmp_path: Path) -> None:
+    alone = tmp_path / "artifact.onnx"
+    alone.write_bytes((bundle / "model.onnx").read_bytes())
+    assert compressor.recover(bundle) == compressor.recover(bundle / "model.onnx") == report
+    found = compressor.recover(alone)
+    assert found.bytes == report.bytes
+    assert found.artifact.sha256 == report.artifact.sha256
+    assert "artifact alone" in found.notes[0]
+    for now, then in zip(found.weights, report.weights, strict=True):
+        assert now.relative_error is None
+        kept = (
+            "name",
+            "shape",
+            "elements",
+            "density",
+            "code_bits",
+            "gap_bits",
+            "bytes_after",
+            "centroids",
+        )
+        assert [getattr(now, name) for name in kept] == [getattr(then, name) for name in kept]
+        assert now.rate_shared == pytest.approx(then.rate_shared, rel=0.01)
+        assert now.code_bits_huffman == pytest.approx(then.code_bits_huffman, rel=0.02)
+    for now_look, then_look in zip(found.looks, report.looks, strict=True):
+        assert now_look == dataclasses.replace(then_look, histogram=None)
+    assert "does not tell what the values were before pruning" in document(found)
+    assert Report.from_json(found.to_json()) == found
+
+
+def test_another_report_beside_it_is_not_believed(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes((bundle / "model.onnx").read_bytes())
+    for text in (
+        "{",
+        "[]",
+        '{"format": 1}',
+        (bundle / "report.json").read_text().replace("sha256", "x"),
+    ):
+        (tmp_path / "report.json").write_text(text)
+        assert "artifact alone" in compressor.recover(tmp_path).notes[0]
+
+
+def test_a_plain_model_has_no_report(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(models.small())
+    with pytest.raises(BadValue, match="does not tell what was done"):
+        compressor.recover(tmp_path)
+    with pytest.raises(BadValue, match=r"no model\.onnx in this folder"):
+        compressor.recover(tmp_path / "..")
+
+
+def test_many_weights_make_no_large_page(report: Report) -> None:
+    """A hundred weights with all that can be drawn."""
+    row, look = report.weights[0], report.looks[0]
+    codebook = tuple(np.linspace(-1, 1, 255).round(5).tolist())
+    full = dataclasses.replace(look, codebook=codebook, start=codebook)
+    large = dataclasses.replace(
+        report,
+        weights=tuple(dataclasses.replace(row, name=f"layer.{at}.weight") for at in range(300)),
+        looks=tuple(dataclasses.replace(full, name=f"layer.{at}.weight") for at in range(100)),
+    )
+    assert len(document(large)) < 2_000_000
+    assert "100 largest of 300 weights" in document(large)
+
+
+def test_numbers_of_a_report_take_a_line(report: Report) -> None:
+    text = report.to_json()
+    assert len(text) < 30_000
+    assert re.search(r'"strip": \[ \d+, \d+', text)
