@@ -39,7 +39,7 @@ class Curve:
         for point in sorted(points, key=lambda each: (each.bits, each.loss)):
             if hull and point.loss >= hull[-1].loss:
                 continue
-            while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], point):
+            while len(hull) > 1 and _slope(hull[-2], hull[-1]) >= _slope(hull[-2], point):
                 hull.pop()
             hull.append(point)
         return cls(tuple(reversed(hull)))
