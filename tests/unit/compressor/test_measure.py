@@ -42,7 +42,7 @@ def fidelity(
         seed=0,
         output="dense",
         library=None,
-    )[0]
+    ).fidelity
 
 
 def feeds(*rows: list[float]) -> list[Feed]:

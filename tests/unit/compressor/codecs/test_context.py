@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from sparsebook_compressor.codecs import classes, context, context_fit, odds
 from sparsebook_compressor.codecs.context_model import blocks, following, histories
+from sparsebook_compressor.counting import cell_edges, nonzeros_by_cell
 from sparsebook_compressor.errors import PayloadError
-from sparsebook_compressor.payload import WORTH, CodedWeight, decode, describe, encode
+from sparsebook_compressor.payload import WORTH, CodedWeight, decode, encode
+from sparsebook_compressor.payload_contents import contents
 from sparsebook_compressor.payload_layout import (
     MASK_GROUPS,
     MASK_PLAIN,
@@ -41,7 +43,10 @@ def test_three_decoders_give_back_what_was_encoded(weight: CodedWeight) -> None:
     for codes in (decode(data).codes, np.frombuffer(plainly(data).codes, np.uint8)):
         assert np.array_equal(codes, weight.codes)
     assert facts.bytes_total == len(data)
-    assert describe(data)[1] == facts.nonzeros == np.count_nonzero(weight.codes)
+    found = contents(data, cell_edges)
+    assert found.nonzeros == facts.nonzeros == np.count_nonzero(weight.codes)
+    assert tuple(found.code_counts.tolist()) == facts.code_counts
+    assert found.cells.tolist() == nonzeros_by_cell(weight.codes).tolist()
 
 
 @pytest.mark.parametrize("count", [16_383, 16_384, 16_386, 65_535, 65_537, 5 * 65_536 + 20_000])
