@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import obstore
+import structlog
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
@@ -25,13 +26,25 @@ PATIENCE_SECONDS = 15
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 LONGEST_URL = 1200  # a bucket's name and a key of S3's longest, 1024 bytes
 
-_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,62})(/(?P<key>.*))?")
+# Nothing that a parser of URLs would take for something else, such as %2e%2e for a folder above.
+_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,62})(/(?P<key>[^%#?\\]*))?")
+
+log = structlog.get_logger(__name__)
 
 
 def connect(url: str, retry_seconds: float = RETRY_SECONDS) -> S3Store:
-    """A hand on `s3://BUCKET/PREFIX`; nothing is asked of it yet."""
-    return S3Store.from_url(
-        url,
+    """A hand on `s3://BUCKET/PREFIX`; nothing is asked of it yet.
+
+    Raises:
+        BadValue: no such URL.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise BadValue(f"{url[:200]!r} is not s3://BUCKET or s3://BUCKET/PREFIX")
+    # Its parts, not the URL: what was checked is what is reached.
+    return S3Store(
+        match["bucket"],
+        prefix=match["key"] or None,
         client_options={
             "timeout": timedelta(seconds=REQUEST_SECONDS),
             # Options that are given here win over the variables; who writes http:// means it.
@@ -62,7 +75,7 @@ def check(url: str, what: str, allowed: Sequence[str], variable: str) -> str:
     plain = match is not None and len(url) <= LONGEST_URL and url.isprintable()
     if not plain or (len(segments) > 1 and "" in segments) or {".", ".."} & set(segments):
         raise BadValue(
-            f"{what} {url[:200]!r}: give s3://BUCKET/KEY, the key without empty, '.' or '..' parts"
+            f"{what} {url[:200]!r}: give s3://BUCKET/KEY, the key without empty, '.' or '..' parts and without %, #, ? and backslashes"
         )
     if not any(place == root or place.startswith(f"{root}/") for root in allowed):
         raise BadValue(
@@ -96,11 +109,13 @@ async def read(url: str) -> AsyncIterator[bytes]:
         async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
     except (FileNotFoundError, PermissionError) as error:
-        raise BadValue(
-            f"source {url}: there is no such file for this service: {_first(error)}"
-        ) from error
+        raise BadValue(f"source {url}: there is no such file that this service may read") from error
     except (BaseError, OSError) as error:
-        raise NotReady(f"source {url}: the bucket does not answer: {_first(error)}") from error
+        # What is said of it may name addresses inside: it is for the operator.
+        log.warning("a bucket cannot be read", source=url, fault=_first(error))
+        raise NotReady(
+            f"source {url}: the bucket does not answer; the service's log says why"
+        ) from error
 
 
 def push(
@@ -131,7 +146,20 @@ def push(
                     target.write(chunk)
                     check()
     except (BaseError, OSError) as error:
-        raise PushFailed(f"push {url}: {_first(error)}") from error
+        log.warning("a bucket does not take an artifact", push=url, fault=_first(error))
+        raise PushFailed(
+            f"push {url}: {_reason(error)}; the service's log has the details"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    match error:
+        case FileNotFoundError():
+            return "there is no such bucket"
+        case PermissionError():
+            return "it refuses"
+        case _:
+            return "it does not answer"
 
 
 def _first(error: BaseException) -> str:

@@ -11,6 +11,7 @@
     │   ├── Unauthorized          no API key, or none that is active
     │   ├── Forbidden             the key is not good for this
     │   ├── UnknownJob            no such job
+    │   ├── UnknownUpload         no such upload
     │   └── NotFound              nothing at this address
     ├── NoResult                  the job has not succeeded
     ├── Cancelled                 the job was cancelled

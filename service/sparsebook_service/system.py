@@ -35,7 +35,7 @@ async def health() -> Health:
     "/readyz",
     tags=["operation"],
     summary="Are new jobs accepted?",
-    responses=refusals("not-ready", "storage-full"),
+    responses=refusals("not-ready"),
 )
 def ready(services: ServicesDep) -> Ready:
     """The database answers, there is room for uploads, and the service is not stopping."""

@@ -18,7 +18,7 @@ from benchmarks.postgres import Postgres, postgres
 from benchmarks.s3 import S3, s3
 from sparsebook_service.jobs.nursery import NAME
 from tests.e2e import models
-from tests.e2e.calls import BYTES, PAPER, submit, wait, wait_until_busy
+from tests.e2e.calls import BYTES, PAPER, assert_problem, submit, wait, wait_until_busy
 from tests.e2e.servers import COMMAND, Server
 from tests.e2e.test_training import QUICK, SHORT, ask, finish, until_training
 
@@ -282,6 +282,24 @@ def test_all_tables_are_in_postgres_and_nothing_in_sqlite(cluster: Cluster) -> N
         assert {*ours, "dbos.workflow_status"} <= {row[0] for row in found}
         assert connection.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
     assert server.stop() == 0
+
+
+def test_what_no_text_of_postgres_holds_is_no_fault(cluster: Cluster) -> None:
+    server = cluster.api(serve_jobs=1)
+    model = models.mlp(300, 2000, 64)
+    model.graph.initializer[0].name = model.graph.node[0].input[1] = "w\0w"
+    with server.client() as http:
+        for path in ("", "/artifact", "/report", "/webhook", "/events"):
+            assert_problem(http.get(f"/jobs/%00{path}"), 404, "unknown-job")
+        assert_problem(http.delete("/jobs/%00"), 404, "unknown-job")
+        assert_problem(http.post("/jobs/%00/cancel"), 404, "unknown-job")
+        # 999999999999999999: beyond what a row's number can be
+        page = http.get("/jobs", params={"cursor": "OTk5OTk5OTk5OTk5OTk5OTk5"})
+        assert_problem(page, 400, "bad-value")
+        assert_problem(http.get("/jobs", params={"search": "\0"}), 400, "bad-value")
+        job = wait(http, submit(http, model.SerializeToString(), params=PAPER)["id"])
+        assert job["state"] == "succeeded", job
+    assert not [line for line in server.log() if line["level"] == "error"]
 
 
 def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:

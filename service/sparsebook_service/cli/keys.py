@@ -84,7 +84,7 @@ def create_command(
             requests_a_minute=requests_a_minute or None,
             days=days,
         )
-    _show_once(row, token, as_json)
+    _show_once(row, token, data_dir, as_json)
 
 
 @app.command("list")
@@ -128,7 +128,7 @@ def rotate_command(key: Which, data_dir: DataDir = None, as_json: AsJson = False
     """
     with _keys(data_dir) as keys:
         row, token = keys.rotate(key)
-    _show_once(row, token, as_json)
+    _show_once(row, token, data_dir, as_json)
 
 
 @contextmanager
@@ -141,14 +141,24 @@ def _keys(data_dir: Path | None) -> Iterator["Keys"]:
         yield Keys(opened)
 
 
-def _show_once(row: "KeyRow", token: str, as_json: bool) -> None:
+def _show_once(row: "KeyRow", token: str, data_dir: Path | None, as_json: bool) -> None:
     """The key alone on standard output, so that a script can take it from there."""
     if as_json:
         sys.stdout.write(json.dumps({**_plain(row), "key": token}, indent=1) + "\n")
         return
     sys.stdout.write(f"{token}\n")
     scopes = ", ".join(row.scopes)
-    console.say(f"key {row.id} ({row.name}) for {scopes}; it is not shown again")
+    console.say(
+        f"key {row.id} ({row.name}) for {scopes}, of the service {_which(data_dir)}; it is not shown again"
+    )
+
+
+def _which(data_dir: Path | None) -> str:
+    """A key is good where it was made: said, because another folder is easily taken."""
+    from sparsebook_service import settings  # noqa: PLC0415
+
+    found = settings.load(data_dir=data_dir)
+    return f"in {found.data_dir}" if found.database_url is None else "on the shared database"
 
 
 def _plain(row: "KeyRow") -> dict[str, Any]:

@@ -12,7 +12,13 @@ from sparsebook_service import buckets, downloads
 from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Reader, Submitter
 from sparsebook_service.contract import header, refusals
-from sparsebook_service.errors import MalformedRequest, NotAcceptable, NotFound, NotReady
+from sparsebook_service.errors import (
+    MalformedRequest,
+    NotAcceptable,
+    NotFound,
+    NotReady,
+    UnknownJob,
+)
 from sparsebook_service.intake import headers
 from sparsebook_service.intake.receiver import Receiver
 from sparsebook_service.jobs import deadlines, keys
@@ -294,7 +300,10 @@ async def get_report(
     if not _accepts_json(request.headers.get("accept", "*/*")):
         raise NotAcceptable("the report is JSON; ask for application/json")
     _, files = await run_in_threadpool(services.jobs.made, job_id, caller)
-    content = await services.storage.read(keys.artifact(job_id, files[keys.REPORT]))
+    try:
+        content = await services.storage.read(keys.artifact(job_id, files[keys.REPORT]))
+    except FileNotFoundError as gone:  # it was deleted meanwhile
+        raise UnknownJob(job_id) from gone
     return Response(content, media_type="application/json")
 
 

@@ -55,7 +55,10 @@ class Advanced(_Message):
 
     kind: Literal["advanced"] = "advanced"
     stage: Stage
-    weight: str | None
+    # A name may be any bytes; a database's text has no NUL.
+    weight: Annotated[
+        str | None, AfterValidator(lambda name: name and name.replace("\0", "\ufffd"))
+    ]
     fraction: float
     training: TrainingProgress | None = None
 

@@ -188,7 +188,7 @@ class Repository:
 
     def get(self, job_id: str) -> JobRow | None:
         """Read one job."""
-        return self._one(_JOBS.c.id == job_id)
+        return self._one(_JOBS.c.id == job_id) if _may_be(job_id) else None
 
     def by_idempotency_key(self, owner: str | None, key: str | None) -> JobRow | None:
         """Read the job that was accepted under a key of an owner."""
@@ -376,7 +376,7 @@ class Repository:
 
         Nothing happens to a job that has ended: of such a one the events are all there are.
         """
-        ids = list(job_ids)
+        ids = [job_id for job_id in job_ids if _may_be(job_id)]
         with self._engine.connect() as connection:
             query = sa.select(_JOBS).where(_JOBS.c.id.in_(ids))
             rows = {row.id: _row(row) for row in connection.execute(query)}
@@ -423,3 +423,8 @@ def _held(job_id: str, holder: str) -> sa.ColumnElement[bool]:
 
 def _row(row: sa.Row[Any]) -> JobRow:
     return JobRow(**row._mapping)
+
+
+def _may_be(job_id: str) -> bool:
+    """Whether there may be such a job: no text of Postgres holds a NUL, and to ask for one is an error there."""
+    return "\0" not in job_id

@@ -35,6 +35,8 @@ from sparsebook_service.webhooks.repository import WebhookRepository
 
 # How often a waiting request looks at the table, beside listening to the bell.
 LOOK_SECONDS = 1.0
+# Of Postgres' INTEGER.
+_MOST_NUMBER = (1 << 31) - 1
 
 log = structlog.get_logger(__name__)
 
@@ -214,6 +216,8 @@ class Jobs:
         Raises:
             BadValue: a cursor that was not given out.
         """
+        if search is not None and "\0" in search:
+            raise BadValue("search: no name holds a NUL")
         before = None if cursor is None else _number(cursor)
         owner = None if caller.sees_all else caller.key_id
         rows = self._repository.page(
@@ -302,6 +306,6 @@ def _number(cursor: str) -> int:
         number = int(text) if text.isdigit() and len(text) < 19 else 0
     except (binascii.Error, ValueError):
         number = 0
-    if number <= 0:
+    if not 0 < number <= _MOST_NUMBER:
         raise BadValue(f"cursor {cursor[:40]!r} was not given out by this service")
     return number
