@@ -64,6 +64,19 @@ def test_a_model_is_sent_compressed_and_fetched(
     is_accessible(page)
 
 
+def test_inputs_alone_decide(server: Server, open_page: Open, tmp_path: Path) -> None:
+    model, data = tmp_path / "tiny.onnx", tmp_path / "data.npz"
+    model.write_bytes(models.small(seed=7))
+    np.savez(data, **models.samples(60))
+    page = open_page(server)
+    job = send(page, model, data, way="small")
+    ends(page, "succeeded")
+    with server.client() as http:
+        found = http.get(f"/jobs/{job}/report").json()
+    assert found["config"]["preset"] == "small"
+    assert found["calibration"]["inputs"] == "given"
+
+
 def test_both_are_run(server: Server, open_page: Open, shoot: Shoot, tmp_path: Path) -> None:
     model, data = tmp_path / "tiny.onnx", tmp_path / "data.npz"
     model.write_bytes(models.small(seed=5))

@@ -154,7 +154,7 @@ function wireForm(form) {
       return null;
     }
     const way = form.elements.way.value;
-    const asked = { preset: way === "paper" ? "paper" : "safe", output: document.getElementById("output").value };
+    const asked = { preset: way === "budget" ? "safe" : way, output: document.getElementById("output").value };
     if (way === "budget") return { ...asked, ...own, budget: { max_drop: slider.value / 1000, ...own.budget } };
     return { ...asked, ...own };
   }
