@@ -1,7 +1,6 @@
 """The config of a job: one JSON object, checked before anything else is looked at.
 
-Unknown keys are refused; keys and values of parts that are not built yet are refused by name, so that nobody believes
-an option was honoured that was not.
+Unknown keys are refused, and by name what another part does, so that nobody believes that it was honoured.
 """
 
 import json
@@ -23,7 +22,7 @@ MetricKind: TypeAlias = Literal["auto", "accuracy", "agreement", "retrieval", "f
 Optimizer: TypeAlias = Literal["adamw", "sgd"]
 Schedule: TypeAlias = Literal["cosine", "constant"]
 
-LATER_VALUES = {
+ELSEWHERE = {
     (
         "prune.method",
         "obs",
@@ -148,12 +147,12 @@ class Config(_Section):
         """Check a decoded JSON object.
 
         Raises:
-            UnknownOption: a key that does not exist, or belongs to a part that is not built yet.
+            UnknownOption: a key that does not exist, or a value that belongs elsewhere.
             BadValue: a value of the wrong type or out of range, or `raw` not an object.
         """
         if not isinstance(raw, dict):
             raise BadValue(f"config: expected a JSON object, found {type(raw).__name__}")
-        _refuse_later(raw)
+        _refuse_elsewhere(raw)
         try:
             config = cls.model_validate(raw)
         except ValidationError as error:
@@ -209,12 +208,12 @@ def _require_whole(glob: str, bits: float) -> None:
         )
 
 
-def _refuse_later(raw: dict[str, Any]) -> None:
+def _refuse_elsewhere(raw: dict[str, Any]) -> None:
     flat: dict[str, Any] = dict(raw)
     for section in ("prune", "share"):
         if isinstance(raw.get(section), dict):
             flat.update({f"{section}.{key}": value for key, value in raw[section].items()})
-    for (key, value), reason in LATER_VALUES.items():
+    for (key, value), reason in ELSEWHERE.items():
         if flat.get(key) == value:
             raise UnknownOption(f"config {key}: {reason}")
 

@@ -8,7 +8,7 @@
     │   ├── ExternalDataOutside  a weight's file lies outside the model's folder, or is a link
     │   ├── NotFinite            a weight holds NaN or infinity
     │   ├── NothingToCompress    no weight is left to work on
-    │   ├── UnknownOption        a config key that does not exist, or is not built yet
+    │   ├── UnknownOption        a config key that does not exist, or what another part does
     │   ├── BadValue             a config value that is not allowed
     │   ├── BadData              the data file does not fit the model
     │   ├── TooLarge             beyond a limit of the format or the settings

@@ -80,7 +80,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "unknown-option",
         400,
         "Unknown option",
-        "The config has a key that does not exist or whose part is not built yet.",
+        "The config has a key that does not exist, or a value that belongs elsewhere.",
         "Remove the key that the detail names, or correct its spelling.",
     ),
     ProblemType(

@@ -35,11 +35,11 @@ REFUSED = {
         "unknown-option",
         "colour",
     ),
-    "config of a later part": (
+    "config of another part": (
         {"content": BYTES, "headers": OCTETS, "params": {"config": '{"prune": {"method": "obs"}}'}},
         400,
         "unknown-option",
-        "not built yet",
+        "the preset 'small'",
     ),
     "density over 1": (
         form(MODEL_PART, ("config", (None, '{"weights": {"*": {"density": 1.5}}}'))),

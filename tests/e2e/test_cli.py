@@ -257,7 +257,7 @@ def test_bad_data(cli: Cli) -> None:
 def test_bad_config(cli: Cli) -> None:
     for config, mentions in (
         ({"colour": 1}, "colour"),
-        ({"prune": {"method": "obs"}}, "not built yet"),
+        ({"prune": {"method": "obs"}}, "the preset 'small'"),
         ({"weights": {"*": {"density": 1.5}}}, "density"),
         ([], "object"),
     ):
