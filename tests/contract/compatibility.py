@@ -39,8 +39,8 @@ class _Pair:
         yield from self._body(f"{where}: body", old.get("requestBody"), new.get("requestBody"))
         for status, answer in old["responses"].items():
             if status not in new["responses"]:
-                # A client that is ready for a refusal goes on working where it does not come any more.
-                if int(status) < 400:
+                # A client that is ready for a fault of the service goes on working where there is none any more.
+                if int(status) < 500:
                     yield f"{where}: {status} is gone"
                 continue
             before = self._found(self.old, answer)
