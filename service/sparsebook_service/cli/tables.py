@@ -197,7 +197,7 @@ def inspection(found: Inspection) -> None:
         "floats → shared → coded",
         "non-zeros, first to last",
         numbers_from=2,
-        least=("centroids", "role", "type", "layout", "codec", "non-zeros, first to last", "shape"),
+        least=("centroids", "role", "type", "layout", "non-zeros, first to last", "codec", "shape"),
     )
     for row in found.rows:
         table.add(
