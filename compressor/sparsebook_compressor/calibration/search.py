@@ -21,6 +21,8 @@ _ENOUGH_DROP, _ENOUGH_RATIO, _ENOUGH_PRICE = 0.8, 1.02, 1.25
 # Squared relative error of the outputs at which the search begins where nothing says what the metric makes of it.
 _FIRST_LOSS = 0.05**2
 _MOST_FACTOR = 16.0
+# Of a share of answers that was subtracted from another: 1 - 0.995 is more than 0.005.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Goal:
         """Whether a pass comes to what is wanted."""
         if self.kind == "ratio":
             return self.ratio(passed) >= self.limit
-        return self.drop(passed) <= self.limit
+        return self.drop(passed) <= self.limit + _ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def search(goal: Goal, curves: list[Curve], run: Callable[[float, int], Passed])
         best = kept
         cheap_enough = goal.met(passed) == (goal.kind == "drop")
         low, high = (max(low, price), high) if cheap_enough else (low, min(high, price))
-        if _ends(goal, passed, low, high):
+        if _is_finest(goal, passes) or _ends(goal, passed, low, high):
             break
         price = _next(goal, passed, price, low, high, curves, wanted)
     assert best is not None
@@ -120,6 +122,14 @@ def _better(goal: Goal, best: Passed | None, passed: Passed) -> Passed:
     if goal.met(best):
         return min(best, passed, key=lambda each: each.bytes)
     return min(best, passed, key=goal.drop)
+
+
+def _is_finest(goal: Goal, passes: list[Passed]) -> bool:
+    """Whether a finer pass than the last came to the same, and does not do: no price makes levels finer than there are."""
+    if len(passes) < 2 or goal.kind == "ratio" or goal.met(passes[-1]):
+        return False
+    before, last = passes[-2:]
+    return last.price < before.price and (last.bytes, last.metric) == (before.bytes, before.metric)
 
 
 def _ends(goal: Goal, passed: Passed, low: float, high: float) -> bool:

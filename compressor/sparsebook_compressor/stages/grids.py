@@ -22,6 +22,8 @@ MOST_LEVELS: Final = 255
 _SLOPE: Final = math.log(2) / 6
 # Of the levels where values reach farther than all of them in even steps: so many go to what lies far out.
 _TAIL: Final = 48
+# Of steps that reach: 1, 1/2, 1/4 and so on of them are tried.
+_MOST_HALVINGS: Final = 4
 # Feedback moves values: beyond the largest one of the weight, too.
 _MARGIN: Final = 1.25
 # An unused level may be wanted by an element that the counts did not see.
@@ -51,8 +53,11 @@ def steps_for(price: float, curvatures: Sequence[float], values: F32) -> list[fl
     steps = {step_for(price, curvature) for curvature in curvatures}
     finest = min(steps)
     if finest < reaching:
-        # Between steps fine enough for the many and steps that reach the farthest few.
-        steps |= {reaching, math.sqrt(reaching * finest), reaching**0.25 * finest**0.75}
+        # Between steps fine enough for the many and steps that reach the farthest few. Finer than the last of these, 255 levels hold
+        # a sixteenth of the range in even steps, and what few weights have so many elements so near zero.
+        finer = (reaching / 2**halvings for halvings in range(_MOST_HALVINGS + 1))
+        steps = {step for step in steps if step > reaching / 2**_MOST_HALVINGS}
+        steps |= {step for step in finer if step > finest}
     return sorted(steps)
 
 

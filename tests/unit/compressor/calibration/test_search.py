@@ -71,7 +71,8 @@ def test_what_cannot_be_met_gives_what_is_nearest(tmp_path: Path) -> None:
     wanted = goal("drop", 0.001, squared=False)
     found = search(wanted, CURVES, passes(tmp_path, lambda error: 0.5 + error))
     assert not wanted.met(found.best)
-    assert len(found.passes) == MOST_PASSES
+    # Where the curves end, a finer pass comes to the same: there is no use in another.
+    assert len(found.passes) == MOST_PASSES - 1
     assert wanted.drop(found.best) == min(wanted.drop(each) for each in found.passes)
 
 
