@@ -41,8 +41,6 @@ PRIVATE = [
 ]
 
 
-
-
 def guarded() -> GuardedBackend:
     return GuardedBackend((), Names(), "ann")
 
