@@ -3,7 +3,6 @@ from collections.abc import Iterator
 from sparsebook_compressor import errors as compressor
 from sparsebook_compressor.errors import SparsebookError
 from sparsebook_service import client, errors, problems
-from sparsebook_service.cli import later
 
 
 def subclasses(kind: type[SparsebookError]) -> Iterator[type[SparsebookError]]:
@@ -16,7 +15,6 @@ def test_every_error_has_a_problem_type() -> None:
     found = set(subclasses(SparsebookError))
     assert errors.UnknownJob in found
     assert client.ServiceProblem in found
-    assert later.NotBuiltYet in found
     for kind in found:
         assert kind.problem in problems.BY_SLUG
 
