@@ -1,5 +1,6 @@
 """Uploads that go on where they were cut off."""
 
+import asyncio
 import base64
 import hashlib
 import socket
@@ -135,7 +136,7 @@ def test_what_is_refused(http: httpx.Client, server: Server) -> None:
     )
     assert both.status_code == 404
     http.delete(location, headers=TUS)
-    assert not [name for name in server.files() if "uploads/" in name]
+    assert location.rsplit("/", 1)[-1] not in uploads_of(server)
 
 
 def test_quota_and_expiry(make_server: Any) -> None:
@@ -181,6 +182,23 @@ def test_the_client_sends_large_files_so_and_goes_on(
         assert "/uploads/" not in sending.notes().read_text()
         monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 1 << 40)
         assert client.compress(model).cached_from is not None
+
+
+def test_the_asynchronous_client_deletes_its_upload_too(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 50_000)
+    model = tmp_path / "large.onnx"
+    model.write_bytes(CONTENT)
+    before = uploads_of(server)
+
+    async def compress() -> str:
+        async with clients.AsyncClient(server.url) as client:
+            return (await client.compress(model)).input.sha256
+
+    assert asyncio.run(compress()) == hashlib.sha256(CONTENT).hexdigest()
+    assert uploads_of(server) == before
 
 
 def test_a_body_longer_than_announced_is_refused(http: httpx.Client, server: Server) -> None:

@@ -24,10 +24,12 @@ from sparsebook_service.names import model_name
 from sparsebook_service.resumable.store import Finished
 from sparsebook_service.settings import Settings
 from sparsebook_service.slow import arriving
-from sparsebook_service.storage import CHUNK_BYTES, Storage
+from sparsebook_service.storage import Storage
 
 # Room for the headers of a form's parts.
 FORM_BYTES = 8 << 20
+# A writer is called, and a hash computed, for so many bytes at a time.
+PIECE_BYTES = 256 << 10
 # The free room is looked at again after so many bytes.
 ROOM_CHECK_BYTES = 64 << 20
 RAW_TYPES = frozenset(
@@ -115,11 +117,11 @@ class Receiver:
             raise StorageFull("no room left on the disk for the upload; nothing of it was kept")
 
     async def _body(self, most: int) -> AsyncIterator[bytes]:
-        """The body in pieces of about a megabyte, counted and hashed."""
+        """The body in pieces of a quarter of a megabyte, counted and hashed."""
         pending = bytearray()
         async for chunk in self._counted(self._arriving(), most):
             pending += chunk
-            if len(pending) >= CHUNK_BYTES:
+            if len(pending) >= PIECE_BYTES:
                 self._digest.update(pending)
                 yield bytes(pending)
                 pending.clear()

@@ -1,6 +1,8 @@
 """The HTTP routes of uploads that can be resumed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
@@ -104,16 +106,12 @@ async def begin_upload(
         raise NotReady("the service is stopping")
     if request.headers.get("upload-defer-length"):
         raise BadValue("Upload-Defer-Length: say at once how long the file is, as Upload-Length")
-    await asyncio.to_thread(services.quotas.check_bytes, caller, upload_length)
-    room = services.uploads.promised(caller, upload_length)
-    await asyncio.to_thread(room.__enter__)
-    try:
+    async with _room(services, caller, upload_length):
+        await asyncio.to_thread(services.quotas.check_bytes, caller, upload_length)
         answer = await services.uploads.take(request, min(upload_length, MOST_BYTES))
         location = answer.headers.get("Location")
         if location is not None:
             await asyncio.to_thread(services.uploads.begun, location, caller)
-    finally:
-        room.__exit__(None, None, None)
     return _answered(answer, request)
 
 
@@ -196,6 +194,16 @@ async def delete_upload(
     """Remove its bytes. Jobs that were made of it have their own."""
     await _check_owner(upload_id, services, caller)
     return _answered(await services.uploads.answer(request), request)
+
+
+@asynccontextmanager
+async def _room(services: Services, caller: Caller, length: int) -> AsyncIterator[None]:
+    room = services.uploads.promised(caller, length)
+    await asyncio.to_thread(room.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(room.__exit__, None, None, None)
 
 
 async def _check_owner(upload_id: str, services: Services, caller: Caller) -> None:
