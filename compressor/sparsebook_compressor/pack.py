@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from onnx import AttributeProto, ModelProto, TensorProto
 
+from sparsebook_compressor import bundle
 from sparsebook_compressor.errors import BadValue, StorageFull
 from sparsebook_compressor.graph.scopes import scopes
 from sparsebook_compressor.graph.spool import refer, spooled
@@ -21,11 +21,12 @@ from sparsebook_compressor.partial import partial_folder
 from sparsebook_compressor.report import FileFacts
 from sparsebook_compressor.wire import OWN_FILE, Initializer, pour
 
-MODEL_NAME = "model.onnx"
-REPORTS = ("report.json", "report.html")
+MODEL_NAME = bundle.MODEL_NAME
+DATA_SUFFIX = bundle.DATA_SUFFIX
+DATA_NAME = bundle.DATA_NAME
+REPORTS = bundle.REPORTS
+sha256 = bundle.sha256
 MANIFEST_FORMAT = 1
-DATA_SUFFIX = ".data"
-DATA_NAME = MODEL_NAME + DATA_SUFFIX
 # Protobuf ends at 2 GiB; the rest of the graph needs some room.
 MOST_INLINE = 1_900_000_000
 _SMALL = 1024
@@ -150,12 +151,6 @@ def facts(folder: Path, name: str = MODEL_NAME) -> FileFacts:
     data = folder / f"{name}{DATA_SUFFIX}"
     extra = data.stat().st_size if data.exists() else 0
     return FileFacts(name, (folder / name).stat().st_size + extra, sha256(folder / name))
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def source_facts(path: Path, model: ModelProto) -> FileFacts:

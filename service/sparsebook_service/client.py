@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 import httpx
@@ -32,6 +32,9 @@ from sparsebook_service.talking.download import Download, place
 from sparsebook_service.talking.faults import ServiceProblem, Unreachable, translated
 from sparsebook_service.talking.following import Event, Following
 from sparsebook_service.talking.patience import Notice, Patience
+
+if TYPE_CHECKING:
+    from sparsebook_service.resumable.sending import Sent
 
 __all__ = ["AsyncClient", "Client", "Event", "ServiceProblem", "Unreachable"]
 
@@ -120,10 +123,12 @@ class Client:
         Raises:
             InputError: the model is not ONNX, or its external data is not beside it.
         """
+        names = calls.external_files(model)
+        upload = _uploaded(self._url, self._http.headers, model)
         with calls.submission(
             model,
-            calls.external_files(model),
-            upload=_uploaded(self._url, self._http.headers, model),
+            names,
+            upload=upload,
             config=config,
             data=data,
             loss=loss,
@@ -134,7 +139,13 @@ class Client:
             webhook=webhook,
             push=push,
         ) as call:
-            return self._do(call)
+            job = self._do(call)
+        if upload is not None:
+            upload.forget()
+            # It expires by itself as well.
+            with contextlib.suppress(httpx.HTTPError):
+                self._http.request(**calls.give_up(upload).request())
+        return job
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:
         """Look a job up, at once or when it has ended, or after `wait` seconds (at most 60)."""
@@ -294,10 +305,12 @@ class AsyncClient:
         push: str | None = None,
     ) -> Job:
         """As `Client.compress`."""
+        names = await to_thread.run_sync(calls.external_files, model)
+        upload = await to_thread.run_sync(_uploaded, self._url, self._http.headers, model)
         with calls.submission(
             model,
-            await to_thread.run_sync(calls.external_files, model),
-            upload=await to_thread.run_sync(_uploaded, self._url, self._http.headers, model),
+            names,
+            upload=upload,
             config=config,
             data=data,
             loss=loss,
@@ -308,7 +321,12 @@ class AsyncClient:
             webhook=webhook,
             push=push,
         ) as call:
-            return await self._do(call)
+            job = await self._do(call)
+        if upload is not None:
+            upload.forget()
+            with contextlib.suppress(httpx.HTTPError):
+                await self._http.request(**calls.give_up(upload).request())
+        return job
 
     async def job(self, job_id: str, *, wait: float = 0) -> Job:
         """As `Client.job`."""
@@ -401,7 +419,7 @@ class AsyncClient:
             return await self._patience.async_retrying()(once)
 
 
-def _uploaded(url: str, headers: httpx.Headers, model: Path) -> str | None:
+def _uploaded(url: str, headers: httpx.Headers, model: Path) -> "Sent | None":
     with translated(url):
         return calls.uploaded(url, model, dict(headers), RESUMED_FROM_BYTES)
 

@@ -5,14 +5,16 @@
     │   ├── DigestMismatch        the bytes are not those that were announced
     │   ├── IdempotencyConflict   the key belongs to another request
     │   ├── MalformedRequest      a body that is not what it says it is
+    │   ├── SlowBody              a body of which nothing comes any more
     │   ├── UnsupportedMediaType  a body of a kind that is not accepted
     │   ├── NotAcceptable         no representation that the caller accepts
     │   ├── RangeNotSatisfiable   a range outside the file
     │   ├── Unauthorized          no API key, or none that is active
     │   ├── Forbidden             the key is not good for this
     │   ├── UnknownJob            no such job
-    │   ├── UnknownUpload         no such upload
+    │   ├── UnknownUpload         no such upload, or not whole
     │   └── NotFound              nothing at this address
+    ├── UploadsFull               uploads that wait for their job have all the room they may have
     ├── NoResult                  the job has not succeeded
     ├── Cancelled                 the job was cancelled
     ├── PushFailed                the artifact could not be put into the caller's bucket
@@ -58,6 +60,12 @@ class MalformedRequest(InputError):
     """The body cannot be read as what it says it is."""
 
     problem = "malformed-request"
+
+
+class SlowBody(InputError):
+    """Nothing has come of the body for too long."""
+
+    problem = "body-timeout"
 
 
 class UnsupportedMediaType(InputError):
@@ -125,6 +133,12 @@ class NotFound(InputError):
     """Nothing at this address."""
 
     problem = "not-found"
+
+
+class UploadsFull(SparsebookError):
+    """Uploads that wait for their job have all the room that they may have, or all that is one key's."""
+
+    problem = "uploads-full"
 
 
 class NoResult(SparsebookError):
@@ -219,6 +233,8 @@ def _headers(error: SparsebookError) -> dict[str, str]:
         case Forbidden(scope=str(scope)):
             lacks = f', error="insufficient_scope", scope="{scope}"'
             return {"WWW-Authenticate": CHALLENGE + lacks}
+        case SlowBody():  # or the rest would be taken for the next request
+            return {"Connection": "close"}
         case Refused(retry_after=int(seconds)):
             return {"Retry-After": str(seconds)}
         case _:

@@ -147,6 +147,13 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "Send it again; let the HTTP client build the multipart body.",
     ),
     ProblemType(
+        "body-timeout",
+        408,
+        "The body does not arrive",
+        "Nothing has come of the body for a while, so the connection was closed; SPARSEBOOK_BODY_IDLE_SECONDS says how long.",
+        "Send the request again, over a line that holds; large files go piece by piece with POST /uploads.",
+    ),
+    ProblemType(
         "unsupported-media-type",
         415,
         "This kind of body is not accepted",
@@ -250,6 +257,13 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "The storage is full",
         "The service has no room left for the upload or for the result; nothing half-written was kept.",
         "Delete jobs that are no longer needed, or give the service more room.",
+    ),
+    ProblemType(
+        "uploads-full",
+        507,
+        "Uploads have all the room they may have",
+        "The files that were announced with POST /uploads, and wait for their job, have all the room that there is for them, or the key's share of it.",
+        "Delete uploads that are not needed (DELETE /uploads/{id}), or wait until they expire.",
     ),
     ProblemType(
         "not-found",

@@ -26,6 +26,8 @@ ROOM_BYTES = 1 << 60
 class S3Storage(Storage):
     """A tree of immutable files, in a bucket. A file appears whole, when its upload is completed, or never."""
 
+    part_bytes = PART_BYTES
+
     def __init__(self, url: str) -> None:
         """Open `s3://BUCKET/PREFIX`.
 

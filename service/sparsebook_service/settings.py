@@ -162,6 +162,38 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, description="most that uploads which wait for their job may have together"),
     ] = 64 * GIB
+    pending_share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="part of it that the uploads of one API key may have; room for one of the largest there is in any case",
+        ),
+    ] = 0.25
+    upload_idle_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="an upload that is not whole is removed so long after its last byte",
+        ),
+    ] = 3600
+    body_idle_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="a body of which nothing comes for so long is not waited for",
+        ),
+    ] = 60
+    header_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="a connection on which no request has begun for so long is closed",
+        ),
+    ] = 30
     upload_expiry_seconds: Annotated[
         int, Field(ge=1, description="an upload is removed so long after it was begun")
     ] = 24 * 3600

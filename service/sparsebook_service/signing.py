@@ -9,15 +9,21 @@ import binascii
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sparsebook_compressor.bundle import REPORTS, sha256
 from sparsebook_compressor.errors import BadValue
-from sparsebook_compressor.pack import REPORTS, sha256
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+# Imported where it is used: 8 MB of memory, which a service without a key of its own spares.
+# ruff: noqa: PLC0415
 
 SIGNATURE = "signature.json"
 SIGNED = ("manifest.json", *REPORTS)
@@ -50,7 +56,7 @@ class Signature(BaseModel):
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"]) from error
 
-    def check(self, key: Ed25519PublicKey | None) -> Ed25519PublicKey:
+    def check(self, key: "Ed25519PublicKey | None") -> "Ed25519PublicKey":
         """The key that the signature is of.
 
         Args:
@@ -59,6 +65,9 @@ class Signature(BaseModel):
         Raises:
             ValueError: it is another's, or of other hashes.
         """
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
         try:
             found = Ed25519PublicKey.from_public_bytes(base64.b64decode(self.key, validate=True))
             if key is not None and _raw(key) != _raw(found):
@@ -71,7 +80,7 @@ class Signature(BaseModel):
         return found
 
 
-def sign(bundle: Path, key: Ed25519PrivateKey) -> Path:
+def sign(bundle: Path, key: "Ed25519PrivateKey") -> Path:
     """Sign a bundle folder that has its manifest and its report; the new file in it."""
     signed = {name: sha256(bundle / name) for name in SIGNED}
     signature = Signature(
@@ -84,17 +93,21 @@ def sign(bundle: Path, key: Ed25519PrivateKey) -> Path:
     return path
 
 
-def fingerprint(key: Ed25519PublicKey) -> str:
+def fingerprint(key: "Ed25519PublicKey") -> str:
     """A short name of a public key: the first 16 hexadecimal digits of its sha-256."""
     return hashlib.sha256(_raw(key)).hexdigest()[:16]
 
 
-def private_key(path: Path) -> Ed25519PrivateKey:
+def private_key(path: Path) -> "Ed25519PrivateKey":
     """Read a signing key, as `openssl genpkey -algorithm ed25519` writes it.
 
     Raises:
         ValueError: there is none in the file.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     try:
         key = serialization.load_pem_private_key(_content(path), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -106,12 +119,16 @@ def private_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def public_key(path: Path) -> Ed25519PublicKey:
+def public_key(path: Path) -> "Ed25519PublicKey":
     """Read a public key, as `openssl pkey -pubout` writes it.
 
     Raises:
         BadValue: there is none in the file.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         key = serialization.load_pem_public_key(_content(path))
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
@@ -132,5 +149,5 @@ def _text(signed: dict[str, str]) -> bytes:
     return json.dumps(signed, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _raw(key: Ed25519PublicKey) -> bytes:
+def _raw(key: "Ed25519PublicKey") -> bytes:
     return key.public_bytes_raw()

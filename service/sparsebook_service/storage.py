@@ -14,8 +14,10 @@ from obstore.store import LocalStore, S3Store
 from sparsebook_compressor.errors import StorageFull
 
 CHUNK_BYTES = 1 << 20
-# What a writer holds in memory before it hands a part over, and how many parts may be under way.
+# What a writer holds in memory before it hands a part over, in a bucket (where a file has 10,000 parts at most) and in a folder; and
+# how many parts may be under way.
 PART_BYTES = 8 << 20
+LOCAL_PART_BYTES = 1 << 20
 PARTS_UNDER_WAY = 2
 
 # No space, a quota reached, a file larger than the process may write: in each case there is no room for it.
@@ -48,7 +50,7 @@ class Writer:
     def __init__(self, storage: "Storage", key: str) -> None:
         self._key = key
         self._file = obstore.open_writer_async(
-            storage.store, key, buffer_size=PART_BYTES, max_concurrency=PARTS_UNDER_WAY
+            storage.store, key, buffer_size=storage.part_bytes, max_concurrency=PARTS_UNDER_WAY
         )
 
     async def __aenter__(self) -> "Writer":
@@ -73,6 +75,7 @@ class Storage:
     """A tree of immutable files, in a local folder."""
 
     store: LocalStore | S3Store
+    part_bytes = LOCAL_PART_BYTES
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -98,7 +101,7 @@ class Storage:
             full_disk_named(path.name),
             path.open("rb") as file,
             obstore.open_writer(
-                self.store, key, buffer_size=PART_BYTES, max_concurrency=PARTS_UNDER_WAY
+                self.store, key, buffer_size=self.part_bytes, max_concurrency=PARTS_UNDER_WAY
             ) as target,
         ):
             while chunk := file.read(CHUNK_BYTES):

@@ -114,7 +114,7 @@ class Server:
 
     def alive_bytes(self, location: str) -> int:
         """Bytes that lie in the folder of an upload."""
-        path = self.data_dir / "files/uploads" / location.rsplit("/", 1)[-1]
+        path = self.data_dir / "uploads" / location.rsplit("/", 1)[-1]
         return path.stat().st_size if path.exists() else 0
 
     def files_of(self, job_id: str) -> set[str]:

@@ -1,7 +1,9 @@
 """Uploads that go on where they were cut off."""
 
+import asyncio
 import base64
 import hashlib
+import socket
 import threading
 import time
 from pathlib import Path
@@ -134,7 +136,7 @@ def test_what_is_refused(http: httpx.Client, server: Server) -> None:
     )
     assert both.status_code == 404
     http.delete(location, headers=TUS)
-    assert not [name for name in server.files() if "uploads/" in name]
+    assert location.rsplit("/", 1)[-1] not in uploads_of(server)
 
 
 def test_quota_and_expiry(make_server: Any) -> None:
@@ -142,7 +144,7 @@ def test_quota_and_expiry(make_server: Any) -> None:
     with server.client() as http:
         location = begin(http, 600)
         refused = http.post("/uploads", headers=TUS | {"Upload-Length": "600"})
-        assert "600 bytes" in assert_problem(refused, 507, "storage-full")
+        assert "600 bytes" in assert_problem(refused, 507, "uploads-full")
         time.sleep(2.1)
         assert_problem(piece(http, location, 0, b"late"), 404, "unknown-upload")
 
@@ -175,6 +177,141 @@ def test_the_client_sends_large_files_so_and_goes_on(
         assert 0 < before < len(CONTENT)
         job = client.wait(client.compress(model).id)
         assert job.input.sha256 == hashlib.sha256(CONTENT).hexdigest()
-        assert offset_of(http, location) == len(CONTENT)
+        gone = http.head(location, headers=TUS)
+        assert gone.status_code == 404, "the job has its own: nobody needs the upload any more"
+        assert "/uploads/" not in sending.notes().read_text()
         monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 1 << 40)
         assert client.compress(model).cached_from is not None
+
+
+def test_the_asynchronous_client_deletes_its_upload_too(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 50_000)
+    model = tmp_path / "large.onnx"
+    model.write_bytes(CONTENT)
+    before = uploads_of(server)
+
+    async def compress() -> str:
+        async with clients.AsyncClient(server.url) as client:
+            return (await client.compress(model)).input.sha256
+
+    assert asyncio.run(compress()) == hashlib.sha256(CONTENT).hexdigest()
+    assert uploads_of(server) == before
+
+
+def test_a_body_longer_than_announced_is_refused(http: httpx.Client, server: Server) -> None:
+    kind = {"Content-Type": "application/offset+octet-stream"}
+    before = uploads_of(server)
+    for content in (bytes(6), bytes(7 << 20)):
+        answer = http.post("/uploads", headers=TUS | kind | {"Upload-Length": "5"}, content=content)
+        assert "5 bytes" in assert_problem(answer, 413, "too-large")
+        chunks = iter([content[:3], content[3:]])  # without a Content-Length
+        answer = http.post("/uploads", headers=TUS | kind | {"Upload-Length": "5"}, content=chunks)
+        assert_problem(answer, 413, "too-large")
+    assert uploads_of(server) == before
+    whole = http.post("/uploads", headers=TUS | kind | {"Upload-Length": "5"}, content=b"model")
+    assert (whole.status_code, whole.headers["Upload-Offset"]) == (201, "5")
+    location = whole.headers["Location"]
+    (server.data_dir / "uploads" / location.rsplit("/", 1)[-1]).write_bytes(b"more than that")
+    refused = http.post("/compress", params={"upload": location.rsplit("/", 1)[-1]})
+    assert "14 bytes and was announced with 5" in assert_problem(refused, 404, "unknown-upload")
+    http.delete(location, headers=TUS)
+
+
+def uploads_of(server: Server) -> set[str]:
+    return {path.name for path in (server.data_dir / "uploads").iterdir()}
+
+
+def cut(server: Server, location: str, content: bytes, announced: int, *more: str) -> None:
+    """Send a part of a piece, and hang up."""
+    with socket.create_connection((httpx.URL(server.url).host, httpx.URL(server.url).port)) as line:
+        lines = (
+            f"PATCH {location} HTTP/1.1",
+            "Host: 127.0.0.1",
+            "Tus-Resumable: 1.0.0",
+            "Content-Type: application/offset+octet-stream",
+            "Upload-Offset: 0",
+            f"Content-Length: {announced}",
+            *more,
+        )
+        line.sendall("\r\n".join((*lines, "", "")).encode() + content)
+
+
+def test_a_piece_that_is_cut_off_is_kept_as_far_as_it_came(
+    http: httpx.Client, server: Server
+) -> None:
+    location = begin(http, len(CONTENT))
+    cut(server, location, CONTENT[:300_000], 600_000)
+    deadline = time.monotonic() + 60
+    while offset_of(http, location) == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert offset_of(http, location) == 300_000
+    assert piece(http, location, 300_000, CONTENT[300_000:]).status_code == 204
+    assert job_of(http, location)["input"]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+    http.delete(location, headers=TUS)
+    checked = begin(http, len(CONTENT))
+    digest = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()
+    cut(server, checked, CONTENT[:300_000], len(CONTENT), f"Upload-Checksum: sha256 {digest}")
+    whole = piece(http, checked, 0, CONTENT, **{"Upload-Checksum": f"sha256 {digest}"})
+    assert whole.status_code == 204
+    http.delete(checked, headers=TUS)
+    assert not [line for line in server.log() if line["level"] in {"error", "critical"}]
+
+
+def test_bodies_and_heads_that_do_not_arrive(make_server: Any) -> None:
+    server: Server = make_server(body_idle_seconds=0.5, header_seconds=0.5)
+    with server.client() as http:
+        location = begin(http, len(CONTENT))
+    begun = (
+        (
+            f"PATCH {location} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
+            "Content-Type: application/offset+octet-stream\r\nContent-Length: 1000\r\n\r\nbytes"
+        ),
+        "POST /compress HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nbytes",
+        (
+            "POST /compress HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b"
+        ),
+    )
+    for request in begun:
+        answer = whole_answer(server, request)
+        assert answer.startswith("HTTP/1.1 408 "), answer
+        assert "/problems/body-timeout" in answer
+        assert "connection: close" in answer.lower()
+    for half in ("", "GET /healthz HTTP/1.1\r\nHost: 127"):
+        assert whole_answer(server, half) == ""
+    whole = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    assert whole_answer(server, whole + "GET /heal").startswith("HTTP/1.1 200 ")
+    assert server.files() == set()
+
+
+def whole_answer(server: Server, request: str) -> str:
+    """All that comes until the service closes the connection."""
+    host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
+    with socket.create_connection((host, port), timeout=60) as line:
+        line.sendall(request.encode())
+        found = b""
+        while chunk := line.recv(65536):
+            found += chunk
+    return found.decode()
+
+
+def test_no_body_is_read_where_none_belongs(http: httpx.Client, server: Server) -> None:
+    for method, path in (("OPTIONS", "/uploads"), ("HEAD", begin(http, 10))):
+        request = f"{method} {path} HTTP/1.1\r\nHost: {httpx.URL(server.url).netloc.decode()}\r\n"
+        request += "Tus-Resumable: 1.0.0\r\nConnection: close\r\nContent-Length: 8000000\r\n\r\n"
+        assert whole_answer(server, request).startswith("HTTP/1.1 20")
+
+
+def test_uploads_that_do_not_go_on_are_removed(make_server: Any) -> None:
+    server: Server = make_server(upload_idle_seconds=1)
+    with server.client() as http:
+        whole, begun = begin(http, 4), begin(http, 600)
+        assert piece(http, whole, 0, b"done").status_code == 204
+        deadline = time.monotonic() + 60
+        while http.head(begun, headers=TUS).status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert_problem(piece(http, begun, 0, b"late"), 404, "unknown-upload")
+        assert offset_of(http, whole) == 4

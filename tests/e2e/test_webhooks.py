@@ -13,6 +13,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from sparsebook_service.webhooks import courier
 from tests.e2e import models
 from tests.e2e.calls import BYTES, OCTETS, PAPER, assert_problem, submit, wait
 from tests.e2e.servers import Server
@@ -25,14 +26,14 @@ class Receiver(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, answers: list[int]) -> None:
+    def __init__(self, answers: list[int], host: str) -> None:
         self.answers, self.heard = answers, list[tuple[str, dict[str, str], bytes]]()
         self.silent = threading.Event()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((host, 0), _Handler)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook"
+        return f"http://{self.server_address[0]!s}:{self.server_port}/hook"
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -65,8 +66,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiver(*answers: int) -> Iterator[Receiver]:
-    with Receiver(list(answers)) as listening:
+def receiver(*answers: int, host: str = "127.0.0.1") -> Iterator[Receiver]:
+    with Receiver(list(answers), host) as listening:
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()
         try:
@@ -166,6 +167,21 @@ def test_a_name_of_a_private_address_is_not_connected_to(posted: httpx.Client) -
         assert listening.heard == []
     assert (log["state"], len(log["attempts"])) == ("failed", 1)
     assert "127.0.0.2 is no public address" in log["attempts"][0]["error"]
+
+
+def test_an_address_that_lets_everybody_wait_holds_up_no_other(make_server: Any) -> None:
+    server: Server = make_server(
+        webhook_secret=SECRET, webhook_allow="127.0.0.0/8", webhook_timeout_seconds=300
+    )
+    many = 20
+    with receiver(*[0] * many) as silent, receiver(host="127.0.0.2") as other:
+        with server.client() as http:
+            for _ in range(many):  # all but the first from the cache
+                job_id = submit(http, BYTES, params={"webhook": silent.url})["id"]
+            wait(http, job_id)
+            job_id = submit(http, BYTES, params={"webhook": other.url})["id"]
+            assert settled(http, job_id)["state"] == "delivered"
+        assert 0 < len(silent.heard) <= courier.MOST_OF_OWNER
 
 
 def test_it_outlives_crashes(make_server: Any) -> None:

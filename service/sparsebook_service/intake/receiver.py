@@ -14,7 +14,7 @@ from starlette.requests import Request
 from sparsebook_compressor.config import Config
 from sparsebook_compressor.errors import NotOnnx, StorageFull, TooLarge
 from sparsebook_service import buckets
-from sparsebook_service.errors import DigestMismatch, UnsupportedMediaType
+from sparsebook_service.errors import DigestMismatch, UnknownUpload, UnsupportedMediaType
 from sparsebook_service.intake import multipart
 from sparsebook_service.intake.form import MAX_CONFIG_BYTES, Form
 from sparsebook_service.intake.headers import announced_bytes
@@ -23,10 +23,13 @@ from sparsebook_service.jobs import keys
 from sparsebook_service.names import model_name
 from sparsebook_service.resumable.store import Finished
 from sparsebook_service.settings import Settings
-from sparsebook_service.storage import CHUNK_BYTES, Storage
+from sparsebook_service.slow import arriving
+from sparsebook_service.storage import Storage
 
 # Room for the headers of a form's parts.
 FORM_BYTES = 8 << 20
+# A writer is called, and a hash computed, for so many bytes at a time.
+PIECE_BYTES = 256 << 10
 # The free room is looked at again after so many bytes.
 ROOM_CHECK_BYTES = 64 << 20
 RAW_TYPES = frozenset(
@@ -70,6 +73,7 @@ class Receiver:
             InputError: the request is refused; the class says why.
             StorageFull: there is no room.
             ClientDisconnect: the client went away.
+            SlowBody: it is there, but nothing comes.
         """
         content_type = self._request.headers.get("content-type", "")
         kind = content_type.split(";", 1)[0].strip().lower()
@@ -113,17 +117,20 @@ class Receiver:
             raise StorageFull("no room left on the disk for the upload; nothing of it was kept")
 
     async def _body(self, most: int) -> AsyncIterator[bytes]:
-        """The body in pieces of about a megabyte, counted and hashed."""
+        """The body in pieces of a quarter of a megabyte, counted and hashed."""
         pending = bytearray()
-        async for chunk in self._counted(self._request.stream(), most):
+        async for chunk in self._counted(self._arriving(), most):
             pending += chunk
-            if len(pending) >= CHUNK_BYTES:
+            if len(pending) >= PIECE_BYTES:
                 self._digest.update(pending)
                 yield bytes(pending)
                 pending.clear()
         if pending:
             self._digest.update(pending)
             yield bytes(pending)
+
+    def _arriving(self) -> AsyncGenerator[bytes]:
+        return arriving(self._request, self._settings.body_idle_seconds)
 
     async def _counted(self, chunks: AsyncIterator[bytes], most: int) -> AsyncGenerator[bytes]:
         """What arrives, as long as there is room for it."""
@@ -180,13 +187,18 @@ class Receiver:
         chosen = model_name(name or finished.name or "model.onnx")
         key = keys.model(self._job_id, chosen)
 
-        def take() -> str:
+        def take() -> Part:
             self._storage.take(key, finished.path)
             with finished.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                return Part(name=chosen, key=key, bytes=file.tell(), sha256=digest)
 
-        digest = await asyncio.to_thread(take)
-        return Part(name=chosen, key=key, bytes=finished.bytes, sha256=digest)
+        part = await asyncio.to_thread(take)
+        if part.bytes != finished.bytes:
+            raise UnknownUpload(
+                f"the upload has {part.bytes} bytes and was announced with {finished.bytes}: delete it and send it again"
+            )
+        return part
 
     async def _empty(self) -> None:
         async for _ in self._body(0):

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from sparsebook_service.contract import refusals
+
 BINARY = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
+    "responses": {str(status): answer for status, answer in refusals("body-timeout").items()},
     "requestBody": {
         "required": False,
         "description": "The model, raw or as a form. A .zip holds one .onnx file and its external data.",
@@ -51,5 +54,5 @@ BODY: dict[str, Any] = {
                 "encoding": {"config": {"contentType": "application/json"}},
             },
         },
-    }
+    },
 }

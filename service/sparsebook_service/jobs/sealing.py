@@ -1,16 +1,18 @@
 """Signs what a job's process has made. Here, because that process reads untrusted files and must not know the key."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from sparsebook_compressor.pack import sha256
+from sparsebook_compressor.bundle import sha256
 from sparsebook_service import signing
 from sparsebook_service.jobs import archive
 from sparsebook_service.jobs.protocol import Made, MadeFile
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-def signed(made: Made, work: Path, key: Ed25519PrivateKey) -> Made:
+
+def signed(made: Made, work: Path, key: "Ed25519PrivateKey") -> Made:
     """The bundle in `<work>/bundle` with its signature, and `<work>/bundle.zip` made again."""
     bundle, packed = work / "bundle", work / made.bundle.name
     signature = signing.sign(bundle, key)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsebook_compressor.bundle import DATA_NAME, MODEL_NAME, sha256
 from sparsebook_compressor.errors import (
     BadData,
     BadValue,
@@ -20,7 +21,6 @@ from sparsebook_compressor.errors import (
     StorageFull,
     TooLarge,
 )
-from sparsebook_compressor.pack import DATA_NAME, MODEL_NAME, sha256
 from sparsebook_compressor.trial import Trial
 from sparsebook_service.errors import NotReady
 from sparsebook_service.finetune.problems import LimitExceeded

@@ -1,18 +1,21 @@
 """The HTTP routes of uploads that can be resumed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 
-from sparsebook_compressor.errors import BadValue, TooLarge
+from sparsebook_compressor.errors import BadValue
 from sparsebook_service import problems
 from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Submitter
 from sparsebook_service.contract import header, refusals
 from sparsebook_service.errors import NotReady
-from sparsebook_service.resumable.store import MOST_PIECE_BYTES, PATH, Answer
-from sparsebook_service.services import ServicesDep
+from sparsebook_service.resumable.pieces import MOST_BYTES
+from sparsebook_service.resumable.store import PATH, Answer
+from sparsebook_service.services import Services, ServicesDep
 
 router = APIRouter(tags=["uploads"])
 
@@ -23,7 +26,7 @@ _LENGTH = {"Upload-Length": header("Bytes of the whole", "104857600")}
 _PIECE: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": f"The next bytes, at most {MOST_PIECE_BYTES} of them",
+        "description": f"The next bytes, at most {MOST_BYTES} of them",
         "content": {
             "application/offset+octet-stream": {"schema": {"type": "string", "format": "binary"}}
         },
@@ -55,7 +58,7 @@ TusVersion = Annotated[
 )
 async def upload_options(request: Request, services: ServicesDep) -> Response:
     """The version and extensions of tus (https://tus.io)."""
-    return await _through(request, services)
+    return _answered(await services.uploads.answer(request), request)
 
 
 @router.post(
@@ -71,7 +74,15 @@ async def upload_options(request: Request, services: ServicesDep) -> Response:
                 "Location": header("Where the bytes go", f"{PATH}/3fa8"),
             }
         },
-        **refusals("bad-value", "malformed-request", "too-large", "storage-full", "not-ready"),
+        **refusals(
+            "bad-value",
+            "malformed-request",
+            "body-timeout",
+            "too-large",
+            "storage-full",
+            "uploads-full",
+            "not-ready",
+        ),
     },
 )
 async def begin_upload(
@@ -93,12 +104,15 @@ async def begin_upload(
     """Announce a file. Its bytes follow by PATCH, piece by piece; then `POST /compress?upload=ID` makes a job of it."""
     if services.bell.closed:
         raise NotReady("the service is stopping")
-    await asyncio.to_thread(services.uploads.check_room, upload_length)
-    await asyncio.to_thread(services.quotas.check_bytes, caller, upload_length)
-    answer = await _through(request, services)
-    if "location" in answer.headers:
-        await asyncio.to_thread(services.uploads.begun, answer.headers["location"], caller)
-    return answer
+    if request.headers.get("upload-defer-length"):
+        raise BadValue("Upload-Defer-Length: say at once how long the file is, as Upload-Length")
+    async with _room(services, caller, upload_length):
+        await asyncio.to_thread(services.quotas.check_bytes, caller, upload_length)
+        answer = await services.uploads.take(request, min(upload_length, MOST_BYTES))
+        location = answer.headers.get("Location")
+        if location is not None:
+            await asyncio.to_thread(services.uploads.begun, location, caller)
+    return _answered(answer, request)
 
 
 @router.head(
@@ -118,7 +132,8 @@ async def look_at_upload(
     tus_resumable: TusVersion = None,
 ) -> Response:
     """The bytes that are there, from which it goes on."""
-    return await _of_caller(upload_id, request, services, caller)
+    await _check_owner(upload_id, services, caller)
+    return _answered(await services.uploads.answer(request), request)
 
 
 @router.patch(
@@ -132,6 +147,7 @@ async def look_at_upload(
         **refusals(
             "bad-value",
             "malformed-request",
+            "body-timeout",
             "digest-mismatch",
             "unknown-upload",
             "upload-conflict",
@@ -157,7 +173,8 @@ async def continue_upload(
     ] = None,
 ) -> Response:
     """Append a piece at the offset, which must be the one that HEAD gives."""
-    return await _of_caller(upload_id, request, services, caller)
+    await _check_owner(upload_id, services, caller)
+    return _answered(await services.uploads.take(request, MOST_BYTES), request)
 
 
 @router.delete(
@@ -175,41 +192,28 @@ async def delete_upload(
     tus_resumable: TusVersion = None,
 ) -> Response:
     """Remove its bytes. Jobs that were made of it have their own."""
-    return await _of_caller(upload_id, request, services, caller)
+    await _check_owner(upload_id, services, caller)
+    return _answered(await services.uploads.answer(request), request)
 
 
-async def _of_caller(
-    upload_id: str, request: Request, services: ServicesDep, caller: Caller
-) -> Response:
+@asynccontextmanager
+async def _room(services: Services, caller: Caller, length: int) -> AsyncIterator[None]:
+    room = services.uploads.promised(caller, length)
+    await asyncio.to_thread(room.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(room.__exit__, None, None, None)
+
+
+async def _check_owner(upload_id: str, services: Services, caller: Caller) -> None:
     await asyncio.to_thread(services.uploads.check_owner, upload_id, caller)
-    return await _through(request, services)
 
 
-async def _through(request: Request, services: ServicesDep) -> Response:
-    body = await _piece(request)
-    answer = await services.uploads.answer(request.method, request.url.path, request.headers, body)
+def _answered(answer: Answer, request: Request) -> Response:
     if answer.status >= 400:
         return _refusal(answer, request.url.path)
     return Response(status_code=answer.status, headers=dict(answer.headers))
-
-
-async def _piece(request: Request) -> bytes:
-    """The body, which is held in memory.
-
-    Raises:
-        TooLarge: it is no piece.
-        BadValue: its length is no number.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_PIECE_BYTES:
-            raise TooLarge(
-                f"a piece is larger than {MOST_PIECE_BYTES} bytes: send more and smaller ones"
-            )
-    if request.headers.get("upload-defer-length"):
-        raise BadValue("Upload-Defer-Length: say at once how long the file is, as Upload-Length")
-    return bytes(body)
 
 
 def _refusal(answer: Answer, path: str) -> Response:

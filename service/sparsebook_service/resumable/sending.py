@@ -1,6 +1,7 @@
 """The client's side: sends a file piece by piece, and remembers where, so that another call can go on."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -33,10 +34,12 @@ class _OfService:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.last = ""
 
     # What the package calls.
     def get_fingerprint(self, file_source: object) -> str:
-        return f"{self._url} {Fingerprint().get_fingerprint(file_source)}"
+        self.last = f"{self._url} {Fingerprint().get_fingerprint(file_source)}"
+        return self.last
 
 
 def notes() -> Path:
@@ -45,7 +48,19 @@ def notes() -> Path:
     return Path(cache) / "sparsebook" / "uploads.json"
 
 
-def send(url: str, path: Path, headers: dict[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An upload that is whole; `note` is under what it is remembered here."""
+
+    id: str
+    note: str
+
+    def forget(self) -> None:
+        """Remember it no more: the same file is sent anew the next time."""
+        FileURLStorage(str(notes())).remove_url(self.note)
+
+
+def send(url: str, path: Path, headers: dict[str, str]) -> Sent:
     """Send a file, from where an earlier call has left off.
 
     Args:
@@ -54,20 +69,21 @@ def send(url: str, path: Path, headers: dict[str, str]) -> str:
         headers: to send along, such as a key.
 
     Returns:
-        The id of the finished upload.
+        The finished upload.
 
     Raises:
         httpx.TransportError: the service is gone, and stays gone.
         Refused: it refuses the upload.
     """
     notes().parent.mkdir(parents=True, exist_ok=True)
+    of_service = _OfService(url)
     client = TusClient(
         f"{url}/uploads",
         chunk_size=PIECE_BYTES,
         checksum=True,
         store_url=True,
         url_storage=FileURLStorage(str(notes())),
-        fingerprinter=_OfService(url),
+        fingerprinter=of_service,
         headers={name: value for name, value in headers.items() if name.lower() not in _OWN},
         max_retries=RETRIES,
         retry_delay=PAUSE_SECONDS,
@@ -79,7 +95,7 @@ def send(url: str, path: Path, headers: dict[str, str]) -> str:
         raise _understood(error) from error
     except OSError as error:
         raise httpx.TransportError(str(error)) from error
-    return found.rstrip("/").rsplit("/", 1)[-1]
+    return Sent(found.rstrip("/").rsplit("/", 1)[-1], of_service.last)
 
 
 def _understood(error: TusCommunicationError) -> Exception:

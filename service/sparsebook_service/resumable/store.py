@@ -3,9 +3,9 @@
 The `resumable-upload` package has the protocol. A piece is written first and counted afterwards, so that after a crash the count is true.
 """
 
+import asyncio
 import contextlib
 import logging
-import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from pathlib import Path
 from resumable_upload.locks import InMemoryLockBackend
 from resumable_upload.server import TusServer
 from resumable_upload.storage import SQLiteStorage
+from starlette.requests import Request
 
-from sparsebook_compressor.errors import StorageFull, TooLarge
 from sparsebook_service.access.caller import Caller
-from sparsebook_service.errors import UnknownUpload
+from sparsebook_service.errors import MalformedRequest, UnknownUpload
+from sparsebook_service.resumable import pieces
 from sparsebook_service.resumable.owners import Owners
+from sparsebook_service.resumable.promises import Promises
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage, full_disk_named
 
 PATH = "/uploads"
 FOLDER = "uploads"
-# A piece is held in memory before it is written.
-MOST_PIECE_BYTES = 8 << 20
 SWEEP_SECONDS = 60.0
 
 # A client's mistake is no error of the service.
@@ -65,11 +65,14 @@ class Uploads:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._kept = SQLiteStorage(str(settings.data_dir / "uploads.sqlite"), str(self._folder))
         self._owners = Owners(self._kept.db_path)
+        self._promises = Promises(settings, storage, self._kept.db_path)
+        self._in_memory = asyncio.Semaphore(pieces.MOST_IN_MEMORY)
+        self._opened = time.time()
         self._server = TusServer(
             storage=self._kept,
             base_path=PATH,
             max_size=settings.max_upload_bytes,
-            max_chunk_size=MOST_PIECE_BYTES,
+            max_chunk_size=pieces.MOST_BYTES,
             upload_expiry=settings.upload_expiry_seconds,
             checksum_algorithms=("sha1", "sha256"),
             lock_backend=InMemoryLockBackend(),
@@ -77,19 +80,40 @@ class Uploads:
         )
         self._server.SUPPORTED_EXTENSIONS = EXTENSIONS
         self._swept = 0.0
+        self._period = min(SWEEP_SECONDS, settings.upload_idle_seconds)
 
-    async def answer(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
-        """Answer a request of the protocol, whose body is at most `MOST_PIECE_BYTES`.
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request of the protocol that has no body; one that comes all the same is not read."""
+        return await self._answer(request, b"")
+
+    async def take(self, request: Request, most: int) -> Answer:
+        """Answer a request of the protocol with a piece of at most so many bytes.
+
+        Where the connection breaks, what came of a piece without checksum is kept, so that the client goes on there.
 
         Raises:
+            TooLarge: the piece has more.
+            MalformedRequest: the connection broke, and nothing of it can be kept.
+            SlowBody: nothing came for too long.
             StorageFull: the disk has no room.
         """
-        given = {name: value for name, value in headers.items() if name != "x-http-method-override"}
+        with pieces.waiting_room(self._folder) as room:
+            whole = await pieces.take(request, room, most, self._settings.body_idle_seconds)
+            if not whole and (request.method != "PATCH" or "upload-checksum" in request.headers):
+                raise MalformedRequest("the connection ended before the piece was complete")
+            async with self._in_memory:
+                room.seek(0)
+                return await self._answer(request, room.read())
+
+    async def _answer(self, request: Request, body: bytes) -> Answer:
+        given = {
+            name: value
+            for name, value in request.headers.items()
+            if name != "x-http-method-override"
+        }
         with full_disk_named("the upload"):
             status, found, content = await self._server.handle_request_async(
-                method, path, given, body
+                request.method, request.url.path, given, body
             )
         assert isinstance(content, bytes)
         return Answer(status, found, content.decode())
@@ -106,30 +130,15 @@ class Uploads:
         """
         self._owners.check(upload_id, caller)
 
-    def check_room(self, length: int) -> None:
-        """Refuse an upload of so many bytes that would not find room beside those that are under way.
+    def promised(self, caller: Caller, length: int) -> contextlib.AbstractContextManager[None]:
+        """Keep room for an upload of so many bytes while it is begun; blocks where it is entered.
 
         Raises:
             TooLarge: more than one upload may have.
-            StorageFull: the disk has not so much room, or unfinished uploads have been promised it.
+            UploadsFull: others have been promised what it would need.
+            StorageFull: the disk has not so much room.
         """
-        settings = self._settings
-        if length > settings.max_upload_bytes:
-            raise TooLarge(f"the upload is larger than {settings.max_upload_bytes} bytes")
-        promised = self._promised()
-        if promised + length > settings.max_pending_bytes:
-            raise StorageFull(
-                f"uploads that wait for their job have {promised} bytes, of {settings.max_pending_bytes} at most; "
-                "use them, delete them, or wait until they expire"
-            )
-        if self._storage.free_bytes() - length < settings.min_free_bytes:
-            raise StorageFull("no room left on the disk for the upload")
-
-    def _promised(self) -> int:
-        # The package has no call for it.
-        with contextlib.closing(sqlite3.connect(self._kept.db_path, timeout=30)) as connection:
-            (promised,) = connection.execute("SELECT SUM(upload_length) FROM uploads").fetchone()
-        return int(promised or 0)
+        return self._promises.promised(caller, length)
 
     def finished(self, upload_id: str, caller: Caller) -> Finished:
         """An upload of the caller's that is whole.
@@ -151,13 +160,26 @@ class Uploads:
         return Finished(path, found["metadata"].get("filename"), int(found["upload_length"]))
 
     def sweep(self) -> None:
-        """Remove what has expired, and files that nobody knows. Call it now and then."""
-        if time.monotonic() - self._swept < SWEEP_SECONDS:
+        """Remove what has expired or does not go on, and files that nobody knows. Call it now and then."""
+        if time.monotonic() - self._swept < self._period:
             return
         self._swept = time.monotonic()
         self._kept.cleanup_expired_uploads()
-        self._owners.sweep()
         for file in self._folder.iterdir():
-            old = time.time() - file.stat().st_mtime > SWEEP_SECONDS
-            if old and self._kept.get_upload(file.name) is None:
+            self._sweep(file)
+        self._owners.sweep()
+
+    def _sweep(self, file: Path) -> None:
+        try:
+            written = file.stat().st_mtime
+        except FileNotFoundError:  # deleted meanwhile
+            return
+        found = self._kept.get_upload(file.name)
+        if found is None:
+            if time.time() - written > SWEEP_SECONDS:
                 file.unlink(missing_ok=True)
+        elif not found["completed"]:
+            # Nobody could go on with it while the service was down.
+            idle = time.time() - max(written, self._opened)
+            if idle > self._settings.upload_idle_seconds:
+                self._kept.delete_upload(file.name)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -16,6 +16,9 @@ from sparsebook_compressor.errors import ExternalDataMissing
 from sparsebook_service.jobs.schemas import Job
 from sparsebook_service.names import Tree
 from sparsebook_service.talking.faults import Refused, ServiceProblem, Unreachable
+
+if TYPE_CHECKING:
+    from sparsebook_service.resumable.sending import Sent
 
 T = TypeVar("T")
 
@@ -74,6 +77,12 @@ def delete(job_id: str) -> Call[None]:
     return Call("DELETE", f"/jobs/{job_id}", lambda _: None, served="unknown-job")
 
 
+def give_up(upload: "Sent") -> Call[None]:
+    """Deletes an upload that a job was made of, which has its own bytes."""
+    headers = {"Tus-Resumable": "1.0.0"}
+    return Call("DELETE", f"/uploads/{upload.id}", lambda _: None, {"headers": headers})
+
+
 def report(job_id: str) -> Call[str]:
     """The report of a job."""
     return Call("GET", f"/jobs/{job_id}/report", lambda answer: answer.text)
@@ -84,7 +93,7 @@ def submission(
     model: Path,
     external: Sequence[str],
     *,
-    upload: str | None,
+    upload: "Sent | None",
     config: Config | None,
     data: Sequence[Path],
     loss: Path | None,
@@ -119,17 +128,22 @@ def submission(
                 attach(part, graph.name, graph)
         for name in external:
             attach("external", name, model.parent / name)
-        given = {"upload": upload, "deadline": deadline, "webhook": webhook, "push": push}
+        given = {
+            "upload": None if upload is None else upload.id,
+            "deadline": deadline,
+            "webhook": webhook,
+            "push": push,
+        }
         params = {name: value for name, value in given.items() if value is not None}
         options = {"files": files, "headers": headers, "params": params}
         yield Call("POST", "/compress", read_job, options)
 
 
-def uploaded(url: str, model: Path, headers: dict[str, str], above: int) -> str | None:
+def uploaded(url: str, model: Path, headers: dict[str, str], above: int) -> "Sent | None":
     """Send a model of more than so many bytes piece by piece, from where an earlier call has left off.
 
     Returns:
-        The id of the upload; None for a smaller model.
+        The upload; None for a smaller model.
 
     Raises:
         ServiceProblem: the service refuses it.

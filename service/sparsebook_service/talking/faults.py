@@ -10,11 +10,11 @@ from sparsebook_compressor.errors import BadValue, SparsebookError
 from sparsebook_service.jobs.schemas import Job
 from sparsebook_service.schemas import Problem
 
-# The service, or a proxy before it, is starting, stopping or short of something just now.
-PASSING = frozenset({429, 502, 503, 504})
+# The service, or a proxy before it, is starting, stopping or short of something just now, or waited for a body in vain.
+PASSING = frozenset({408, 429, 502, 503, 504})
 
 
-_NOBODYS_FAULT = {"cancelled", "diverged", "rate-limited", "quota-exceeded"}
+_NOBODYS_FAULT = {"body-timeout", "cancelled", "diverged", "rate-limited", "quota-exceeded"}
 
 
 class ServiceProblem(SparsebookError):

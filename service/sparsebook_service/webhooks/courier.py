@@ -5,7 +5,9 @@ import concurrent.futures
 import contextlib
 import random
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -16,6 +18,11 @@ from sparsebook_service.webhooks.sender import Outcome, Sender
 
 LOOK_SECONDS = 0.5
 MOST_AT_ONCE = 16
+# Of one owner's, so that an address which lets everybody wait does not hold up those of others.
+MOST_OF_OWNER = 4
+# Due ones that are looked at together, and how long those wait whose owner has his places taken.
+LOOK_AT = 64
+PUT_OFF_SECONDS = 5.0
 # A claim outlives the attempt by this much, for the write that ends it.
 MARGIN_SECONDS = 5.0
 # Pauses are up to a tenth longer, so that what failed together does not come again together.
@@ -59,35 +66,60 @@ class Courier:
                 self._running.result()
 
     async def _run(self, sender: Sender) -> None:
-        under_way: set[str] = set()
+        under_way: dict[str, str] = {}
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
-                    found = await asyncio.to_thread(self._webhooks.due, MOST_AT_ONCE)
+                    chosen = await asyncio.to_thread(self._choose, dict(under_way))
                 except Exception:
                     log.exception("a look for due webhooks failed; it is tried again")
-                    found = []
-                for row in found:
-                    if row.job_id not in under_way and len(under_way) < MOST_AT_ONCE:
-                        under_way.add(row.job_id)
-                        tasks.create_task(self._deliver(sender, row, under_way))
+                    chosen = []
+                for row, owner in chosen:
+                    under_way[row.job_id] = owner
+                    tasks.create_task(self._deliver(sender, row, owner, under_way))
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def _deliver(self, sender: Sender, row: WebhookRow, under_way: set[str]) -> None:
+    def _choose(self, under_way: Mapping[str, str]) -> list[tuple[WebhookRow, str]]:
+        """What is due and has a place, with whom it belongs to; `under_way` is what has one."""
+        found = self._webhooks.due(LOOK_AT)
+        taken = Counter(under_way.values())
+        chosen = []
+        for row in found:
+            if row.job_id in under_way:
+                continue
+            owner = self._owner(row)
+            if taken.total() < MOST_AT_ONCE and taken[owner] < MOST_OF_OWNER:
+                taken[owner] += 1
+                chosen.append((row, owner))
+            elif len(found) == LOOK_AT and taken[owner] >= MOST_OF_OWNER:
+                # Or what one has waiting would hide what others have.
+                self._webhooks.claim(row, PUT_OFF_SECONDS)
+        return chosen
+
+    def _owner(self, row: WebhookRow) -> str:
+        """The API key that has sent the job; where no keys are asked for, the host that the webhook goes to."""
+        job = self._jobs.get(row.job_id)
+        if job is not None and job.owner is not None:
+            return job.owner
+        return urlsplit(row.url).hostname or ""
+
+    async def _deliver(
+        self, sender: Sender, row: WebhookRow, owner: str, under_way: dict[str, str]
+    ) -> None:
         try:
             lease = sender.timeout + MARGIN_SECONDS
             if await asyncio.to_thread(self._webhooks.claim, row, lease):
-                await self._try(sender, row)
+                await self._try(sender, row, owner)
         except Exception:  # a full disk, say: the claim runs out, and it is tried again
             log.exception("a webhook could not be delivered; it is tried again", job=row.job_id)
         finally:
-            under_way.discard(row.job_id)
+            del under_way[row.job_id]
 
-    async def _try(self, sender: Sender, row: WebhookRow) -> None:
+    async def _try(self, sender: Sender, row: WebhookRow, owner: str) -> None:
         job = await asyncio.to_thread(self._jobs.get, row.job_id)
         if job is None:
             return
-        outcome = await sender.send(row.url, to_job(job))
+        outcome = await sender.send(row.url, to_job(job), owner)
         state, next_at = self._next(row, outcome)
         await asyncio.to_thread(self._webhooks.settle, row, outcome, state, next_at)
         attempt = len(row.attempts) + 1

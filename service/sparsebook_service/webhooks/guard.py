@@ -1,8 +1,6 @@
 """Where a webhook may go: checked on the very address that is connected to, so that no name that changes its mind gets through."""
 
-import asyncio
 import ipaddress
-import socket
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -10,6 +8,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 from sparsebook_compressor.errors import BadValue
+from sparsebook_service.webhooks.names import Names
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -83,8 +82,11 @@ def check_url(url: str, allowed: Sequence[Network]) -> str:
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Opens connections to addresses that pass the check, and to no others."""
 
-    def __init__(self, allowed: Sequence[Network]) -> None:
+    def __init__(self, allowed: Sequence[Network], names: Names, owner: str) -> None:
+        """Args: owner: whom the webhook belongs to."""
         self._allowed = allowed
+        self._names = names
+        self._owner = owner
         self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -99,15 +101,12 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
         Raises:
             Forbidden: one of its addresses does not pass; then the name is not to be trusted with the others.
-            httpcore.ConnectError: there is no such name, or nobody answers.
+            httpcore.ConnectError: there is no such name, too many are looked up, or nobody answers.
         """
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-            )
+            addresses = await self._names.addresses(host, port, self._owner)
         except OSError as error:
             raise httpcore.ConnectError(f"{host}: {error.strerror or error}") from error
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
         for address in addresses:
             check(address, self._allowed)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")

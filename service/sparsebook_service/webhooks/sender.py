@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from sparsebook_service.jobs.schemas import Job
 from sparsebook_service.version import VERSION
 from sparsebook_service.webhooks.guard import Forbidden, GuardedBackend, Network
+from sparsebook_service.webhooks.names import Names
 
 # Enough of an answer to let the connection end well; what it says is of no interest.
 MOST_ANSWER_BYTES = 64 * 1024
@@ -46,15 +47,16 @@ class Sender:
         """Args: timeout: seconds for an attempt from the look-up of the name to the end of the answer."""
         self._signer = Webhook(secret)
         self._allowed = allowed
+        self._names = Names()
         self.timeout = timeout
 
-    async def send(self, url: str, job: Job) -> Outcome:
-        """Try once."""
+    async def send(self, url: str, job: Job, owner: str) -> Outcome:
+        """Try once; `owner` is whom the webhook belongs to."""
         at, started = time.time(), time.monotonic()
         status, error, lasting = None, None, False
         try:
             async with asyncio.timeout(self.timeout):
-                status = await self._post(url, job, datetime.fromtimestamp(int(at), UTC))
+                status = await self._post(url, job, owner, datetime.fromtimestamp(int(at), UTC))
         except Forbidden as forbidden:
             error, lasting = str(forbidden), True
         except TimeoutError:
@@ -67,7 +69,7 @@ class Sender:
             error, lasting = f"answered with status {status}", status == GONE
         return Outcome(at, round(time.monotonic() - started, 3), status, error, lasting)
 
-    async def _post(self, url: str, job: Job, at: datetime) -> int:
+    async def _post(self, url: str, job: Job, owner: str, at: datetime) -> int:
         body = message(job)
         identity = f"msg_{job.id}"
         headers: dict[bytes | str, bytes | str] = {
@@ -77,7 +79,7 @@ class Sender:
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": self._signer.sign(identity, at, body),
         }
-        backend = GuardedBackend(self._allowed)
+        backend = GuardedBackend(self._allowed, self._names, owner)
         async with httpcore.AsyncConnectionPool(network_backend=backend) as pool:
             content = body.encode()
             async with pool.stream(

@@ -1,13 +1,17 @@
 import asyncio
 import ipaddress
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service import settings
+from sparsebook_service.webhooks import names
 from sparsebook_service.webhooks.guard import Forbidden, GuardedBackend, check, check_url
+from sparsebook_service.webhooks.names import Busy, Names
 
 PRIVATE = [
     "127.0.0.1",
@@ -35,6 +39,10 @@ PRIVATE = [
     "2002:7f00:1::",
     "2001:db8::1",
 ]
+
+
+def guarded() -> GuardedBackend:
+    return GuardedBackend((), Names(), "ann")
 
 
 @pytest.mark.parametrize("address", PRIVATE)
@@ -86,7 +94,7 @@ def test_a_name_is_checked_when_it_is_connected_to() -> None:
     assert check_url("http://localhost:1/", ())
     for host in ("localhost", "2130706433", "0x7f.1"):  # the last two: ways to write 127.0.0.1
         with pytest.raises(Forbidden, match=r"127\.0\.0\.1|::1"):
-            asyncio.run(GuardedBackend(()).connect_tcp(host, 1))
+            asyncio.run(guarded().connect_tcp(host, 1))
 
 
 def test_one_bad_address_spoils_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +104,64 @@ def test_one_bad_address_spoils_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
     with pytest.raises(Forbidden, match=r"10\.0\.0\.1"):
-        asyncio.run(GuardedBackend(()).connect_tcp("two-faced.example", 1))
+        asyncio.run(guarded().connect_tcp("two-faced.example", 1))
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A resolver that answers nothing until the test has ended; the names that it was asked for."""
+    asked, ended, resolve = list[str](), threading.Event(), socket.getaddrinfo
+
+    def wait(host: str, *rest: Any, **more: Any) -> Any:
+        if not host.endswith(".tarpit"):
+            return resolve(host, *rest, **more)
+        asked.append(host)
+        ended.wait(60)
+        raise OSError("given up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    yield asked
+    ended.set()
+
+
+def test_names_that_hang_take_no_threads_from_requests(hanging: list[str]) -> None:
+    async def many() -> str:
+        looked_up = Names()
+        asking = [
+            asyncio.create_task(looked_up.addresses(f"{number}.tarpit", 1, f"key {number % 4}"))
+            for number in range(names.MOST_THREADS)
+        ]
+        while len(hanging) < names.MOST_THREADS:
+            await asyncio.sleep(0)
+        answer = await asyncio.to_thread(lambda: "served")
+        for task in asking:
+            task.cancel()
+        return answer
+
+    assert asyncio.run(many()) == "served"
+
+
+def test_names_that_hang_hold_up_their_owner_alone(hanging: list[str]) -> None:
+    async def one_more(owner: str) -> Any:
+        looked_up = Names()
+        for number in range(names.MOST_OF_OWNER):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await looked_up.addresses(f"{number}.tarpit", 1, "ann")
+        return await looked_up.addresses("127.0.0.1", 1, owner)
+
+    assert asyncio.run(one_more("bob")) == ["127.0.0.1"]
+    with pytest.raises(Busy, match="still being looked up"):
+        asyncio.run(one_more("ann"))
+
+
+def test_a_place_is_free_again_when_the_name_is_found() -> None:
+    async def often() -> None:
+        looked_up = Names()
+        for _ in range(3 * names.MOST_OF_OWNER):
+            assert await looked_up.addresses("127.0.0.1", 1, "ann") == ["127.0.0.1"]
+
+    asyncio.run(often())
 
 
 @pytest.mark.parametrize(
