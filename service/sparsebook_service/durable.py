@@ -18,6 +18,7 @@ from sparsebook_service.hosts.admission import Admission
 from sparsebook_service.hosts.heartbeats import Heartbeats, Room
 from sparsebook_service.hosts.tickets import Tickets
 from sparsebook_service.patience import may_pass
+from sparsebook_service.settings import LOST_SECONDS
 
 APPLICATION = "sparsebook"
 # Pinned, because what an older version has accepted is run by the newer one.
@@ -26,10 +27,10 @@ APPLICATION_VERSION = "1"
 POLL_SECONDS = 0.25
 # What takes the whole process down this often is given up.
 MAX_RUNS = 100
-# A process that is silent for so long is lost, and its work goes to others.
-LOST_SECONDS = 15.0
 # The name of a process that was not seen for so long is not kept.
 FORGET_SECONDS = 86_400.0
+# So many pieces of work that have ended are forgotten at a time.
+FORGOTTEN_AT_ONCE = 100
 # How often a write that found the disk full is tried again.
 ROOM_SECONDS = 1.0
 
@@ -150,7 +151,9 @@ class DurableQueue:
             self._own, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
         )
         self._client = QueueClient(engine, name)
-        self._admission = Admission(self._tickets, executor, room, lost_seconds, self._put_to_work)
+        self._admission = Admission(
+            self._tickets, executor, room, lost_seconds, self._put_to_work, MAX_RUNS
+        )
         self._admission.start(self._client.waiting(self._tickets.held(executor)))
 
     def submit(self, identity: str, memory: int = 0) -> None:
@@ -262,11 +265,26 @@ class QueueClient:
         for executor in self._tickets.forget_executors(FORGET_SECONDS):
             self._client.delete_queue(own_queue(self._name, executor))
 
-    def forget(self, workflow_ids: Iterable[str]) -> None:
-        """Remove what is known of those that have come to an end; others stay."""
-        ended = self._in_state(workflow_ids, _ENDED)
-        if ended:
-            self._client.delete_workflows(sorted(ended))
+    def forget_ended(self, live: Callable[[set[str]], set[str]]) -> None:
+        """Remove what DBOS keeps of work that has come to an end, or it would grow for ever.
+
+        `live` gives those of some workflows whose work is still to be done, as far as its own table knows: that they are
+        over is still to be seen (`given_up`), and they stay.
+        """
+        while True:
+            found = self._client.list_workflows(
+                name=self._name,
+                status=sorted(_ENDED),
+                limit=FORGOTTEN_AT_ONCE,
+                load_input=False,
+                load_output=False,
+            )
+            ended = {each.workflow_id for each in found}
+            gone = ended - live(ended)
+            if gone:
+                self._client.delete_workflows(sorted(gone))
+            if not gone or len(found) < FORGOTTEN_AT_ONCE:
+                return
 
     def close(self) -> None:
         """Let go."""
@@ -277,9 +295,7 @@ class QueueClient:
         ids = list(workflow_ids)
         if not ids:
             return set()
-        found = self._client.list_workflows(
-            workflow_ids=ids, load_input=False, load_output=False
-        )
+        found = self._client.list_workflows(workflow_ids=ids, load_input=False, load_output=False)
         return set(ids) - {each.workflow_id for each in found if each.status not in _ENDED}
 
     def _in_state(

@@ -10,7 +10,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from sparsebook_service import durable
 from sparsebook_service.database import open_sqlite
+from sparsebook_service.hosts import admission
 from sparsebook_service.hosts.heartbeats import BEATS, EXECUTORS, Heartbeats, Room
 from sparsebook_service.hosts.tickets import Tickets
 from sparsebook_service.jobs.workflow import EXECUTOR, QUEUE, Queue
@@ -99,6 +101,64 @@ def test_what_is_under_way_keeps_its_ticket(engine: sa.Engine) -> None:
         assert began.wait(20)
         queue.sweep()
         assert Tickets(engine, QUEUE).held(EXECUTOR) == ["a"]
+    finally:
+        go_on.set()
+        queue.close()
+
+
+def test_work_that_cannot_be_begun_holds_up_no_other(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "PAUSE_SECONDS", 0.1)
+    ran: list[str] = []
+    queue = Queue(engine, ran.append, Room(2, 1 << 40))
+    try:
+        Tickets(engine, QUEUE).issue("unknown", 0)  # DBOS has never heard of it
+        queue.submit("a")
+        until(lambda: ran == ["a"])
+        until(lambda: Tickets(engine, QUEUE).all_held() == ["unknown"])
+        queue.sweep()
+        assert Tickets(engine, QUEUE).all_held() == []
+        for job_id in "bc":
+            queue.submit(job_id)
+        until(lambda: sorted(ran) == ["a", "b", "c"])
+    finally:
+        queue.close()
+
+
+def test_what_has_ended_is_forgotten_and_nothing_else(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "FORGOTTEN_AT_ONCE", 2)
+    go_on = threading.Event()
+
+    def run(job_id: str) -> None:
+        if job_id == "failed":
+            raise ValueError(job_id)
+        if job_id == "running":
+            assert go_on.wait(20)
+
+    def known() -> set[str]:
+        query = "SELECT workflow_uuid FROM workflow_status"
+        with engine.connect() as connection:
+            return set(connection.exec_driver_sql(query).scalars())
+
+    queue = Queue(engine, run, Room(1, 1 << 40))
+    try:
+        for job_id in ("a", "b", "c", "failed", "running"):
+            queue.submit(job_id)
+        until(lambda: Tickets(engine, QUEUE).held(EXECUTOR) == ["running"])
+        until(lambda: queue.given_up(["failed"]) == {"failed"})
+        # The row of a job whose run has failed is still to be brought to its end, by what the queue says.
+        queue.forget_ended(lambda ended: ended & {"failed", "running"})
+        assert known() == {"failed", "running"}
+        queue.forget_ended(lambda _ended: set())
+        assert known() == {"running"}
+        go_on.set()
+        until(lambda: Tickets(engine, QUEUE).all_held() == [])
+        until(lambda: queue.claimed(["running"]) == set())
+        queue.forget_ended(lambda _ended: set())
+        assert known() == set()
     finally:
         go_on.set()
         queue.close()
