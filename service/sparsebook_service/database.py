@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -102,8 +103,10 @@ def _wait_for_postgres(engine: sa.Engine) -> None:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether it was the connection that broke, and the same statement may be tried again."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    """Whether the connection broke, or none was to be had, and the same statement may be tried again."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, NoConnection)
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from typing import TypeVar
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowStatusString
-from sqlalchemy.exc import DBAPIError
 
 from sparsebook_compressor.errors import StorageFull
 from sparsebook_service.database import is_passing
 from sparsebook_service.hosts.admission import Admission
 from sparsebook_service.hosts.heartbeats import Heartbeats, Room
 from sparsebook_service.hosts.tickets import Tickets
+from sparsebook_service.patience import may_pass
+from sparsebook_service.settings import LOST_SECONDS
 
 APPLICATION = "sparsebook"
 # Pinned, because what an older version has accepted is run by the newer one.
@@ -26,10 +27,10 @@ APPLICATION_VERSION = "1"
 POLL_SECONDS = 0.25
 # What takes the whole process down this often is given up.
 MAX_RUNS = 100
-# A process that is silent for so long is lost, and its work goes to others.
-LOST_SECONDS = 15.0
 # The name of a process that was not seen for so long is not kept.
 FORGET_SECONDS = 86_400.0
+# So many pieces of work that have ended are forgotten at a time.
+FORGOTTEN_AT_ONCE = 100
 # How often a write that found the disk full is tried again.
 ROOM_SECONDS = 1.0
 
@@ -42,6 +43,7 @@ _DEAD = frozenset(
         WorkflowStatusString.CANCELLED.value,
     }
 )
+_ENDED = _DEAD | {WorkflowStatusString.SUCCESS.value}
 _CLAIMED = WorkflowStatusString.PENDING.value
 _ENQUEUED = WorkflowStatusString.ENQUEUED.value
 
@@ -55,8 +57,12 @@ class Interrupted(BaseException):
     """
 
 
-def when_it_answers(ask: Callable[[], T], closing: threading.Event) -> T:
-    """Ask a database again whose connection breaks meanwhile.
+def when_it_answers(
+    ask: Callable[[], T],
+    closing: threading.Event,
+    passes: Callable[[Exception], bool] = is_passing,
+) -> T:
+    """Ask a database again whose connection breaks meanwhile, or after another fault that `passes`.
 
     Raises:
         Interrupted: `closing` is set before it answers.
@@ -64,14 +70,19 @@ def when_it_answers(ask: Callable[[], T], closing: threading.Event) -> T:
     while True:
         try:
             return ask()
-        except DBAPIError as fault:
-            if not is_passing(fault):
+        except Exception as fault:
+            if not passes(fault):
                 raise
+            log.warning("the database does not answer; it is asked again", detail=str(fault))
             if closing.wait(ROOM_SECONDS):
                 raise Interrupted from None
 
 
-def when_there_is_room(write: Callable[[], T], closing: threading.Event) -> T:
+def when_there_is_room(
+    write: Callable[[], T],
+    closing: threading.Event,
+    passes: Callable[[Exception], bool] = is_passing,
+) -> T:
     """Write what must be written as soon as the disk has room for it, and the database answers.
 
     Raises:
@@ -79,7 +90,7 @@ def when_there_is_room(write: Callable[[], T], closing: threading.Event) -> T:
     """
     while True:
         try:
-            return when_it_answers(write, closing)
+            return when_it_answers(write, closing, passes)
         except StorageFull:
             if closing.wait(ROOM_SECONDS):
                 raise Interrupted from None
@@ -140,7 +151,9 @@ class DurableQueue:
             self._own, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
         )
         self._client = QueueClient(engine, name)
-        self._admission = Admission(self._tickets, executor, room, lost_seconds, self._put_to_work)
+        self._admission = Admission(
+            self._tickets, executor, room, lost_seconds, self._put_to_work, MAX_RUNS
+        )
         self._admission.start(self._client.waiting(self._tickets.held(executor)))
 
     def submit(self, identity: str, memory: int = 0) -> None:
@@ -174,8 +187,11 @@ class DurableQueue:
         self._end(workflow_id)
 
     def _end(self, workflow_id: str) -> None:
+        # Whatever may pass is waited for: a ticket that stays takes room for ever. What is left all the same, `sweep` finds.
         when_there_is_room(
-            lambda: self._tickets.end(workflow_id, self._executor), self._admission.closing
+            lambda: self._tickets.end(workflow_id, self._executor),
+            self._admission.closing,
+            may_pass,
         )
         self._admission.look()
 
@@ -238,22 +254,49 @@ class QueueClient:
         self._client.resume_workflow(workflow_id, queue_name=queue)
 
     def sweep(self, lost_seconds: float) -> None:
-        """Free what lost processes have taken; forget those that are lost for long."""
+        """Free what lost processes have taken, and whom work that has ended still holds up; forget those that are lost for long."""
         freed = self._tickets.free_lost(lost_seconds)
         if freed:
             log.warning("a process is lost; others take its work", queue=self._name, pieces=freed)
+        over = self._over(self._tickets.all_held())
+        if over:
+            log.warning("work has ended without a word", queue=self._name, pieces=sorted(over))
+            self._tickets.drop(over)
         for executor in self._tickets.forget_executors(FORGET_SECONDS):
             self._client.delete_queue(own_queue(self._name, executor))
 
-    def forget(self, workflow_ids: Iterable[str]) -> None:
-        """Remove what is known of those that have come to an end; others stay."""
-        ended = self._in_state(workflow_ids, _DEAD | {WorkflowStatusString.SUCCESS.value})
-        if ended:
-            self._client.delete_workflows(sorted(ended))
+    def forget_ended(self, live: Callable[[set[str]], set[str]]) -> None:
+        """Remove what DBOS keeps of work that has come to an end, or it would grow for ever.
+
+        `live` gives those of some workflows whose work is still to be done, as far as its own table knows: that they are
+        over is still to be seen (`given_up`), and they stay.
+        """
+        while True:
+            found = self._client.list_workflows(
+                name=self._name,
+                status=sorted(_ENDED),
+                limit=FORGOTTEN_AT_ONCE,
+                load_input=False,
+                load_output=False,
+            )
+            ended = {each.workflow_id for each in found}
+            gone = ended - live(ended)
+            if gone:
+                self._client.delete_workflows(sorted(gone))
+            if not gone or len(found) < FORGOTTEN_AT_ONCE:
+                return
 
     def close(self) -> None:
         """Let go."""
         self._client.destroy()
+
+    def _over(self, workflow_ids: Iterable[str]) -> set[str]:
+        """Those that have come to an end, or of which nothing is known any more."""
+        ids = list(workflow_ids)
+        if not ids:
+            return set()
+        found = self._client.list_workflows(workflow_ids=ids, load_input=False, load_output=False)
+        return set(ids) - {each.workflow_id for each in found if each.status not in _ENDED}
 
     def _in_state(
         self,

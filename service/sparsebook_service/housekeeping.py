@@ -15,11 +15,11 @@ log = structlog.get_logger(__name__)
 class Housekeeper:
     """Calls its chores, one after the other, again and again."""
 
-    def __init__(self, *chores: Callable[[], None]) -> None:
-        """Start."""
+    def __init__(self, name: str, *chores: Callable[[], None]) -> None:
+        """Start. What must be punctual does not share a housekeeper with what may take long."""
         self._chores = chores
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="housekeeper")
+        self._thread = threading.Thread(target=self._keep, name=name)
         self._thread.start()
 
     def close(self) -> None:
@@ -36,3 +36,5 @@ class Housekeeper:
                     continue
                 except Exception:
                     log.exception("a chore failed; it is tried again")
+                if self._closing.is_set():
+                    return

@@ -18,3 +18,16 @@ def paced(look: Callable[[], None], seconds: float) -> Callable[[], None]:
             due = time.monotonic() + seconds
 
     return maybe
+
+
+def once(look: Callable[[], None]) -> Callable[[], None]:
+    """A function that calls `look` until it has come to its end without a fault, and then no more."""
+    done = False
+
+    def maybe() -> None:
+        nonlocal done
+        if not done:
+            look()
+            done = True
+
+    return maybe

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -22,6 +23,7 @@ from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.cache import Cache
 from sparsebook_service.jobs.deadlines import Deadlines
 from sparsebook_service.jobs.feed import Feed
+from sparsebook_service.jobs.leftovers import Leftovers
 from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.retention import forgetting
@@ -30,7 +32,7 @@ from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.trials import Trials
 from sparsebook_service.jobs.workflow import EXECUTOR, Queue
 from sparsebook_service.metrics import Metrics
-from sparsebook_service.pace import paced
+from sparsebook_service.pace import once, paced
 from sparsebook_service.resumable.store import Uploads
 from sparsebook_service.s3 import open_storage
 from sparsebook_service.settings import Settings
@@ -41,6 +43,8 @@ from sparsebook_service.webhooks.sender import Sender
 
 # Listing a bucket costs money; what is swept there waits.
 SWEEP_SECONDS = 30.0
+# What the queues know of work that has ended is in nobody's way.
+FORGET_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Services:
     uploads: Uploads
     trainings: Trainings
     supervisor: Supervisor
-    housekeeper: Housekeeper
+    housekeepers: tuple[Housekeeper, ...]
     doorkeeper: Doorkeeper
     quotas: Quotas
     webhooks: WebhookRepository
@@ -90,7 +94,11 @@ class Services:
             metrics.count_listeners(lambda: feed.listeners)
             metrics.count_trainings(trainings.by_state)
             runner = Runner(settings, storage, repository, trainings, bell, metrics)
-            recovery.tidy(settings, storage, repository)
+            recovery.empty_work(settings.work_dir)
+            shared = settings.database_url is not None or settings.storage is not None
+            tidy = partial(recovery.tidy, storage, repository, shared=shared)
+            if not shared:
+                tidy()
             wanting = trainings.wanting()  # before the jobs, or it could hold one that is younger
             trainings.release_ended(wanting - {row.id for row in repository.live()})
             queue = Queue(
@@ -105,7 +113,8 @@ class Services:
                 settings.host_lost_seconds,
             )
         most_memory = settings.job_address_space_bytes
-        recovery.requeue(storage, repository, queue, most_memory)
+        leftovers = Leftovers(storage, trainings)
+        recovery.requeue(leftovers, repository, queue, most_memory)
         supervisor.start()
         uploads = Uploads(settings, storage)
         quotas = Quotas(settings, repository, keys)
@@ -122,8 +131,8 @@ class Services:
             webhooks,
             most_memory=most_memory,
         )
-        deadlines = Deadlines(storage, repository, trainings, bell)
-        lost = recovery.Lost(storage, repository, queue, runner.running, most_memory)
+        deadlines = Deadlines(repository, leftovers, bell)
+        lost = recovery.Lost(leftovers, repository, queue, runner.running, most_memory)
         return cls(
             settings=settings,
             storage=storage,
@@ -137,17 +146,28 @@ class Services:
             uploads=uploads,
             trainings=trainings,
             supervisor=supervisor,
-            housekeeper=Housekeeper(
-                deadlines.enforce,
-                queue.sweep,
-                lambda: trainings.lost_hosts(settings.host_lost_seconds),
-                lost.take_up,
-                trainings.take_up_lost,
-                trainings.sweep
-                if settings.storage is None
-                else paced(trainings.sweep, SWEEP_SECONDS),
-                uploads.sweep,
-                forgetting(settings.retention_days, repository, queue, jobs.forget),
+            housekeepers=(
+                Housekeeper(
+                    "punctual",
+                    deadlines.enforce,
+                    queue.sweep,
+                    lambda: trainings.lost_hosts(settings.host_lost_seconds),
+                    lost.take_up,
+                    lambda: trainings.take_up_lost(settings.host_lost_seconds),
+                ),
+                # These wait for the storage, which may be slow.
+                Housekeeper(
+                    "patient",
+                    leftovers.clear,
+                    trainings.sweep
+                    if settings.storage is None
+                    else paced(trainings.sweep, SWEEP_SECONDS),
+                    uploads.sweep,
+                    forgetting(settings.retention_days, repository, jobs.forget),
+                    paced(lambda: queue.forget_ended(repository.live_among), FORGET_SECONDS),
+                    paced(trainings.forget_ended, FORGET_SECONDS),
+                    *([once(tidy)] if shared else []),
+                ),
             ),
             doorkeeper=Doorkeeper(keys),
             quotas=quotas,
@@ -163,7 +183,8 @@ class Services:
         self.runner.close()
         self.trials.close()
         self.supervisor.stop()
-        self.housekeeper.close()
+        for housekeeper in self.housekeepers:
+            housekeeper.close()
         self.courier.close()
         self.queue.close()
         self.runner.join()

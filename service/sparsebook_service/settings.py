@@ -16,6 +16,8 @@ from sparsebook_service.hosts import machine
 
 PREFIX = "SPARSEBOOK_"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+# A process that is silent for so long is lost, and its work goes to others.
+LOST_SECONDS = 15.0
 MAX_DEADLINE_SECONDS = 366 * 86_400
 
 Access: TypeAlias = Literal["loopback", "keys", "anyone"]
@@ -132,7 +134,7 @@ class Settings(BaseSettings):
             le=50,
             description="the work of a process that has been silent for so long goes to others",
         ),
-    ] = 15.0
+    ] = LOST_SECONDS
     memory_bytes: Annotated[
         int,
         Field(

@@ -205,6 +205,10 @@ class Storage:
         folder = self._root / prefix
         return sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
 
+    def parts(self, prefix: str) -> dict[str, set[str]]:
+        """The names of what lies directly below each of the `folders`."""
+        return {name: set(self.folders(f"{prefix}/{name}")) for name in self.folders(prefix)}
+
     def untouched_since(self, prefix: str) -> float:
         """When the newest file below `prefix` was written, in seconds since 1970; 0.0 where there is none."""
         listed = obstore.list(self.store, prefix).collect()

@@ -50,9 +50,9 @@ def test_a_training_is_run_shared_and_freed(shop: Workshop, tmp_path: Path) -> N
 
 
 def test_a_killed_trainer_and_a_killed_worker_change_nothing(
-    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Workshop, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(service, "LOST_SECONDS", 2.0)
+    shop.lost_seconds = 2.0
     job = order(tmp_path / "job", epochs=400, samples=4000)
     expected = job.train("undisturbed")
     first = shop.worker()

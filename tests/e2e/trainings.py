@@ -16,7 +16,7 @@ from sparsebook_service.database import open_sqlite
 from sparsebook_service.finetune.queue import TrainingQueue
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.service import Trainings, View
-from sparsebook_service.settings import Settings
+from sparsebook_service.settings import LOST_SECONDS, Settings
 from sparsebook_service.storage import Storage
 from tests.e2e.servers import COMMAND
 from tests.unit.training.graphs import blobs, pruned_and_shared
@@ -89,6 +89,7 @@ class Workshop:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.lost_seconds = LOST_SECONDS
         self._workers: list[Worker] = []
         settings = Settings(data_dir=folder / "data")
         settings.data_dir.mkdir()
@@ -118,7 +119,7 @@ class Workshop:
         views: list[View] = []
 
         def ended() -> bool:
-            self.trainings.take_up_lost()
+            self.trainings.take_up_lost(self.lost_seconds)
             views.append(self.trainings.look(training_id))
             return views[-1].result is not None or views[-1].error is not None
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 
-from sparsebook_service.durable import LOST_SECONDS, DurableQueue, QueueClient
+from sparsebook_service.durable import DurableQueue, QueueClient
 from sparsebook_service.hosts.heartbeats import Room
+from sparsebook_service.settings import LOST_SECONDS
 
 QUEUE = "finetune"
 
@@ -39,6 +40,12 @@ class TrainingQueue:
     def sweep(self, lost_seconds: float) -> None:
         """Let others take what workers had that are gone."""
         self._client.sweep(lost_seconds)
+
+    def forget_ended(self, live: Callable[[set[int]], set[int]]) -> None:
+        """Remove what the queue still knows of trainings that have ended; `live` gives those that have not, by their rows."""
+        self._client.forget_ended(
+            lambda ended: set(map(_workflow_id, live(_numbers(ended)))),
+        )
 
     def close(self) -> None:
         """Let go."""

@@ -121,6 +121,11 @@ class TrainingRepository:
             query = sa.select(_TRAININGS).order_by(_TRAININGS.c.number)
             return [_row(row) for row in connection.execute(query)]
 
+    def live(self) -> set[int]:
+        """Those that are queued or running."""
+        with self._engine.connect() as connection:
+            return set(connection.execute(sa.select(_TRAININGS.c.number).where(_LIVE)).scalars())
+
     def quiet(self, seconds: float) -> set[int]:
         """The live trainings of which nothing was heard for so long."""
         old = _TRAININGS.c.updated < now() - seconds

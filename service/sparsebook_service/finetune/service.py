@@ -18,8 +18,6 @@ from sparsebook_service.storage import Storage, go_on
 
 # A worker says every second that it lives.
 WORKER_SECONDS = 5.0
-# A training whose worker has said nothing for so long is given to another one.
-LOST_SECONDS = 15.0
 
 # What a trainer takes: itself, and its samples, weights, gradients and moments a few times over (docs/scaling.md).
 BASE_BYTES = 200 << 20
@@ -170,6 +168,10 @@ class Trainings:
         """Let other workers take what those have that were silent for so long. Call it now and then."""
         self._queue.sweep(seconds)
 
+    def forget_ended(self) -> None:
+        """Remove what the queue still knows of trainings that have ended. Call it now and then."""
+        self._queue.forget_ended(lambda ended: ended & self._repository.live())
+
     def _remove_unwanted(self) -> None:
         rows = self._repository.all()
         wanted = {
@@ -185,12 +187,12 @@ class Trainings:
         """Let go of the queue."""
         self._queue.close()
 
-    def take_up_lost(self) -> None:
-        """Give trainings whose worker is lost to another one; those that are given up fail. Call it now and then.
+    def take_up_lost(self, seconds: float) -> None:
+        """Give trainings of which nothing was heard for so long to another worker; those that are given up fail.
 
-        A training must be found lost twice, because a worker that has just taken it may not have said so yet.
+        Call it now and then. A training must be found lost twice, because a worker that has just taken it may not have said so yet.
         """
-        quiet = self._repository.quiet(LOST_SECONDS)
+        quiet = self._repository.quiet(seconds)
         for number in self._queue.given_up(quiet):
             error = {
                 "problem": "internal",

@@ -13,9 +13,8 @@ from functools import partial
 from types import FrameType
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
-from sparsebook_compressor.errors import SparsebookError, StorageFull
+from sparsebook_compressor.errors import SparsebookError
 from sparsebook_service import logs, settings
 from sparsebook_service.claim import claim_worker, opening
 from sparsebook_service.database import open_database
@@ -108,13 +107,13 @@ def _live(repository: TrainingRepository, name: str, stop: threading.Event) -> N
     while True:
         try:
             repository.worker_lives(name)
-        except (StorageFull, DBAPIError) as fault:
+        except Exception as fault:  # whatever it is, the next word may be heard
             log.warning("the worker cannot say that it lives", detail=str(fault))
         if stop.wait(LIFE_SECONDS):
             break
     try:
         repository.worker_leaves(name)
-    except (StorageFull, DBAPIError) as fault:
+    except Exception as fault:
         log.warning("the worker leaves without a word", worker=name, detail=str(fault))
 
 

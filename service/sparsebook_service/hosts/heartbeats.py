@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 import structlog
 
-from sparsebook_compressor.errors import StorageFull
 from sparsebook_service.database import insert, make_tables, now, writing
 
 # So many beats must be missed before a process is lost.
@@ -69,14 +68,14 @@ class Heartbeats:
             with writing(self._engine) as connection:
                 ours = EXECUTORS.c.executor == self._row["executor"]
                 connection.execute(EXECUTORS.delete().where(ours))
-        except (StorageFull, sa.exc.DBAPIError) as error:
+        except Exception as error:
             log.warning("the database hears no goodbye", detail=str(error))
 
     def _go_on(self) -> None:
         while not self._closing.wait(self._seconds):
             try:
                 self._beat()
-            except (StorageFull, sa.exc.DBAPIError) as error:
+            except Exception as error:  # whatever it is, a process that lives must not fall silent
                 log.warning("the database hears no heartbeat", detail=str(error))
 
     def _beat(self) -> None:

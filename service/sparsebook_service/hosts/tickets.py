@@ -106,6 +106,12 @@ class Tickets:
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
+    def all_held(self) -> list[str]:
+        """The workflows whose tickets any process has."""
+        query = sa.select(_TICKETS.c.workflow).where(self._here & _TICKETS.c.executor.is_not(None))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
     def is_others(self, workflow: str, executor: str) -> bool:
         """Whether there is a ticket, and this process does not have it."""
         query = sa.select(_TICKETS.c.executor).where(_TICKETS.c.workflow == workflow)
@@ -138,6 +144,12 @@ class Tickets:
         ours = (_TICKETS.c.workflow == workflow) & (_TICKETS.c.executor == executor)
         with writing(self._engine) as connection:
             connection.execute(_TICKETS.delete().where(ours))
+
+    def drop(self, workflows: Iterable[str]) -> None:
+        """Their work has ended, whoever has the tickets."""
+        theirs = self._here & _TICKETS.c.workflow.in_(list(workflows))
+        with writing(self._engine) as connection:
+            connection.execute(_TICKETS.delete().where(theirs))
 
     def free_lost(self, lost_seconds: float) -> int:
         """Free what lost processes have; how many tickets that were. One process at a time does it."""

@@ -5,13 +5,12 @@ import time
 import structlog
 
 from sparsebook_service import problems
-from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
-from sparsebook_service.jobs.keeping import bytes_after_failure, keep_after_failure
+from sparsebook_service.jobs.keeping import bytes_after_failure
+from sparsebook_service.jobs.leftovers import Leftovers
 from sparsebook_service.jobs.repository import JobRow, Repository
 from sparsebook_service.settings import Settings
-from sparsebook_service.storage import Storage
 
 log = structlog.get_logger(__name__)
 
@@ -28,12 +27,9 @@ def allowed(settings: Settings, asked: float | None) -> float | None:
 class Deadlines:
     """Ends jobs that are overdue, whether they run or wait."""
 
-    def __init__(
-        self, storage: Storage, repository: Repository, trainings: Trainings, bell: Bell
-    ) -> None:
-        self._storage = storage
+    def __init__(self, repository: Repository, leftovers: Leftovers, bell: Bell) -> None:
         self._repository = repository
-        self._trainings = trainings
+        self._leftovers = leftovers
         self._bell = bell
 
     def enforce(self) -> None:
@@ -45,8 +41,7 @@ class Deadlines:
             problem = problems.describe("deadline", _detail(row), keys.address(row.id))
             stored = bytes_after_failure(row, None)
             if self._repository.fail(row.id, problem.model_dump(), stored=stored):
-                keep_after_failure(self._storage, row, output=False)
-                self._trainings.release(row.id)
+                self._leftovers.note(row)
                 self._bell.ring(row.id)
                 log.warning("job overdue", job=row.id, detail=problem.detail)
 

@@ -3,6 +3,7 @@
 from sparsebook_service.jobs.protocol import MadeFile
 
 JOBS = "jobs"
+INPUT, OUTPUT = "input", "output"
 REPORT = "report.json"
 MANIFEST = "manifest.json"
 
@@ -19,7 +20,7 @@ def job(job_id: str) -> str:
 
 def inputs(job_id: str) -> str:
     """Everything that was uploaded; `keeping` says how long it stays."""
-    return f"{JOBS}/{job_id}/input"
+    return f"{JOBS}/{job_id}/{INPUT}"
 
 
 def model(job_id: str, name: str) -> str:
@@ -39,7 +40,7 @@ def graph(job_id: str, part: str, name: str) -> str:
 
 def output(job_id: str) -> str:
     """Everything that the job has made."""
-    return f"{JOBS}/{job_id}/output"
+    return f"{JOBS}/{job_id}/{OUTPUT}"
 
 
 def artifact(job_id: str, file: MadeFile) -> str:

@@ -178,17 +178,27 @@ class Repository:
         }
         try:
             with writing(self._engine) as connection:
-                connection.execute(_JOBS.insert().values(values))
+                inserted = connection.execute(_JOBS.insert().values(values).returning(_JOBS)).one()
                 accept(connection)
         except IntegrityError:
             if idempotency_key is None:
                 raise
             return None
-        return self.get(job_id)
+        return _row(inserted)  # as it was: it may have been deleted since
 
     def get(self, job_id: str) -> JobRow | None:
         """Read one job."""
         return self._one(_JOBS.c.id == job_id) if _may_be(job_id) else None
+
+    def rows(self, job_ids: Iterable[str]) -> dict[str, JobRow]:
+        """Those of some jobs that there are, by id."""
+        return {row.id: row for row in self._some(_JOBS.c.id.in_(list(job_ids)))}
+
+    def live_among(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of some jobs that are queued or running."""
+        query = sa.select(_JOBS.c.id).where(_LIVE & _JOBS.c.id.in_(list(job_ids)))
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
 
     def by_idempotency_key(self, owner: str | None, key: str | None) -> JobRow | None:
         """Read the job that was accepted under a key of an owner."""
@@ -263,6 +273,11 @@ class Repository:
         """Whether the job is still to be run, by this run."""
         row = self.get(job_id)
         return row is not None and row.state == "running" and row.holder == holder
+
+    def has_succeeded(self, job_id: str, holder: str) -> bool:
+        """Whether the job has succeeded, in this run."""
+        row = self.get(job_id)
+        return row is not None and row.state == "succeeded" and row.holder == holder
 
     def is_live(self, job_id: str) -> bool:
         """Whether the job is still to be run, by whomever."""

@@ -7,7 +7,6 @@ import structlog
 
 from sparsebook_service.access.repository import DAY_SECONDS
 from sparsebook_service.jobs.repository import Repository
-from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.pace import paced
 
 # At a time, so that a long list holds nobody up.
@@ -18,14 +17,13 @@ log = structlog.get_logger(__name__)
 
 
 def forgetting(
-    days: float | None, repository: Repository, queue: Queue, forget: Callable[[str], bool]
+    days: float | None, repository: Repository, forget: Callable[[str], bool]
 ) -> Callable[[], None]:
     """A chore that forgets jobs so many days after their end, with all that is stored of them.
 
     Args:
         days: None is never.
         repository: of the jobs.
-        queue: of the jobs; it forgets them too, or it would grow for ever.
         forget: forgets one; it may be gone already.
     """
     if days is None:
@@ -34,7 +32,6 @@ def forgetting(
 
     def look() -> None:
         old = repository.ended_before(time.time() - keep_seconds, BATCH)
-        queue.forget(row.id for row in old)
         for row in old:
             forget(row.id)
             log.info("job forgotten", job=row.id, state=row.state, owner=row.owner)

@@ -170,12 +170,12 @@ class Runner:
             failed = Failed("internal", "an unexpected fault; the service's log has the details")
         if failed is not None:
             self._fail(row, failed)
-        now = self._repository.get(job_id)
+        now = when_it_answers(lambda: self._repository.get(job_id), self._closing)
         if now is None or now.state == "cancelled":
             self._storage.remove(keys.job(job_id))
             log.info("job stopped", reason="cancelled or deleted")
         elif now.state == "failed":
-            # Once more, by what the row says: another may have failed it meanwhile, and what was made came too late.
+            # By what the row says: another may have failed it meanwhile, and what was made came too late.
             keep_after_failure(self._storage, now, output=now.result is not None)
             why = now.error or {}
             log.warning("job failed", problem=why["type"], detail=why["detail"])
@@ -189,18 +189,22 @@ class Runner:
         return self._repository.is_running(row.id, row.holder or "")
 
     def _fail(self, row: JobRow, failed: Failed) -> None:
-        if not self._holds(row):
-            if self._repository.is_live(row.id):
-                raise Interrupted  # another run holds it, and needs the files
-            return
-        # Files first: on a full disk that makes the room which the row needs.
-        keep_after_failure(self._storage, row, output=failed.result is not None)
+        """Write it down; the files go by what the row says then, because another run that holds the job needs them."""
         problem = problems.describe(failed.slug, str(failed), keys.address(row.id)).model_dump()
         stored = bytes_after_failure(row, failed.result)
-        when_there_is_room(
-            lambda: self._repository.fail(row.id, problem, failed.result, stored, row.holder),
-            self._closing,
-        )
+
+        def write() -> bool:
+            return self._repository.fail(row.id, problem, failed.result, stored, row.holder)
+
+        try:
+            written = when_it_answers(write, self._closing)
+        except StorageFull:
+            # The files first, which makes the room that the row needs.
+            if self._holds(row):
+                keep_after_failure(self._storage, row, output=failed.result is not None)
+            written = when_there_is_room(write, self._closing)
+        if not written and self._repository.is_live(row.id):
+            raise Interrupted  # another run holds it
 
     def _to_the_end(self, row: JobRow) -> None:
         short_of_memory = 0
@@ -240,6 +244,10 @@ class Runner:
         stored = sizes.of_output(result)
         if not when_it_answers(
             lambda: self._repository.succeed(row.id, result, stored, row.holder or ""),
+            self._closing,
+        ) and not when_it_answers(
+            # The connection may have broken after the first try was written.
+            lambda: self._repository.has_succeeded(row.id, row.holder or ""),
             self._closing,
         ):
             self._note(row, None)

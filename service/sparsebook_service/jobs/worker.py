@@ -22,6 +22,7 @@ from sparsebook_service.hosts import identity
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import nursery, recovery
+from sparsebook_service.jobs.leftovers import Leftovers
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.workflow import QUEUE, Queue
@@ -78,17 +79,23 @@ def _serve(chosen: Settings, name: str, stop: threading.Event) -> None:
         room = Room(chosen.workers, chosen.memory_bytes)
         queue = Queue(engine, runner.run, room, executor, chosen.host_lost_seconds)
     most_memory = chosen.job_address_space_bytes
-    lost = recovery.Lost(storage, repository, queue, runner.running, most_memory)
-    housekeeper = Housekeeper(
-        queue.sweep,
-        lambda: trainings.lost_hosts(chosen.host_lost_seconds),
-        lost.take_up,
-        trainings.take_up_lost,
+    leftovers = Leftovers(storage, trainings)
+    lost = recovery.Lost(leftovers, repository, queue, runner.running, most_memory)
+    housekeepers = (
+        Housekeeper(
+            "punctual",
+            queue.sweep,
+            lambda: trainings.lost_hosts(chosen.host_lost_seconds),
+            lost.take_up,
+            lambda: trainings.take_up_lost(chosen.host_lost_seconds),
+        ),
+        Housekeeper("patient", leftovers.clear),
     )
     log.info("worker ready", worker=executor, jobs=room.at_once, memory_bytes=room.memory)
     stop.wait()
     runner.close()
-    housekeeper.close()
+    for housekeeper in housekeepers:
+        housekeeper.close()
     queue.close()
     runner.join()
     trainings.close()

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 
-from sparsebook_service.durable import LOST_SECONDS, DurableQueue, QueueClient
+from sparsebook_service.durable import DurableQueue, QueueClient
 from sparsebook_service.hosts.heartbeats import Room
+from sparsebook_service.settings import LOST_SECONDS
 
 QUEUE = "compress"
 # The server of a data folder; under the same name it takes its own jobs up again after a crash.
@@ -61,9 +62,9 @@ class Queue:
         """Let others take what processes had that are gone. Call it now and then."""
         self._client.sweep(self._lost_seconds)
 
-    def forget(self, job_ids: Iterable[str]) -> None:
-        """Remove what the queue still knows of jobs that have ended."""
-        self._client.forget(job_ids)
+    def forget_ended(self, live: Callable[[set[str]], set[str]]) -> None:
+        """Remove what the queue still knows of jobs that have ended or are deleted; `live` gives those that have not."""
+        self._client.forget_ended(live)
 
     def close(self) -> None:
         """Stop taking jobs."""

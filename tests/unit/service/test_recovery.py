@@ -1,7 +1,10 @@
 """After a start, table, files and queue agree again, however the last run has ended."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,15 @@ import sqlalchemy as sa
 
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.durable import Interrupted
+from sparsebook_service.finetune.queue import TrainingQueue
+from sparsebook_service.finetune.repository import TrainingRepository
+from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.hosts.heartbeats import Room
+from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import keys, recovery
+from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.deadlines import Deadlines
+from sparsebook_service.jobs.leftovers import Leftovers
 from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.workflow import Queue
@@ -59,6 +69,22 @@ BUNDLE = MadeFile(name="bundle.zip", bytes=1, sha256="0" * 64)
 WITH_DATA = {**UPLOAD, "data": [{"name": "d.npz", "bytes": 1, "sha256": ""}]}
 
 
+@pytest.fixture
+def leftovers(engine: sa.Engine, storage: Storage, tmp_path: Path) -> Iterator[Leftovers]:
+    queue = TrainingQueue(engine)
+    yield Leftovers(
+        storage,
+        Trainings(
+            storage,
+            TrainingRepository(engine),
+            queue,
+            data_dir=tmp_path,
+            worker_comes=lambda: False,
+        ),
+    )
+    queue.close()
+
+
 def add(repository: Repository, *job_ids: str, upload: dict[str, Any] = UPLOAD) -> None:
     for job_id in job_ids:
         repository.add(job_id, config={}, upload=upload, fingerprint="", idempotency_key=None)
@@ -101,7 +127,8 @@ def test_files_that_no_job_needs_are_removed(
             path.write_bytes(b"x")
     settings = Settings(data_dir=tmp_path)
     (settings.work_dir / "old").mkdir(parents=True)
-    recovery.tidy(settings, storage, repository)
+    recovery.empty_work(settings.work_dir)
+    recovery.tidy(storage, repository, shared=False)
     kept = {
         job_id: (
             storage.local(keys.inputs(job_id)).exists(),
@@ -122,14 +149,14 @@ def test_files_that_no_job_needs_are_removed(
 
 
 def test_a_job_that_the_queue_never_saw_is_run(
-    storage: Storage, repository: Repository, open_queue: OpenQueue
+    leftovers: Leftovers, repository: Repository, open_queue: OpenQueue
 ) -> None:
     add(repository, "a", "b")
     repository.cancel("b", {})
     ran: list[str] = []
     queue = open_queue(ran.append)
-    recovery.requeue(storage, repository, queue, 1 << 30)
-    recovery.requeue(storage, repository, queue, 1 << 30)
+    recovery.requeue(leftovers, repository, queue, 1 << 30)
+    recovery.requeue(leftovers, repository, queue, 1 << 30)
     until(lambda: ran == ["a"])
     queue.submit("c")
     until(lambda: "c" in ran)
@@ -153,7 +180,7 @@ def test_an_interrupted_job_is_run_again(repository: Repository, open_queue: Ope
 
 
 def test_a_job_that_the_queue_gave_up_fails(
-    storage: Storage, repository: Repository, open_queue: OpenQueue
+    storage: Storage, leftovers: Leftovers, repository: Repository, open_queue: OpenQueue
 ) -> None:
     add(repository, "a", upload=WITH_DATA)
     add(repository, "b")
@@ -167,7 +194,8 @@ def test_a_job_that_the_queue_gave_up_fails(
     queue = open_queue(broken)
     queue.submit("a")
     until(lambda: queue.given_up(["a", "b"]) == {"a"})
-    recovery.requeue(storage, repository, queue, 1 << 30)
+    recovery.requeue(leftovers, repository, queue, 1 << 30)
+    leftovers.clear()
     assert storage.local(keys.model("a", "m")).exists()
     assert not storage.local(keys.output("a")).exists()
     row = repository.get("a")
@@ -179,7 +207,7 @@ def test_a_job_that_the_queue_gave_up_fails(
 
 
 def test_a_job_that_was_taken_and_is_not_run_is_run_again(
-    storage: Storage, repository: Repository, open_queue: OpenQueue
+    leftovers: Leftovers, repository: Repository, open_queue: OpenQueue
 ) -> None:
     add(repository, "a", "b")
     began: list[str] = []
@@ -191,7 +219,7 @@ def test_a_job_that_was_taken_and_is_not_run_is_run_again(
             raise Interrupted  # the queue has taken it, and nobody brings it to its end
 
     queue = open_queue(run)
-    lost = recovery.Lost(storage, repository, queue, lambda: running, 1 << 30)
+    lost = recovery.Lost(leftovers, repository, queue, lambda: running, 1 << 30)
     for job_id in ("a", "b"):
         queue.submit(job_id)
     until(lambda: sorted(began) == ["a", "b"] and queue.claimed(["a", "b"]) == {"a", "b"})
@@ -200,3 +228,94 @@ def test_a_job_that_was_taken_and_is_not_run_is_run_again(
     lost.take_up()
     until(lambda: began.count("a") == 2)
     assert began.count("b") == 1
+
+
+class Slow(Storage):
+    """A storage that takes its time to remove anything."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def remove(self, prefix: str) -> None:
+        self.asked.set()
+        assert self.answers.wait(20)
+        super().remove(prefix)
+
+
+def test_a_slow_storage_holds_up_no_deadline(
+    tmp_path: Path, engine: sa.Engine, repository: Repository
+) -> None:
+    slow = Slow(tmp_path / "files")
+    queue = TrainingQueue(engine)
+    trainings = Trainings(
+        slow,
+        TrainingRepository(engine),
+        queue,
+        data_dir=tmp_path,
+        worker_comes=lambda: False,
+    )
+    leftovers = Leftovers(slow, trainings)
+    loop = asyncio.new_event_loop()
+    deadlines = Deadlines(repository, leftovers, Bell(loop))
+    for job_id, seconds in (("a", 0.0), ("b", 0.0), ("c", 3600.0)):
+        repository.add(
+            job_id,
+            config={},
+            upload=UPLOAD,
+            fingerprint="",
+            idempotency_key=None,
+            deadline=seconds,
+        )
+        slow.local(keys.inputs(job_id)).mkdir(parents=True)
+    with (
+        closing(Housekeeper("patient", leftovers.clear)),
+        closing(Housekeeper("punctual", deadlines.enforce)),
+    ):
+        assert slow.asked.wait(20)  # and does not answer
+        repository.add(
+            "d", config={}, upload=UPLOAD, fingerprint="", idempotency_key=None, deadline=0.0
+        )
+        until(lambda: {row.id for row in repository.live()} == {"c"})
+        slow.answers.set()
+        until(lambda: slow.folders(keys.JOBS) == ["c"])
+    queue.close()
+    loop.close()
+
+
+def test_what_cannot_be_removed_holds_up_no_other(
+    tmp_path: Path, engine: sa.Engine, repository: Repository
+) -> None:
+    class Refusing(Storage):
+        """A storage that does not let go of one job."""
+
+        refused = keys.job("a")
+
+        def remove(self, prefix: str) -> None:
+            if prefix == self.refused:
+                raise PermissionError(prefix)
+            super().remove(prefix)
+
+    storage = Refusing(tmp_path / "files")
+    queue = TrainingQueue(engine)
+    trainings = Trainings(
+        storage,
+        TrainingRepository(engine),
+        queue,
+        data_dir=tmp_path,
+        worker_comes=lambda: False,
+    )
+    leftovers = Leftovers(storage, trainings)
+    add(repository, "a", "b")
+    for row in repository.live():
+        storage.local(keys.inputs(row.id)).mkdir(parents=True)
+        leftovers.note(row)
+    with pytest.raises(PermissionError):
+        leftovers.clear()
+    with pytest.raises(PermissionError):
+        leftovers.clear()
+    assert storage.folders(keys.JOBS) == ["a"]
+    storage.refused = ""
+    leftovers.clear()
+    assert storage.folders(keys.JOBS) == []
+    queue.close()

@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,23 @@ def test_idempotency_keys_are_unique(repository: Repository) -> None:
     assert not repository.delete("a")
     assert repository.by_idempotency_key(None, "key") is None
     assert add(repository, "b", "key") is not None
+
+
+def test_a_job_that_is_deleted_at_once_was_accepted(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "jobs.sqlite")
+    repository = Repository(engine)
+
+    @sa.event.listens_for(engine, "checkin")
+    def delete(_connection: object, _record: object) -> None:
+        """By somebody who lists jobs, as soon as the row is there."""
+        with sqlite3.connect(tmp_path / "jobs.sqlite") as other:
+            other.execute("DELETE FROM jobs")
+        other.close()
+
+    row = add(repository, "a", "key")
+    assert (row.id, row.number, row.state, row.upload) == ("a", 1, "queued", UPLOAD)
+    assert repository.get("a") is None
+    engine.dispose()
 
 
 def test_pages_and_counts(repository: Repository) -> None:

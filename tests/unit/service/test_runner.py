@@ -3,6 +3,7 @@
 import asyncio
 import io
 import resource
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from sparsebook_service import patience
 from sparsebook_service.database import open_sqlite
@@ -272,3 +274,88 @@ def test_the_bytes_of_a_job_are_those_that_are_stored(
     root = storage.local(keys.job("a"))
     stored = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     assert repository.usage(None) == Usage(live=0, stored=stored)
+
+
+def breaks_after_commit(engine: sa.Engine, statement: str) -> None:
+    """The connection breaks once, when the server has committed a statement that has this in it."""
+    written: list[object] = []
+
+    @sa.event.listens_for(engine, "after_cursor_execute")
+    def see(
+        connection: sa.Connection, _cursor: object, text: str, values: object, *_: object
+    ) -> None:
+        if text.startswith("UPDATE jobs") and statement in str(values):
+            written.append(connection)
+
+    @sa.event.listens_for(engine, "checkin")
+    def break_off(_connection: object, _record: object) -> None:
+        if len(written) == 1:
+            written.append(None)
+            gone = sqlite3.OperationalError("server closed the connection unexpectedly")
+            raise OperationalError("", {}, gone, connection_invalidated=True)
+
+
+def test_a_success_whose_confirmation_was_lost_is_one(
+    runner: Runner, storage: Meddled, repository: Repository, engine: sa.Engine
+) -> None:
+    add(storage, repository)
+    storage.meddle = lambda: None
+    breaks_after_commit(engine, "succeeded")
+    runner.run("a")
+    assert state(repository) == "succeeded"
+    assert not storage.local(keys.inputs("a")).exists()
+    assert storage.local(keys.output("a")).exists()
+
+
+def test_a_run_that_was_replaced_at_its_fault_leaves_the_files(
+    runner: Runner, storage: Meddled, repository: Repository, engine: sa.Engine
+) -> None:
+    add(storage, repository)
+
+    def meddle() -> None:
+        raise ValueError("a fault of the work itself")
+
+    storage.meddle = meddle
+    taken: list[object] = []
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def take_over(_c: object, _k: object, text: str, values: object, *_: object) -> None:
+        """Another host takes the job as late as can be: when this one is about to write."""
+        if text.startswith("UPDATE jobs") and "failed" in str(values) and not taken:
+            taken.append(1)
+            with sqlite3.connect(engine.url.database or "") as other:
+                other.execute("UPDATE jobs SET holder = 'another'")
+            other.close()
+
+    with pytest.raises(Interrupted):
+        runner.run("a")
+    assert taken
+    assert state(repository) == "running"
+    assert storage.local(keys.model("a", "m.onnx")).exists()
+
+
+def test_on_a_full_disk_the_files_make_room_for_the_row(
+    runner: Runner, storage: Meddled, repository: Repository, engine: sa.Engine
+) -> None:
+    add(storage, repository)
+
+    def meddle() -> None:
+        raise ValueError("a fault of the work itself")
+
+    storage.meddle = meddle
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def full(_c: object, _k: object, text: str, values: object, *_: object) -> None:
+        ends = text.startswith("UPDATE jobs") and "failed" in str(values)
+        if ends and storage.local(keys.model("a", "m.onnx")).exists():
+            raise OperationalError("", {}, no_room())
+
+    runner.run("a")
+    assert state(repository) == "failed"
+    assert storage.folders(keys.JOBS) == []
+
+
+def no_room() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error

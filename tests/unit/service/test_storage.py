@@ -1,10 +1,14 @@
 import asyncio
 from pathlib import Path
+from typing import cast
 
+import obstore
 import pytest
 from obstore.exceptions import GenericError
+from obstore.store import MemoryStore, S3Store
 
 from sparsebook_compressor.errors import StorageFull
+from sparsebook_service.s3 import S3Storage
 from sparsebook_service.storage import PART_BYTES, Storage, full_disk_named
 
 
@@ -97,3 +101,13 @@ def test_other_faults_are_left_alone() -> None:
         Path("/none").read_bytes()
     with pytest.raises(GenericError), full_disk_named("x"):
         raise GenericError("Input/output error (os error 5)")
+
+
+def test_parts_are_the_same_in_a_folder_and_in_a_bucket(storage: Storage) -> None:
+    bucket = S3Storage.__new__(S3Storage)
+    bucket.store = cast("S3Store", MemoryStore())  # lists as a bucket does: keys, and no folders
+    for one in (storage, bucket):
+        for key in ("jobs/a/input/model/m", "jobs/a/output/x", "jobs/a/output/y", "jobs/b/input/z"):
+            obstore.put(one.store, key, b"x")
+        assert one.parts("jobs") == {"a": {"input", "output"}, "b": {"input"}}
+        assert one.parts("none") == {}
