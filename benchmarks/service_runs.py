@@ -26,14 +26,17 @@ MIB = 1 << 20
 HANG_SECONDS = 180.0
 
 
-def submit(http: httpx.Client, content: bytes, key: str | None = None) -> str:
+def submit(
+    http: httpx.Client, content: bytes, key: str | None = None, name: str | None = None
+) -> str:
     """Send a model; the job's id.
 
     Raises:
         RuntimeError: it was refused.
     """
     headers = OCTETS | ({} if key is None else {"Idempotency-Key": key})
-    answer = http.post("/compress", content=content, headers=headers)
+    params = {} if name is None else {"name": name}
+    answer = http.post("/compress", content=content, headers=headers, params=params)
     if answer.status_code != 202:
         raise RuntimeError(f"refused: {answer.status_code} {answer.text}")
     return str(answer.json()["id"])
@@ -103,41 +106,28 @@ def _cpu(server: BenchServer) -> float:
 
 
 def polling(serve: Serve, folder: Path, clients: int, seconds: float) -> dict[str, Any]:
-    """Seconds of GET /jobs/{id}: so many clients once a second each, while two jobs run."""
+    """Seconds of GET /jobs/{id}: so many clients once a second each, while two jobs run.
+
+    The jobs are there before anybody polls: to send one costs more than to answer a thousand polls.
+    """
     with serve(folder, workers=2) as (server, http):
-        fed = threading.Event()
-        feeder = threading.Thread(target=_feed, args=(server.url, fed), daemon=True)
-        feeder.start()
-        job_id = submit(http, service_models.busy(10**6))
-        try:
-            found, failed = asyncio.run(_poll(server.url, job_id, clients, seconds))
-        finally:
-            fed.set()
-            feeder.join()
+        content = service_models.busy(0)
+        waiting = [
+            submit(http, content, name=f"{number}.onnx") for number in range(int(4 * seconds))
+        ]
+        found, failed = asyncio.run(_poll(server.url, waiting[-1], clients, seconds))
+        running = http.get("/jobs", params={"state": "running"}).json()["jobs"]
+        for job_id in waiting:
+            http.delete(f"/jobs/{job_id}")
     found.sort()
     return {
         "requests": len(found),
         "failed": failed,
+        "running_at_the_end": len(running),
         "median": statistics.median(found),
         "p99": found[int(0.99 * len(found))],
         "most": found[-1],
     }
-
-
-def _feed(url: str, enough: threading.Event) -> None:
-    """Keep two jobs running and two waiting."""
-    with httpx.Client(base_url=url, timeout=120) as http:
-        under_way: list[str] = []
-        for seed in itertools.count():
-            if enough.is_set():
-                break
-            under_way.append(submit(http, service_models.busy(seed)))
-            while len(under_way) >= 4 and not enough.is_set():
-                job = http.get(f"/jobs/{under_way[0]}", params={"wait": 1}).json()
-                if job["times"]["finished"]:
-                    under_way.pop(0)
-        for job_id in under_way:
-            http.delete(f"/jobs/{job_id}")
 
 
 async def _poll(url: str, job_id: str, clients: int, seconds: float) -> tuple[list[float], int]:
