@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx.version_converter
 import onnxruntime
 from onnxruntime import quantization as q
+
+from benchmarks.peer_samples import samples
 
 Job = dict[str, Any]
 ZSTD_LEVEL, BLOCK = 19, 32
@@ -34,16 +35,6 @@ def main() -> None:
             found = {"failure": (lines[0] if lines else type(error).__name__)[:160]}
         answer["jobs"].append({**found, "seconds": time.process_time() - began})
     Path(sys.argv[2]).write_text(json.dumps(answer))
-
-
-def samples(file: str) -> list[dict[str, Any]]:
-    """The feeds of a file."""
-    found: dict[int, dict[str, Any]] = {}
-    with np.load(file) as arrays:
-        for key in arrays.files:
-            number, name = key.split("/", 1)
-            found.setdefault(int(number), {})[name] = arrays[key]
-    return [found[number] for number in sorted(found)]
 
 
 def _dynamic(job: Job) -> Job:
