@@ -50,9 +50,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A file that ONNX Runtime opens, and how it came about.
+    """A file that ONNX Runtime opens, and its row, whose bytes are what it takes packed where that is not the file itself.
 
-    `bytes` are what it takes packed, where that is not the file itself; `timed` is off where the file is the original's again once unpacked.
+    `timed` is off where it is a model of plain floats once unpacked, which takes what the original takes.
     """
 
     row: Row

@@ -5,7 +5,7 @@
 Each peer is in an environment of its own and gets the same files and the same calibration samples; fidelity is measured on held-out samples
 that nobody else saw, in one way for all. `--quick` takes ONNX Runtime's quantisers, zstd -19 and COO over our pruned floats, and ours; the full run
 NNCodec, NNCF with OpenVINO, ZipNN and DeepSparse besides. What was measured of a model is kept in build/benchmarks/peers and not measured again
-unless settings change or `--again` is given. Asked for are 0.8 times the bytes of the best peer at its own fidelity, 0.5 the aim.
+unless settings or the product's sources change, or `--again` is given. Asked for are 0.8 times the bytes of the best peer at its own fidelity, 0.5 the aim.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kept_runs import sources
 from benchmarks.peer_curves import Against, Point, against, overall, worst
 from benchmarks.peer_models import SEED, SUBJECTS, Subject, subject
 from benchmarks.peer_others import engine, nncodec, quantised, zipnn, zstd
@@ -65,6 +66,7 @@ def main() -> None:
         "samples": list(arguments.samples),
         "seconds": arguments.seconds,
         "seed": SEED,
+        "sources": sources(),
     }
     rows: list[Row] = []
     versions: dict[str, str] = {}

@@ -99,7 +99,9 @@ def test_the_quick_run_goes_from_end_to_end(
         assert huffman["milliseconds"] > 0
         ours = f"our {way.split(',')[0]}"
         assert rows["zstd -19", ours]["error"] == pytest.approx(huffman["error"], rel=1e-4)
-        assert rows["COO sparse_initializer", ours]["bytes"] > 0
+        coo = rows["COO sparse_initializer", ours]
+        assert coo["error"] == pytest.approx(huffman["error"], rel=1e-4)
+        assert (coo["bytes"] < original["bytes"] / 2) == way.startswith("paper")
     for kind in QUANTISERS:
         assert rows["ONNX Runtime", kind]["failure"] is None, rows["ONNX Runtime", kind]
         assert 0 < rows["ONNX Runtime", kind]["error"] < 0.5
