@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper calibrated distil kernels codec peers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help demo paper calibrated distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -38,8 +38,14 @@ distil: .venv .venv-trainer .models .data ## a transformer and a recurrent pair 
 kernels: .venv .models ## the operators against ONNX Runtime's kernels, layer by layer and whole, with what is asked of them
 	$(BIN)/python -m benchmarks.kernels
 
-peers: .venv .venv-peer-deepsparse .venv-peer-openvino ## DeepSparse and OpenVINO on the same layers, each in an environment of its own
+peers: .venv .venv-peer-ort .venv-peer-nncf .venv-peer-nncodec .venv-peer-zipnn .venv-peer-deepsparse .models .data ## real models compressed by others and by us, bytes against fidelity: hours
 	$(BIN)/python -m benchmarks.peers
+
+peers-quick: .venv .venv-peer-ort .models .data ## the same with the light peers alone
+	$(BIN)/python -m benchmarks.peers --quick
+
+peers-layers: .venv .venv-peer-deepsparse .venv-peer-openvino ## DeepSparse and OpenVINO on the same layers, each in an environment of its own
+	$(BIN)/python -m benchmarks.peer_layers
 
 # The C++ reader's speed is measured by a program of the native tests' build.
 codec: .venv .venv-peer-nncodec .models ## payload bytes by codec against the entropy and NNCodec, and the codecs' speed: minutes
@@ -56,7 +62,7 @@ page-bench: .venv .chromium ## the page and the report of VGG-16 in a browser: b
 pictures: .venv .venv-trainer .models .chromium ## draw docs/images/page.png and report.png again
 	$(BIN)/python -m benchmarks.pictures --executable .chromium/chromium
 
-test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .models lint types native-test ## everything that is checked
+test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-ort .venv-servers .models lint types native-test ## everything that is checked
 	@$(MAKE) --no-print-directory .chromium || echo "*** No Chromium: the tests of the page are SKIPPED. ***" >&2
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
@@ -140,7 +146,10 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/ort-1.24.in -o requirements/ort-1.24.lock
 	$(COMPILE) requirements/peer-deepsparse.in -o requirements/peer-deepsparse.lock
 	$(COMPILE) --no-deps requirements/peer-nncodec.in -o requirements/peer-nncodec.lock
+	$(COMPILE) requirements/peer-nncf.in -o requirements/peer-nncf.lock
 	$(COMPILE) requirements/peer-openvino.in -o requirements/peer-openvino.lock
+	$(COMPILE) requirements/peer-ort.in -o requirements/peer-ort.lock
+	$(COMPILE) --no-deps requirements/peer-zipnn.in -o requirements/peer-zipnn.lock
 	$(COMPILE) requirements/bench.in -o requirements/bench.lock
 	$(COMPILE) requirements/servers.in -o requirements/servers.lock
 	$(COMPILE) requirements/platforms.in -o requirements/platforms.lock
@@ -155,12 +164,12 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages .chromium build \
+	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncodec .venv-peer-openvino .venv-platforms .venv-exporters .models .data .languages .chromium
+.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-trainer: .venv-trainer/.stamp
@@ -169,7 +178,10 @@ clean: ## remove everything that was built or installed
 .venv-servers: .venv-servers/.stamp
 .venv-peer-deepsparse: .venv-peer-deepsparse/.stamp
 .venv-peer-nncodec: .venv-peer-nncodec/.stamp
+.venv-peer-nncf: .venv-peer-nncf/.stamp
 .venv-peer-openvino: .venv-peer-openvino/.stamp
+.venv-peer-ort: .venv-peer-ort/.stamp
+.venv-peer-zipnn: .venv-peer-zipnn/.stamp
 .venv-platforms: .venv-platforms/.stamp
 .venv-exporters: .venv-exporters/.stamp
 .models: .models/.stamp

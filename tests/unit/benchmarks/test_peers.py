@@ -1,71 +1,150 @@
-"""The benchmark that puts other engines beside the operators, with an engine that is ONNX Runtime again."""
+"""The comparison of peers: bytes at the same fidelity, means over models, and the quick run on a tiny model from end to end."""
 
 import json
+import math
 import sys
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import kernel_artifacts, peer_child, peers
-from benchmarks.kernel_layers import Dense
-from sparsebook_runtime import library_path
-from sparsebook_service.bench.result import Seconds
+from benchmarks import peers, results
+from benchmarks.peer_curves import Against, Point, against, front, overall, worst
+from benchmarks.peer_layers import python_of
+from benchmarks.peer_others import QUANTISERS
+from benchmarks.peer_rows import OURS, PEER, Made, Row, relative_error
 
-LAYER = Dense("tiny", 24, 16, 0.25, 4)
-
-
-def row(engine: str, theirs: float, ours: float) -> dict[str, Any]:
-    took = {"onnxruntime": 4.0, engine: theirs, "sparsebook": ours}
-    timings = {name: Seconds.of([value]).model_dump() for name, value in took.items()}
-    facts = {"section": "fc", "layer": "l", "shape": "s", "batch": 1, "engine": engine}
-    return {**facts, "timings": timings}
+CURVE = [Point(1000, 0.01), Point(100, 0.1)]
 
 
-def test_an_engine_is_measured_beside_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_artifacts, "KEPT", tmp_path / "kept")
-    compressed = peers._compressed(LAYER)
-    files = {**peers._files(compressed, tmp_path / "plain.onnx"), "shape": [2, 24]}
-    assert onnx.load(files["plain"]).graph.node[0].op_type == "Gemm"
-    order = {"engine": "same", "library": str(library_path()), "seed": 0, "seconds": 0.01}
-    (tmp_path / "order.json").write_text(
-        json.dumps({**order, "sweep": 1 << 16, "layer": files, "small": files})
-    )
-    monkeypatch.setitem(
-        peer_child.ENGINES, "same", lambda path, x: ("9", peer_child._onnxruntime(path, x, None))
-    )
-    monkeypatch.setattr(
-        sys, "argv", ["peer_child", str(tmp_path / "order.json"), str(tmp_path / "answer.json")]
-    )
-    peer_child.main()
-    answer = json.loads((tmp_path / "answer.json").read_text())
-    assert answer["version"] == "9"
-    assert set(answer["seconds"]) == {"onnxruntime", "sparsebook", "same"}
-    assert all(error < 1e-5 for error in answer["relative_errors"].values())
-    assert all(took > 0 for seconds in answer["seconds"].values() for took in seconds)
+def test_a_peer_between_two_of_ours_is_read_off_in_logarithms() -> None:
+    found = against(CURVE, Point(632, math.sqrt(0.01 * 0.1)))
+    assert found.where == "inside"
+    assert found.ratio == pytest.approx(math.sqrt(1000 * 100) / 632)
+    assert against(CURVE, Point(500, 0.01)) == Against("inside", 2.0)
+    assert against(CURVE, Point(500, 0.1)) == Against("inside", 0.2)
 
 
-def test_an_engine_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "python_of", lambda _: Path(sys.executable))
-    found = peers._ask({"engine": "nobody's"}, tmp_path)
-    assert "KeyError" in found["error"]
-    cells = peers.cells({**row("x", 1.0, 1.0), **found})
-    assert len(cells) == len(peers.COLUMNS)
-    assert peers.means([{**row("x", 1.0, 1.0), **found}]) == []
+def test_a_peer_beyond_our_curve_is_bounded_and_a_closer_one_is_not_judged() -> None:
+    assert against(CURVE, Point(200, 0.5)) == Against("bound", 0.5)
+    assert against(CURVE, Point(200, 0.001)) == Against("outside", None)
+    assert against([], Point(200, 0.001)) == Against("outside", None)
 
 
-def test_the_means_are_of_what_ran() -> None:
-    rows = [row("x", 2.0, 1.0), row("x", 8.0, 1.0), row("y", 1.0, 1.0)]
-    assert [(found[0], found[3], found[-1]) for found in peers.means(rows)] == [
-        ("mean of 2", "x", "4.00x"),
-        ("mean of 1", "y", "1.00x"),
+def test_what_is_larger_and_further_off_is_no_part_of_the_curve() -> None:
+    beaten = [Point(1200, 0.02), Point(1000, 0.05), Point(90, 0.0)]
+    assert front([*CURVE, *beaten]) == CURVE
+
+
+def test_the_best_peer_is_where_we_need_most() -> None:
+    several = [Against("inside", 0.5), Against("bound", 0.9), Against("outside", None)]
+    assert worst(several) == Against("bound", 0.9)
+    assert worst(several[2:]) == Against("outside", None)
+
+
+def test_a_family_counts_once() -> None:
+    families = {
+        "pair": [Against("inside", 0.25), Against("inside", 1.0)],
+        "one": [Against("inside", 2.0)],
+        "none": [Against("outside", None)],
+    }
+    mean, count = overall(families)
+    assert (mean, count) == (pytest.approx(1.0), 2)
+    assert overall({"none": [Against("outside", None)]}) == (None, 0)
+
+
+def test_the_error_is_of_outputs_of_floats_each_counting_alike() -> None:
+    ids = np.array([1, 2])
+    large, small = np.full(4, 100.0, np.float32), np.full(2, 0.01, np.float32)
+    expected = [[ids, large, small]]
+    assert relative_error(expected, expected) == 0
+    assert relative_error(expected, [[ids + 1, large, 0 * small]]) == pytest.approx(math.sqrt(0.5))
+    with pytest.raises(ValueError, match="other shapes"):
+        relative_error(expected, [[ids, large[:2], small]])
+
+
+def test_verdicts_are_against_the_best_setting_of_each_peer() -> None:
+    def row(who: str, kind: str, size: int, error: float) -> Row:
+        return Row("m", "f", who, "", kind, bytes=size, error=error)
+
+    rows = [row("Sparsebook", OURS, point.bytes, point.error) for point in CURVE]
+    rows += [row("a", PEER, 2000, 0.01), row("a", PEER, 125, 0.1), row("b", PEER, 400, 0.1)]
+    found = {line[0]: line[1:3] for line in peers.verdicts(rows)}
+    assert found == {"the best peer": ("1", "0.800"), "a": ("1", "0.800"), "b": ("1", "0.250")}
+    rows += [row("a", PEER, 2000, 0.001), row("c", PEER, 100, 0.5), row("c", PEER, 1, 0.001)]
+    counts = {line[0]: line[-2:] for line in peers.verdicts(rows)}
+    assert counts == {"the best peer": ("1", "2"), "a": ("", "1"), "b": ("", ""), "c": ("1", "1")}
+
+
+def test_the_quick_run_goes_from_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "tiny.onnx"
+    onnx.save(_tiny(), model)
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "out")
+    monkeypatch.setattr(peers, "FOLDER", tmp_path / "out")
+    monkeypatch.setattr("benchmarks.peer_plot.FOLDER", tmp_path / "out")
+    asked = ["peers", "--quick", "--model", str(model), "--samples", "8", "4", "4"]
+    monkeypatch.setattr(sys, "argv", [*asked, "--seconds", "0.05"])
+    peers.main()
+    written = json.loads((tmp_path / "out/peers-quick.json").read_text())
+    rows = {(row["who"], row["setting"]): row for row in written["results"]}
+    original = rows["original", "made"]
+    assert (original["bytes"], original["error"]) == (model.stat().st_size, 0.0)
+    for way in ("safe", "paper, no data", "small 0.05"):
+        huffman, context = (rows["Sparsebook", f"{way}, {c}"] for c in ("huffman", "context"))
+        assert huffman["error"] == context["error"] > 0
+        assert huffman["milliseconds"] > 0
+        ours = f"our {way.split(',')[0]}"
+        assert rows["zstd -19", ours]["error"] == pytest.approx(huffman["error"], rel=1e-4)
+        coo = rows["COO sparse_initializer", ours]
+        assert coo["error"] == pytest.approx(huffman["error"], rel=1e-4)
+        assert (coo["bytes"] < original["bytes"] / 2) == way.startswith("paper")
+    for kind in QUANTISERS:
+        assert rows["ONNX Runtime", kind]["failure"] is None, rows["ONNX Runtime", kind]
+        assert 0 < rows["ONNX Runtime", kind]["error"] < 0.5
+    assert written["versions"]
+    assert (tmp_path / "out/peers-quick.svg").stat().st_size > 1000
+    assert "tiny" in capsys.readouterr().out
+    # What is kept is not measured again.
+    monkeypatch.setattr(peers, "measure", lambda *_: pytest.fail("measured again"))
+    peers.main()
+
+
+def test_a_file_that_does_not_open_says_why(tmp_path: Path) -> None:
+    model, broken = tmp_path / "tiny.onnx", tmp_path / "broken.onnx"
+    onnx.save(_tiny(), model)
+    broken.write_bytes(b"no model")
+    row = Row("tiny", "tiny", "x", "", PEER, bytes=8)
+    x = np.ones((2, 64), np.float32)
+    files = [Made(row, model), Made(row, broken)]
+    (first, second), _ = peers.run_all(files, {"x": x}, 0.01)
+    assert first.error == 0
+    assert second.error is None
+    assert second.failure
+
+
+def test_every_peer_has_a_lock() -> None:
+    for name in ("ort", "nncf", "nncodec", "zipnn", "deepsparse"):
+        assert Path(f"requirements/peer-{name}.lock").exists()
+        assert python_of(name).parts[0] == f".venv-peer-{name}"
+
+
+def _tiny() -> onnx.ModelProto:
+    """Two layers, 64 to 48 to 16."""
+    rng = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
+        for name, shape in (("w", (64, 48)), ("v", (48, 16)))
     ]
-    assert peers.cells(rows[0])[-3:] == ("2.00x", "4.00x", "2.00x")
-
-
-def test_every_engine_has_its_environment() -> None:
-    for engine in peers.ENGINES:
-        assert engine in peer_child.ENGINES
-        assert Path(f"requirements/peer-{engine}.lock").exists()
-        assert peers.python_of(engine).parts[0] == f".venv-peer-{engine}"
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 64])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 16])
+    graph = helper.make_graph(nodes, "tiny", [x], [y], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
