@@ -5,7 +5,6 @@ a key that is created is kept, so that the block can use it.
 """
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ def main(real: str, folder: Path, port: str, given: list[str]) -> int:
         (folder / "key").write_text(done.stdout.strip())
         sys.stdout.write(done.stdout)
         return 0
-    os.execv(real, [real, *given])
+    return subprocess.run([real, *given], check=False).returncode
 
 
 def begin(command: list[str], ready: str, folder: Path) -> int:

@@ -77,10 +77,11 @@ class Standing:
         """Whether a block speaks of something that neither it nor a block before it makes."""
         speaks = re.search(rf"(?<![\w/-]){re.escape(name)}\b(?!-)", block.before + block.code)
         makes = re.search(
-            rf"-o {re.escape(name)}(?![\w./])|savez\(\s*\"{re.escape(name)}|^    Path\(\"{re.escape(name)}\"\),\n    Config",
+            rf"-o {re.escape(name)}(?![\w./])|savez\(\s*\"{re.escape(name)}\"|Path\(\"{re.escape(name)}\"\)",
             block.code,
-            re.MULTILINE,
         )
+        if name.endswith(".onnx"):  # a program names a model to read it
+            makes = None
         return bool(speaks) and not makes and not (self._folder / name).exists()
 
     def _placed(self, block: Block, url: str) -> str:

@@ -18,6 +18,7 @@ RUNNING = [block for block in ALL if block.language in RUN and block.not_run is 
 MARKED = {
     "README.md": 2,
     "docs/benchmarks.md": 1,
+    "docs/operations.md": 1,
     "docs/pipelines/README.md": 1,
     "docs/quickstart.md": 1,
     "docs/scaling.md": 1,
@@ -34,7 +35,9 @@ def test_blocks_that_are_not_run_are_counted() -> None:
 
 def test_every_block_has_a_language_that_is_known() -> None:
     """A shell's block without its name would not be run."""
-    strange = [f"{block} {block.language!r}" for block in ALL if block.language not in RUN | NOT_RUN]
+    strange = [
+        f"{block} {block.language!r}" for block in ALL if block.language not in RUN | NOT_RUN
+    ]
     assert not strange
 
 
