@@ -19,9 +19,12 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help demo paper calibrated distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help docs demo paper calibrated distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+docs: .venv-docs ## the documentation as a site in build/docs; a warning or a broken link fails
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 demo: .venv .venv-trainer .models ## compress two real models through the service and print what became of them
 	$(BIN)/python -m benchmarks.demo
@@ -62,7 +65,7 @@ page-bench: .venv .chromium ## the page and the report of VGG-16 in a browser: b
 pictures: .venv .venv-trainer .models .chromium ## draw docs/images/page.png and report.png again
 	$(BIN)/python -m benchmarks.pictures --executable .chromium/chromium
 
-test: .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-ort .venv-servers .models lint types native-test ## everything that is checked
+test: .venv .venv-docs .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-peer-ort .venv-servers .models lint types native-test ## everything that is checked
 	@$(MAKE) --no-print-directory .chromium || echo "*** No Chromium: the tests of the page are SKIPPED. ***" >&2
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
@@ -140,6 +143,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(COMPILE) requirements/product.in -o requirements/product.lock
 	$(COMPILE) requirements/dev.in -o requirements/dev.lock
+	$(COMPILE) requirements/docs.in -o requirements/docs.lock
 	$(COMPILE) requirements/trainer.in -o requirements/trainer.lock
 	$(COMPILE) requirements/trainer-cuda.in -o requirements/trainer-cuda.lock
 	$(COMPILE) requirements/ort-1.23.in -o requirements/ort-1.23.lock
@@ -164,14 +168,15 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium build \
+	rm -rf .tools .venv .venv-docs .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium
+.PHONY: .tools .venv .venv-docs .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
+.venv-docs: .venv-docs/.stamp
 .venv-trainer: .venv-trainer/.stamp
 .venv-ort-1.23: .venv-ort-1.23/.stamp
 .venv-ort-1.24: .venv-ort-1.24/.stamp
@@ -203,6 +208,12 @@ clean: ## remove everything that was built or installed
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv
 	$(SYNC) $(BIN)/python requirements/product.lock requirements/dev.lock
 	$(INSTALL) $(BIN)/python -e compressor -e service
+	touch $@
+
+# MkDocs and its theme, which tests start.
+.venv-docs/.stamp: requirements/docs.lock .tools/.stamp
+	$(UV) venv --quiet --clear --python .tools/bin/python .venv-docs
+	$(SYNC) .venv-docs/bin/python $<
 	touch $@
 
 # The operator library is compiled, so a changed source means a new build and install.
