@@ -79,7 +79,10 @@ def _spec(value: ValueInfoProto) -> InputSpec:
         dim.dim_value if dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0 else None
         for dim in value.type.tensor_type.shape.dim
     )
-    symbols = tuple(dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    # "?" is what some exporters write for any length: two of them say nothing of each other.
+    symbols = tuple(
+        "" if dim.dim_param == "?" else dim.dim_param for dim in value.type.tensor_type.shape.dim
+    )
     dtype = helper.tensor_dtype_to_np_dtype(element) if numbers else None
     return InputSpec(value.name, dtype, dims, symbols)
 

@@ -86,7 +86,7 @@ class Standing:
 
     def _placed(self, block: Block, url: str) -> str:
         """The block's code with what is at hand in the place of what stands for the reader's own."""
-        code = f"{block.before}\n{block.code}"
+        code = f"{block.before}\n{block.code}".replace(".venv/bin/", "")
         if block.language != "python":
             if block.language == "console":
                 assert all(re.match(r"\$ |    ", line) for line in block.code.splitlines()), block
@@ -96,7 +96,7 @@ class Standing:
             code = code.replace("sparsebook_…", f"$(cat {self._hidden}/key)")
             # It is in the background by itself, and ready.
             code = re.sub(r"(\bsparsebook serve\b[^#\n]*?) &(?=\s)", r"\1", code)
-        code = code.replace(".venv/bin/", "").replace("/var/lib/sparsebook", f"{self._hidden}/data")
+        code = code.replace("/var/lib/sparsebook", f"{self._hidden}/data")
         return ADDRESS.sub(url, code)
 
     def _environment(self) -> dict[str, str]:

@@ -64,3 +64,11 @@ def test_synthetic_samples_have_the_shapes_and_ranges_of_the_inputs() -> None:
     assert (found[0]["image"] != found[1]["image"]).any()
     again = synthetic((*SPECS, FLAG, mask, turned), 17, 9, seed=3, samples=4)
     assert all((a[name] == b[name]).all() for a, b in zip(found, again, strict=True) for name in a)
+
+
+def test_a_question_mark_names_no_length() -> None:
+    """Paddle's exporter writes it for every free axis."""
+    free = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["?", 3, "?", "?"])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [free], [free])
+    (spec,) = input_specs(helper.make_model(graph))
+    assert spec.symbols == ("", "", "", "")
