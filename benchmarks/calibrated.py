@@ -66,7 +66,7 @@ def main() -> None:
         results.append(found)
         main_metric = next(iter(found["before"]))
         drop = found["before"][main_metric] - found["after"][main_metric]
-        reached = found["ratio"] >= LEAST_RATIO and drop <= MOST_DROP
+        reached = found["ratio"] >= LEAST_RATIO and drop <= MOST_DROP + 1e-9
         others = ", ".join(f"{key} {found['after'][key]:.2%}" for key in found["after"])
         rows.append(
             (

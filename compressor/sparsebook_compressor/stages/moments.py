@@ -82,15 +82,30 @@ class Factor:
 
     @classmethod
     def of(cls, second_moments: F64) -> "Factor":
-        """Factorise H, float64[n, n], symmetric and positive semidefinite; zero is taken as the identity."""
+        """Factorise H, float64[n, n], symmetric and positive semidefinite but for rounding; zero is taken as the identity, as is what is not finite."""
         diagonal = np.diag(second_moments)
         level = float(diagonal.mean()) if len(diagonal) else 0.0
-        if level <= 0:
+        if not (level > 0 and np.isfinite(second_moments).all()):
             second_moments, diagonal, level = np.eye(len(diagonal)), np.ones(len(diagonal)), 1.0
         order = np.argsort(-diagonal, kind="stable")
-        damped = second_moments[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * level)
         # H = L L^T reversed: with J the reversal, J H J = L L^T gives H^-1 = U^T U for U = J L^-1 J, without forming H^-1.
-        lower = np.linalg.cholesky(damped[::-1, ::-1])
+        lower = _lower(second_moments[np.ix_(order, order)][::-1, ::-1], level)
         upper = np.linalg.inv(lower)[::-1, ::-1]
         curvature = float(np.exp(-2 * np.log(np.diag(upper)).mean()))
         return cls(order, np.ascontiguousarray(upper), curvature)
+
+
+def _lower(moments: F64, level: float) -> F64:
+    """The Cholesky factor of H + damping, with as much damping as it takes.
+
+    Less the mean's part, the moments of inputs that hardly vary are a difference of large numbers, whose rounding can leave
+    eigenvalues below zero by more than the usual damping.
+    """
+    damping = DAMPING
+    while True:
+        try:
+            lower = np.linalg.cholesky(moments + np.eye(len(moments)) * (damping * level))
+        except np.linalg.LinAlgError:
+            damping *= 10
+        else:
+            return np.asarray(lower, np.float64)

@@ -129,3 +129,18 @@ def test_batches_add_up_and_what_is_not_finite_is_left_out() -> None:
         more.add(np.vstack([piece, np.full((1, 5), np.nan, np.float32)]))
     assert more.vectors == 64
     np.testing.assert_allclose(more.matrix(centred=True), one.matrix(centred=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize("below", [0.005, 0.2, 3.0])
+def test_what_rounding_leaves_below_zero_is_damped(below: float) -> None:
+    """As of inputs that hardly vary, their mean's part taken away."""
+    second = np.ones((4, 4)) - below * np.eye(4)
+    np.fill_diagonal(second, 1.0 - below / 4)
+    factor = Factor.of(second)
+    assert np.isfinite(factor.upper).all()
+    assert (np.diag(factor.upper) > 0).all()
+
+
+def test_moments_that_are_no_numbers_say_nothing() -> None:
+    second = np.full((3, 3), np.inf)
+    np.testing.assert_allclose(Factor.of(second).upper, Factor.of(np.zeros((3, 3))).upper)
