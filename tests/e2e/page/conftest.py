@@ -26,7 +26,7 @@ def executable() -> str | None:
     return str(brought) if brought.exists() else shutil.which("chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = executable()
     if found is None:

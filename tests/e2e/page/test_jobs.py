@@ -169,6 +169,7 @@ def test_a_refusal_of_the_service_is_shown(server: Server, open_page: Open, tmp_
 
 def test_a_fault_of_the_page_is_shown(server: Server, open_page: Open) -> None:
     page = open_page(server, allowed="boom")
+    comes(page, "document.readyState === 'complete'")  # with all that listens
     page.evaluate("setTimeout(() => { throw new Error('boom'); })")
     expect(page.locator("#complaints")).to_contain_text("boom")
     page.evaluate("Promise.reject(new Error('boom too')) && null")
