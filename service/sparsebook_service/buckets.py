@@ -4,7 +4,6 @@ The service reads and writes there with its own credentials, so only what the op
 """
 
 import os
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from obstore.store import S3Store
 
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service.errors import NotReady, PushFailed
+from sparsebook_service.places import PLACE
 from sparsebook_service.storage import CHUNK_BYTES, PART_BYTES, PARTS_UNDER_WAY
 
 REQUEST_SECONDS = 60
@@ -26,9 +26,6 @@ PATIENCE_SECONDS = 15
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 LONGEST_URL = 1200  # a bucket's name and a key of S3's longest, 1024 bytes
 
-# Nothing that a parser of URLs would take for something else, such as %2e%2e for a folder above.
-_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,62})(/(?P<key>[^%#?\\]*))?")
-
 log = structlog.get_logger(__name__)
 
 
@@ -38,7 +35,7 @@ def connect(url: str, retry_seconds: float = RETRY_SECONDS) -> S3Store:
     Raises:
         BadValue: no such URL.
     """
-    match = _URL.fullmatch(url)
+    match = PLACE.fullmatch(url)
     if match is None:
         raise BadValue(f"{url[:200]!r} is not s3://BUCKET or s3://BUCKET/PREFIX")
     # Its parts, not the URL: what was checked is what is reached.
@@ -70,7 +67,7 @@ def check(url: str, what: str, allowed: Sequence[str], variable: str) -> str:
         BadValue: no such URL, or outside of all that is allowed.
     """
     place = url.removesuffix("/")
-    match = _URL.fullmatch(place)
+    match = PLACE.fullmatch(place)
     segments = (match["key"] or "").split("/") if match else []
     plain = match is not None and len(url) <= LONGEST_URL and url.isprintable()
     if not plain or (len(segments) > 1 and "" in segments) or {".", ".."} & set(segments):

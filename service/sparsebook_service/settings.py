@@ -2,7 +2,6 @@
 
 import base64
 import ipaddress
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -13,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sparsebook_compressor.errors import BadValue
 from sparsebook_service import signing
 from sparsebook_service.hosts import machine
+from sparsebook_service.places import PLACE
 
 PREFIX = "SPARSEBOOK_"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -78,13 +78,13 @@ def _postgres_url(url: str | None) -> str | None:
 
 
 def _s3_url(url: str | None) -> str | None:
-    if url is not None and re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#]*)?", url) is None:
+    if url is not None and PLACE.fullmatch(url) is None:
         raise ValueError("a storage is s3://BUCKET or s3://BUCKET/PREFIX; unset, it is a folder")
     return url
 
 
 def _bucket(url: str) -> str:
-    if re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#]*)?", url) is None:
+    if PLACE.fullmatch(url) is None:
         raise ValueError("each is s3://BUCKET or s3://BUCKET/PREFIX")
     return url.rstrip("/")
 

@@ -11,13 +11,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from sparsebook_compressor import words
 from sparsebook_compressor.protocol import Phase, Protocol
 from sparsebook_compressor.report import Report, WeightRow
 from sparsebook_compressor.reporting import charts
+from sparsebook_compressor.reporting.templates import environment
 
 STYLE, SCRIPT = "report.css", "report.js"
 
@@ -58,29 +59,10 @@ def _hash(text: str) -> str:
 
 @cache
 def _templates() -> Environment:
-    made = Environment(
-        loader=PackageLoader("sparsebook_compressor.reporting", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = environment("sparsebook_compressor.reporting", "assets")
     made.globals["charts"] = charts
-    made.filters |= {
-        "size": words.size,
-        "percent": words.percent,
-        "shape": words.shape,
-        "figure": figure,
-        "plain": _plain,
-    }
+    made.filters |= {"shape": words.shape, "plain": _plain}
     return made
-
-
-def figure(value: float | None, digits: int = 4) -> str:
-    """A number for people; what is none is said to be unknown."""
-    if value is None:
-        return "unknown"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def _plain(value: Any) -> str:

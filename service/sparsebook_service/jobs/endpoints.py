@@ -195,9 +195,7 @@ async def _origin(
     if source is None:
         return None
     allowed = services.settings.sources
-    url = buckets.check(source, "source", allowed, "SPARSEBOOK_SOURCES")
-    buckets.split(url)
-    return url
+    return buckets.check(source, "source", allowed, "SPARSEBOOK_SOURCES")
 
 
 def _destination(push: str, settings: Settings) -> str:

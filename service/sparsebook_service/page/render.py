@@ -11,10 +11,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
-from sparsebook_compressor import words
 from sparsebook_compressor.reporting import page as report_page
+from sparsebook_compressor.reporting.templates import environment
 
 ASSETS: Mapping[str, str] = {
     "report.css": "text/css",
@@ -52,13 +52,6 @@ def html(template: str, **values: Any) -> str:
 
 @cache
 def _templates() -> Environment:
-    made = Environment(
-        loader=PackageLoader("sparsebook_service.page", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"size": words.size, "percent": words.percent, "figure": report_page.figure}
+    made = environment("sparsebook_service.page", "templates")
     made.globals["asset"] = lambda name: f"/page/assets/{name}?v={version(name)}"
     return made

@@ -1,0 +1,25 @@
+"""How templates are read, here and in the service: all that they show is escaped, and what they do not know is an error."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from sparsebook_compressor import words
+
+
+def environment(package: str, folder: str) -> Environment:
+    """The templates in a folder of a package, with the filters that every one may want."""
+    made = Environment(
+        loader=PackageLoader(package, folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"size": words.size, "percent": words.percent, "figure": figure}
+    return made
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """A number for people; what is none is said to be unknown."""
+    if value is None:
+        return "unknown"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
