@@ -82,11 +82,11 @@ class Conv:
         """Whether its output can be its input."""
         return self.into == self.out and self.stride == 1
 
-    def build(self, seed: int) -> ModelProto:
-        """The model that is compressed."""
+    def build(self, seed: int, times: int = 1) -> ModelProto:
+        """The model that is compressed: the layer so many times in a row."""
         fan_in = self.into // self.group * self.kernel**2
         shape = (self.out, self.into // self.group, self.kernel, self.kernel)
-        return self.graph(_student(seed, shape, fan_in))
+        return self.graph(_student(seed, shape, fan_in), times)
 
     def graph(self, weight: F32, times: int = 1) -> ModelProto:
         """A weight [out, into / group, kernel, kernel], applied so many times in a row."""

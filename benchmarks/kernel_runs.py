@@ -89,14 +89,14 @@ def dense_rows(
 
 
 def conv_row(layer: Conv, conditions: Conditions) -> dict[str, Any]:
-    """Measure a convolution of one sample.
+    """Measure a convolution of one sample, by itself and, where its output can be its input, as a link of a chain of four.
 
-    ONNX Runtime runs it in its plain layout, in its blocked one with the conversions that a lone node needs, and, where the
-    output can be the input again, in a chain of four in the blocked layout, of which one link is counted without conversions.
+    By itself ONNX Runtime runs it in its plain layout and in its blocked one with the conversions that a lone node needs. A link
+    of a chain meets what the link before has just written, in the blocked layout without conversions; it is what three further links add.
+    Both sides are measured in both ways.
     """
-    path = artifact(
-        layer.name, lambda: layer.build(SEED), layer_settings(layer.density, layer.bits)
-    )
+    settings = layer_settings(layer.density, layer.bits)
+    path = artifact(layer.name, lambda: layer.build(SEED), settings)
     weight = _weight(plain(path))
     sessions = {
         "nchw": session(layer.graph(weight), conditions.threads, NCHW),
@@ -104,20 +104,25 @@ def conv_row(layer: Conv, conditions: Conditions) -> dict[str, Any]:
         "sparse": session(path.read_bytes(), conditions.threads),
     }
     if layer.chains:
-        sessions["chain"] = session(layer.graph(weight, CHAIN), conditions.threads)
+        chain = artifact(f"{layer.name} chain", lambda: layer.build(SEED, CHAIN), settings)
+        sessions["nchwc chain"] = session(layer.graph(weight, CHAIN), conditions.threads)
+        sessions["sparse chain"] = session(chain.read_bytes(), conditions.threads)
     x = layer.inputs(1, SEED)
     bound = {name: Bound.of(found, {"x": x}) for name, found in sessions.items()}
     entries = {name: Entry(call.run) for name, call in bound.items()}
-    found = contest(entries, conditions.seconds, clock=conditions.clock)
+    found = summarised(contest(entries, conditions.seconds, clock=conditions.clock))
     row = _facts("conv", layer, 1, conditions)
-    row["warm"] = summarised(found)
+    row["warm"] = {name: found[name] for name in ("nchw", "nchwc", "sparse")}
     if layer.chains:
-        chain = row["warm"].pop("chain")
-        one = row["warm"]["nchwc"]
-        link = {key: (chain[key] - one[key]) / (CHAIN - 1) for key in ("median", "low", "high")}
-        row["warm"]["chained"] = {**link, "calls": chain["calls"]}
+        row["chained"] = {name: _link(found, name) for name in ("nchwc", "sparse")}
     row["relative_error"] = difference(bound["sparse"].y, bound["nchw"].y)
     return row
+
+
+def _link(found: dict[str, Any], name: str) -> dict[str, Any]:
+    chain, one = found[f"{name} chain"], found[name]
+    link = {key: (chain[key] - one[key]) / (CHAIN - 1) for key in ("median", "low", "high")}
+    return {**link, "calls": chain["calls"]}
 
 
 def summarised(found: Mapping[str, list[float]]) -> dict[str, Any]:

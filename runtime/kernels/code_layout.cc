@@ -24,6 +24,21 @@ CodeLayout::CodeLayout(const SparseMatrix& weight)
   }
 }
 
+OwnedMatrix CodeLayout::unpacked() const {
+  OwnedMatrix matrix;
+  matrix.start.push_back(0);
+  for (std::size_t row = 0; row < rows_; ++row) {
+    const std::uint8_t* const codes = panel(row / PANEL_ROWS) + row % PANEL_ROWS;
+    for (std::size_t column = 0; column < columns_; ++column) {
+      if (codes[column * PANEL_ROWS] == 0) continue;
+      matrix.column.push_back(static_cast<std::uint32_t>(column));
+      matrix.code.push_back(codes[column * PANEL_ROWS]);
+    }
+    matrix.start.push_back(matrix.column.size());
+  }
+  return matrix;
+}
+
 void CodeLayout::accumulate(const PanelRow& tile, std::size_t first, std::size_t count, std::size_t begin, std::size_t end,
                             const float* codebook, const PanelInput& input, bool fresh, const ColumnsAhead& ahead, float* y) const {
   const std::size_t panels = end - begin;

@@ -29,6 +29,12 @@ class CodeLayout {
   [[nodiscard]] std::size_t columns() const { return columns_; }
   [[nodiscard]] std::size_t panels() const { return (rows_ + PANEL_ROWS - 1) / PANEL_ROWS; }
   [[nodiscard]] std::size_t bytes() const { return bytes_of(codes_); }
+  /// The weight again: codes other than 0.
+  [[nodiscard]] OwnedMatrix unpacked() const;
+  /// Bytes of a panel.
+  [[nodiscard]] std::size_t panel_bytes() const { return PANEL_ROWS * columns_; }
+  /// A panel's codes, those of its rows side by side, column after column.
+  [[nodiscard]] const std::uint8_t* panel(std::size_t index) const { return codes_.data() + index * panel_bytes(); }
 
   /// Adds the products of the columns [first, first + count) to the sums of the panels in [begin, end): y[row * width + i] for rows
   /// counted from the first of them, PANEL_ROWS a panel, from the input's columns counted from `first`.

@@ -9,10 +9,6 @@
 namespace sparsebook::kernels {
 namespace {
 
-// Columns of a block: with a tile of 128 outputs 32 KB, which stay in the first cache while all output channels pass over them.
-constexpr std::size_t BLOCK_COLUMNS = 64;
-// Groups with no more output channels than this are convolved tap by tap: a panel takes as long as four rows of taps do.
-constexpr std::size_t FEW_OUTPUTS = 3;
 // Positions that taps pass over at once: their sums stay in the first cache.
 constexpr std::size_t TAP_TILE = 1024;
 // Where an image gives fewer tiles than this, its output channels are cut as well.
@@ -34,9 +30,9 @@ double fill_cost(const ConvShape& shape, const ConvPlanes& planes) {
 
 // Whether panels of codes meet activations where they lie, padding around them, or copied side by side. Copies have no gaps between rows;
 // whatever lies still needs none, which pays where few rows share a copy.
-Padding cheaper_padding(const ConvShape& shape, const ConvWeight& weight) {
+Padding cheaper_padding(const ConvShape& shape, const ConvWeight& weight, WideForm form) {
   if (weight.taps() != nullptr) return Padding::LAID_OUT;
-  const WideLayout& layout = weight.group(0);
+  const WideLayout& layout = weight.group(0, form);
   if (layout.is_sparse()) return Padding::MASKED;
   const ConvPlanes masked(shape, Padding::MASKED), laid_out(shape, Padding::LAID_OUT);
   const auto groups = static_cast<double>(shape.group);
@@ -45,30 +41,16 @@ Padding cheaper_padding(const ConvShape& shape, const ConvWeight& weight) {
   return met < copied ? Padding::LAID_OUT : Padding::MASKED;
 }
 
+// The form in which a weight that has codes for Winograd's sake costs least in this shape; else the one that it has.
+WideForm cheaper_form(const ConvShape& shape, const ConvWeight& weight) {
+  if (weight.taps() != nullptr) return WideForm::CODES;  // of which there is none
+  if (!weight.is_for_winograd()) return weight.decoded_form();
+  const std::size_t outputs = shape.axis[1].output * shape.axis[2].output;
+  const double blocks = static_cast<double>(shape.batch) * weight.blocks_cost(outputs);
+  return blocks < Winograd(weight.variant(), shape).cost() ? WideForm::BLOCKS : WideForm::CODES;
+}
+
 }  // namespace
-
-ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups)
-    : variant_(&variant), columns_(weight.columns), codebook_(weight.codebook, weight.codebook + 256) {
-  const std::size_t height = weight.rows / groups;
-  if (height <= FEW_OUTPUTS) {
-    taps_.emplace(weight);
-    return;
-  }
-  // One form for all of them: tiles and what they meet are the same in every group, however full each is.
-  const WideForm form = cheaper_form(variant, weight, BLOCK_COLUMNS);
-  groups_.reserve(groups);
-  for (std::size_t g = 0; g < groups; ++g) {
-    const SparseMatrix part = {height,      weight.columns,  weight.start + g * height, weight.column,
-                               weight.code, weight.codebook, weight.centroids};
-    groups_.emplace_back(variant, part, BLOCK_COLUMNS, form);
-  }
-}
-
-std::size_t ConvWeight::bytes() const {
-  std::size_t bytes = taps_ ? taps_->bytes() : 0;
-  for (const WideLayout& group : groups_) bytes += group.bytes();
-  return bytes;
-}
 
 // What the tiles of one image have in common. `planes` begins with the first channel that is in it.
 struct Conv::Image {
@@ -81,10 +63,12 @@ struct Conv::Image {
   float* y;
 };
 
-Conv::Conv(const ConvShape& shape, const ConvWeight& weight) : Conv(shape, weight, cheaper_padding(shape, weight)) {}
+Conv::Conv(const ConvShape& shape, const ConvWeight& weight) : Conv(shape, weight, cheaper_form(shape, weight)) {}
 
-Conv::Conv(const ConvShape& shape, const ConvWeight& weight, Padding padding)
-    : shape_(shape), planes_(shape, padding), input_floats_(1), channels_(shape.group * shape.group_inputs) {
+Conv::Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form) : Conv(shape, weight, form, cheaper_padding(shape, weight, form)) {}
+
+Conv::Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form, Padding padding)
+    : shape_(shape), planes_(shape, padding), form_(form), input_floats_(1), channels_(shape.group * shape.group_inputs) {
   for (const ConvAxis& axis : shape.axis) input_floats_ *= axis.input;
   std::size_t floats = 0;
   if (__builtin_mul_overflow(channels_, planes_.channel_floats(), &floats) ||
@@ -99,6 +83,11 @@ Conv::Conv(const ConvShape& shape, const ConvWeight& weight, Padding padding)
     }
   }
   cut(weight);
+  if (weight.is_for_winograd() && form == WideForm::CODES) {
+    Winograd winograd(weight.variant(), shape_);
+    const double tiled = static_cast<double>(shape_.group) * tiling_.cost + fill_cost(shape_, planes_);
+    if (winograd.cost() < static_cast<double>(shape_.batch) * tiled) winograd_ = winograd;
+  }
 }
 
 // Into tiles, and the output channels into ranges.
@@ -112,7 +101,7 @@ void Conv::cut(const ConvWeight& weight) {
     }
     return;
   }
-  const WideLayout& layout = weight.group(0);
+  const WideLayout& layout = weight.group(0, form_);
   tiling_ = layout.cheapest_tiling(end, is_laid_out ? 0 : layout.columns());
   for (std::size_t index = 0, first = 0; index < tiling_.tiles(); ++index) {
     const std::size_t width = tiling_.of(index).width;
@@ -130,6 +119,7 @@ void Conv::cut(const ConvWeight& weight) {
 
 void Conv::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
   if (planes_.outputs() == 0) return;
+  if (winograd_ && winograd_->run(weight, arguments, parallel, scratch, y)) return;
   const std::size_t image_floats = shape_.group * shape_.group_outputs * planes_.outputs();
   // Groups of taps lay out their own channels, just before they need them.
   const bool fills = !planes_.reads_input() && (weight.taps() == nullptr || shape_.group == 1);
@@ -203,7 +193,7 @@ void Conv::run_wide(const Image& image, const Parallel& parallel) const {
 }
 
 void Conv::wide_tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const {
-  const WideLayout& layout = image.weight.group(group);
+  const WideLayout& layout = image.weight.group(group, form_);
   const WideTile& how = tiling_.of(index);
   const Tile& tile = tiles_[index];
   const std::size_t begin = layout.row_groups() * range / ranges_, end = layout.row_groups() * (range + 1) / ranges_;
@@ -236,7 +226,7 @@ void Conv::wide_tile(const Image& image, std::size_t group, std::size_t index, s
 
 // What is met after a block of a tile, if it is met where it lies.
 ColumnsAhead Conv::ahead(const Image& image, std::size_t group, std::size_t index, std::size_t block) const {
-  const WideLayout& layout = image.weight.group(group);
+  const WideLayout& layout = image.weight.group(group, form_);
   const std::size_t next = block + 1 == layout.blocks() ? 0 : block + 1;
   if (next == 0) ++index;
   if (index == tiles_.size() || tiles_[index].columns) return {};

@@ -5,49 +5,16 @@
 #include <optional>
 #include <vector>
 
-#include "kernels/activation.h"
 #include "kernels/conv_planes.h"
+#include "kernels/conv_weight.h"
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
-#include "kernels/sparse_matrix.h"
-#include "kernels/tap_layout.h"
 #include "kernels/tile_columns.h"
 #include "kernels/variant.h"
 #include "kernels/wide_layout.h"
+#include "kernels/winograd.h"
 
 namespace sparsebook::kernels {
-
-/// A weight in the layout that convolutions take: one of its own for every group, or taps where groups have few output channels.
-class ConvWeight {
- public:
-  /// `weight` has a row an output channel, columns in the order channel of the group, kernel elements.
-  ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups);
-
-  [[nodiscard]] const Variant& variant() const { return *variant_; }
-  /// Null where groups have layouts of their own.
-  [[nodiscard]] const TapLayout* taps() const { return taps_ ? &*taps_ : nullptr; }
-  [[nodiscard]] const WideLayout& group(std::size_t index) const { return groups_[index]; }
-  [[nodiscard]] std::size_t columns() const { return columns_; }
-  [[nodiscard]] const float* codebook() const { return codebook_.data(); }
-  [[nodiscard]] std::size_t bytes() const;
-  /// "taps", "block" or "codes" (wide_layout.h).
-  [[nodiscard]] const char* form() const { return taps_ ? "taps" : groups_.front().form(); }
-
- private:
-  const Variant* variant_;
-  std::size_t columns_;
-  std::vector<float> codebook_;
-  std::optional<TapLayout> taps_;
-  std::vector<WideLayout> groups_;
-};
-
-/// What is convolved, and what its sums meet before they are stored.
-struct ConvArguments {
-  const float* x;
-  const float* bias = nullptr;    ///< a value an output channel; null for none
-  const float* addend = nullptr;  ///< a value an output; null for none
-  Activation activation;
-};
 
 /// A convolution of one shape; build it once for a shape, run it on as many threads as there are.
 class Conv {
@@ -68,7 +35,8 @@ class Conv {
   };
   struct Image;
 
-  Conv(const ConvShape& shape, const ConvWeight& weight, Padding padding);
+  Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form);
+  Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form, Padding padding);
   void cut(const ConvWeight& weight);
   void fill(const float* x, std::size_t first, std::size_t count, float* planes) const;
   void run_wide(const Image& image, const Parallel& parallel) const;
@@ -80,12 +48,14 @@ class Conv {
 
   ConvShape shape_;
   ConvPlanes planes_;
+  WideForm form_;
   std::size_t input_floats_;        // of one channel
   std::size_t channels_;            // of the input
   std::vector<std::ptrdiff_t> at_;  // where the activations of a group's column begin, where padding is laid out
   Tiling tiling_;                   // of a wide layout
   std::vector<Tile> tiles_;
   std::size_t ranges_ = 1;          // of output channels, where there are few tiles
+  std::optional<Winograd> winograd_;  // where it costs less than the tiles
 };
 
 }  // namespace sparsebook::kernels

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace sparsebook::kernels {
 
@@ -18,6 +19,14 @@ struct SparseMatrix {
   unsigned centroids;
 
   [[nodiscard]] std::uint64_t nonzeros() const { return start[rows] - start[0]; }
+};
+
+/// A matrix by rows, owned: what a layout was made from.
+struct OwnedMatrix {
+  std::size_t columns = 0;
+  std::vector<std::uint64_t> start;
+  std::vector<std::uint32_t> column;
+  std::vector<std::uint8_t> code;
 };
 
 }  // namespace sparsebook::kernels

@@ -191,6 +191,63 @@ struct GateKernels {
   GateKernel tanh;
 };
 
+/// Winograd's convolution of 3 x 3 kernels: a tile of WINOGRAD_OUT x WINOGRAD_OUT outputs from WINOGRAD_IN x WINOGRAD_IN inputs by a product of
+/// channels at each of WINOGRAD_POINTS points (variants/winograd_kernel.h). Lanes are channels, of the input or of the output.
+inline constexpr unsigned WINOGRAD_OUT = 4, WINOGRAD_TAPS = 3, WINOGRAD_IN = WINOGRAD_OUT + WINOGRAD_TAPS - 1;
+inline constexpr unsigned WINOGRAD_POINTS = WINOGRAD_IN * WINOGRAD_IN;
+
+/// A vector at every point: at + point * point_floats + tile * tile_floats.
+struct WinogradPlane {
+  float* at;
+  std::size_t point_floats;
+  std::size_t tile_floats;
+};
+
+/// Codes of neighbouring panels (kernels/code_layout.h), from an input channel on.
+struct WinogradCodes {
+  const std::uint8_t* at;
+  std::size_t panel_bytes;
+  std::size_t rows;  ///< from the first panel on; what a block has beyond them becomes zero
+  const float* codebook;
+};
+
+/// What tiles meet at one point.
+struct WinogradProduct {
+  const float* inputs;      ///< tile t's channel c at t * tile_floats + c
+  std::size_t tile_floats;
+  const float* weights;     ///< channel c's output channels at c * columns
+  std::size_t channels;
+  bool fresh;               ///< sums begin here
+  float* sums;              ///< `columns` a tile
+};
+
+/// `tiles` neighbouring tiles of one row, whose inputs lie channels side by side at from + row * row_floats + column * lanes. Returns whether all
+/// results are finite.
+using WinogradInput = bool (*)(const float* from, std::size_t row_floats, std::size_t tiles, const WinogradPlane& to);
+/// `channels` input channels (the tiles of `to`) by a block of output channels.
+using WinogradWeight = void (*)(const WinogradCodes& codes, std::size_t channels, const WinogradPlane& to);
+/// The sums of `tiles` tiles.
+using WinogradSums = void (*)(WinogradProduct of, std::size_t tiles);
+/// One vector of output channels of `tiles` neighbouring tiles of one row, to lie as inputs do.
+using WinogradOutput = void (*)(const WinogradPlane& from, std::size_t tiles, float* to, std::size_t row_floats);
+
+struct WinogradCosts {
+  float product;  ///< of a vector's multiply-add
+  float input;    ///< of a vector of input channels of a tile
+  float weight;   ///< of a vector of output channels of an input channel
+  float output;   ///< of a vector of output channels of a tile
+};
+
+struct WinogradKernels {
+  unsigned columns;  ///< of a block: output channels
+  WinogradCosts cost;
+  WinogradInput input;
+  WinogradWeight narrow;  ///< of codes with NARROW_CODE bits
+  WinogradWeight wide;    ///< of codes with WIDE_CODE bits
+  WinogradSums product;
+  WinogradOutput output;
+};
+
 /// An instruction set's kernels.
 struct Variant {
   const char* name;
@@ -209,6 +266,7 @@ struct Variant {
   StoreKernel store;
   GateKernels gates;
   ExpandKernels expand;
+  const WinogradKernels* winograd;  ///< null where convolutions are all summed directly
 };
 
 }  // namespace sparsebook::kernels

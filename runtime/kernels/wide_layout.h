@@ -53,6 +53,8 @@ class WideLayout {
   [[nodiscard]] std::size_t bytes() const;
   /// Whether it holds non-zeros, and not all codes.
   [[nodiscard]] bool is_sparse() const { return std::holds_alternative<BlockLayout>(form_); }
+  /// All codes; null where it holds non-zeros.
+  [[nodiscard]] const CodeLayout* codes() const { return std::get_if<CodeLayout>(&form_); }
   /// "block" or "codes".
   [[nodiscard]] const char* form() const { return is_sparse() ? "block" : "codes"; }
 

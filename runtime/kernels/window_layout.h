@@ -16,14 +16,6 @@
 
 namespace sparsebook::kernels {
 
-/// A matrix by rows, owned: what a layout was made from.
-struct OwnedMatrix {
-  std::size_t columns = 0;
-  std::vector<std::uint64_t> start;
-  std::vector<std::uint32_t> column;
-  std::vector<std::uint8_t> code;
-};
-
 class WindowLayout {
  public:
   /// Packs the weight in the format.

@@ -100,22 +100,32 @@ kernels::ConvShape ConvAttributes::shape(const abi::Shape& x, const abi::Shape& 
   return result;
 }
 
-ConvolvedWeight::ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, std::size_t groups)
-    : DecodedWeight(std::move(shape)), weight_(kernels::chosen_variant(), matrix, groups) {}
+bool ConvAttributes::has_unit_steps() const {
+  const auto is_one = [](std::int64_t value) { return value == 1; };
+  const auto are_ones = [&](const std::optional<abi::Shape>& values) { return !values || std::all_of(values->begin(), values->end(), is_one); };
+  return are_ones(strides) && are_ones(dilations);
+}
+
+bool ConvAttributes::fits_winograd(const abi::Shape& weight) const {
+  return weight.size() == 4 && weight[2] == kernels::WINOGRAD_TAPS && weight[3] == kernels::WINOGRAD_TAPS && has_unit_steps();
+}
+
+ConvolvedWeight::ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, const ConvAttributes& attributes)
+    : DecodedWeight(shape),
+      weight_(kernels::chosen_variant(), matrix, static_cast<std::size_t>(attributes.group), attributes.fits_winograd(shape)) {}
 
 Conv::Conv(const abi::KernelInfo& info)
     : attributes_(info),
       activation_(read_activation(info)),
       weight_(
-          info, 1, "conv " + std::to_string(attributes_.group),
+          info, 1, "conv " + std::to_string(attributes_.group) + (attributes_.has_unit_steps() ? " unit steps" : ""),
           [this](const abi::Shape& shape) {
             attributes_.check(shape);
             refuse_empty(shape);
           },
           [this](const decode::Payload& payload) {
             const decode::Rows rows = read_rows(payload, decode::Orientation::AS_STORED);
-            return std::make_shared<const ConvolvedWeight>(shape_of(payload), matrix_of(rows, payload.centroids),
-                                                           static_cast<std::size_t>(attributes_.group));
+            return std::make_shared<const ConvolvedWeight>(shape_of(payload), matrix_of(rows, payload.centroids), attributes_);
           }),
       scratch_(shared_scratch()) {}
 

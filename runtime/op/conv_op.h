@@ -24,6 +24,12 @@ struct ConvAttributes {
   /// The convolution of X by the weight. Throws OperatorError if the two do not fit.
   [[nodiscard]] kernels::ConvShape shape(const abi::Shape& x, const abi::Shape& weight) const;
 
+  /// Whether strides and dilations are one.
+  [[nodiscard]] bool has_unit_steps() const;
+
+  /// Whether kernels::Winograd fits its convolutions by a weight of this shape.
+  [[nodiscard]] bool fits_winograd(const abi::Shape& weight) const;
+
   std::string auto_pad;
   std::int64_t group;
   std::optional<abi::Shape> kernel_shape;
@@ -35,7 +41,7 @@ struct ConvAttributes {
 /// The weight of a convolution, and its groups.
 class ConvolvedWeight final : public DecodedWeight {
  public:
-  ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, std::size_t groups);
+  ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, const ConvAttributes& attributes);
   [[nodiscard]] const kernels::ConvWeight& weight() const { return weight_; }
   [[nodiscard]] const char* form() const override { return weight_.form(); }
   [[nodiscard]] std::size_t bytes() const override { return weight_.bytes(); }

@@ -11,6 +11,7 @@
 #include "kernels/variants/panel_kernel.h"
 #include "kernels/variants/tap_kernel.h"
 #include "kernels/variants/transpose_kernel.h"
+#include "kernels/variants/winograd_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -43,6 +44,16 @@ constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(2, 10),     block_row<Eight,
                                block_row<Eight, 12, 1>(8, 34)};
 
 constexpr PanelRow PANELS[] = {panel_row<Eight, 1, 8>(8), panel_row<Eight, 2, 4>(11), panel_row<Eight, 3, 4>(15)};
+
+template <class Look>
+struct PanelValues {
+  Look look;
+  explicit PanelValues(const float* values) : look(values) {}
+  __m256 operator()(const std::uint8_t* codes, std::size_t, std::size_t) const {
+    return look(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
+  }
+};
+constexpr WinogradKernels WINOGRAD = winograd_kernels<Eight, PanelValues<Look32>, PanelValues<Look256>, 6, 2>({0.6f, 110, 90, 110});
 
 constexpr unsigned ROWS = 16;
 constexpr unsigned SLOTS = 2;
@@ -214,6 +225,6 @@ extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
                       PANELS, sizeof PANELS / sizeof *PANELS,
                       Eight::LANES, transpose, copy_runs<Eight>, tap_sums<Eight>, finish_sums<Eight>, store_channels<Eight>, gate_kernels<8>(),
-                      {expand_eights<Look32>, expand_eights<Look256>}};
+                      {expand_eights<Look32>, expand_eights<Look256>}, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

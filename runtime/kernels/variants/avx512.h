@@ -14,6 +14,7 @@
 #include "kernels/variants/tap_kernel.h"
 #include "kernels/variants/transpose_kernel.h"
 #include "kernels/variants/window_walk.h"
+#include "kernels/variants/winograd_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -237,6 +238,22 @@ constexpr std::size_t BLOCK_COUNT = sizeof BLOCKS / sizeof *BLOCKS;
 constexpr PanelRow PANELS[] = {panel_row<Sixteen, 1, 8>(6), panel_row<Sixteen, 2, 8>(8.6f), panel_row<Sixteen, 3, 8>(11.8f),
                                panel_row<Sixteen, 4, 4>(16.5f)};
 constexpr std::size_t PANEL_COUNT = sizeof PANELS / sizeof *PANELS;
+
+// The codes of two panels, of which the second may not be there.
+template <class Codebook>
+struct PanelValues {
+  Codebook codebook;
+  explicit PanelValues(const float* values) : codebook(values) {}
+  __m512 operator()(const std::uint8_t* codes, std::size_t panel_bytes, std::size_t rows) const {
+    const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes));
+    const __m128i second = rows > PANEL_ROWS ? _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes + panel_bytes)) : _mm_setzero_si128();
+    return codebook(reinterpret_cast<Words>(_mm512_cvtepu8_epi32(_mm_unpacklo_epi64(first, second))));
+  }
+};
+
+// Thirty-two registers: twenty-four sums, two vectors of weights, an activation.
+constexpr WinogradKernels WINOGRAD =
+    winograd_kernels<Sixteen, PanelValues<Codebook32>, PanelValues<Codebook256>, 12, 2>({0.55f, 100, 180, 100});
 
 }  // namespace
 }  // namespace sparsebook::kernels

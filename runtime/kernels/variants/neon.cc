@@ -9,6 +9,7 @@
 #include "kernels/variants/panel_kernel.h"
 #include "kernels/variants/tap_kernel.h"
 #include "kernels/variants/transpose_kernel.h"
+#include "kernels/variants/winograd_kernel.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -45,6 +46,9 @@ constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(2, 10),  block_row<Quad, 1, 
 
 constexpr PanelRow PANELS[] = {panel_row<Quad, 1, 8>(10), panel_row<Quad, 2, 8>(12), panel_row<Quad, 3, 8>(16)};
 
+// Thirty-two registers: twenty-four sums, two vectors of weights, an activation.
+constexpr WinogradKernels WINOGRAD = winograd_kernels<Quad, WinogradValues<Quad>, WinogradValues<Quad>, 12, 2>({0.55f, 110, 120, 110});
+
 bool always() { return true; }
 
 }  // namespace
@@ -52,6 +56,6 @@ bool always() { return true; }
 extern const Variant NEON;
 const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
                       sizeof PANELS / sizeof *PANELS, Quad::LANES, transpose, copy_runs<Quad>, tap_sums<Quad>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
-                      {expand_elements, expand_elements}};
+                      {expand_elements, expand_elements}, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

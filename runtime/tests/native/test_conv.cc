@@ -1,90 +1,16 @@
 // Every variant's convolutions against their definition in double, over shapes that reach every tile width, phase and padding, in
 // buffers that end where the forbidden begins.
-#include "check.h"
-#include "guarded.h"
-#include "kernels/conv.h"
-#include "kernels/variants.h"
-#include "sparse_sample.h"
+#include "conv_case.h"
 
 using namespace sparsebook::kernels;
+using conv_case::axis, conv_case::sample, conv_case::shape;
 
 namespace {
 
-ConvAxis axis(std::size_t input, std::size_t kernel, std::size_t stride, std::size_t dilation, std::size_t before,
-              std::size_t behind) {
-  const std::size_t reach = (kernel - 1) * dilation + 1;
-  return {input, kernel, (input + before + behind - reach) / stride + 1, stride, dilation, before};
-}
-
-ConvShape shape(std::size_t batch, std::size_t group, std::size_t inputs, std::size_t outputs, ConvAxis d, ConvAxis h, ConvAxis w) {
-  return {batch, group, inputs, outputs, {d, h, w}};
-}
-
-double expected(const ConvShape& s, const std::vector<double>& weight, const float* x, std::size_t n, std::size_t m,
-                const std::size_t (&o)[3]) {
-  const auto& a = s.axis;
-  const std::size_t g = m / s.group_outputs;
-  double sum = 0;
-  std::size_t at = m * s.group_inputs * a[0].kernel * a[1].kernel * a[2].kernel;
-  for (std::size_t c = 0; c < s.group_inputs; ++c) {
-    for (std::size_t kd = 0; kd < a[0].kernel; ++kd) {
-      for (std::size_t kh = 0; kh < a[1].kernel; ++kh) {
-        for (std::size_t kw = 0; kw < a[2].kernel; ++kw, ++at) {
-          const std::size_t k[3] = {kd, kh, kw};
-          std::size_t position = (n * s.group + g) * s.group_inputs + c;
-          bool inside = true;
-          for (unsigned i = 0; i < 3; ++i) {
-            const std::size_t padded = o[i] * a[i].stride + k[i] * a[i].dilation;
-            inside = inside && padded >= a[i].pad && padded - a[i].pad < a[i].input;
-            position = position * a[i].input + (padded - a[i].pad);
-          }
-          if (inside) sum += weight[at] * x[position];
-        }
-      }
-    }
-  }
-  return sum;
-}
-
 const Variant* tested = nullptr;
 
-SparseSample sample(const ConvShape& s, std::size_t outputs, double density, std::mt19937& random, unsigned centroids = 255) {
-  return {outputs, s.group_inputs * s.axis[0].kernel * s.axis[1].kernel * s.axis[2].kernel, density, random, centroids};
-}
-
-void check_weight(const ConvShape& s, const SparseSample& weight, std::mt19937& random) {
-  const auto& a = s.axis;
-  const std::size_t outputs = s.group * s.group_outputs;
-  const std::size_t box = a[0].output * a[1].output * a[2].output;
-  const Guarded x(s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input), bias(outputs);
-  const Guarded y(s.batch * outputs * box), addend(s.batch * outputs * box);
-  for (std::size_t i = 0; i < s.batch * outputs * box; ++i) addend[i] = std::normal_distribution<float>()(random);
-  for (std::size_t i = 0; i < s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input; ++i) {
-    x[i] = std::normal_distribution<float>()(random);
-  }
-  for (std::size_t i = 0; i < outputs; ++i) bias[i] = std::normal_distribution<float>()(random);
-  const ConvWeight packed(*tested, weight.view(), s.group);
-  Scratch scratch;
-  Conv(s, packed).run(packed, {x.get(), bias.get(), addend.get(), {-4, 4}}, Serial(), scratch, y.get());
-
-  const std::vector<double> dense = weight.dense();
-  const float* found = y.get();
-  for (std::size_t n = 0; n < s.batch; ++n) {
-    for (std::size_t m = 0; m < outputs; ++m) {
-      for (std::size_t d = 0; d < a[0].output; ++d) {
-        for (std::size_t h = 0; h < a[1].output; ++h) {
-          for (std::size_t w = 0; w < a[2].output; ++w) {
-            const double sum = expected(s, dense, x.get(), n, m, {d, h, w}) + bias[m] + addend[static_cast<std::size_t>(found - y.get())];
-            CHECK(check::close(*found++, std::fmin(std::fmax(sum, -4), 4), 10));
-          }
-        }
-      }
-    }
-  }
-}
-
 void check_case(const ConvShape& s, double density, std::mt19937& random, unsigned centroids = 255) {
-  check_weight(s, sample(s, s.group * s.group_outputs, density, random, centroids), random);
+  conv_case::check_weight(*tested, s, sample(s, s.group * s.group_outputs, density, random, centroids), random);
 }
 
 // Groups of which one is full and one nearly empty: the first alone would be taken for codes, the second for blocks.
@@ -96,7 +22,7 @@ void uneven_groups() {
       const ConvShape s = shape(2, 2, 12, outputs, one, nine, nine);
       SparseSample weight = sample(s, outputs, first, random);
       weight.append(sample(s, outputs, second, random));
-      check_weight(s, weight, random);
+      conv_case::check_weight(*tested, s, weight, random);
     }
   }
 }

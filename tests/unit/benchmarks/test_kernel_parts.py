@@ -58,8 +58,34 @@ def test_a_fully_connected_layer_is_measured_against_both_forms_and_int8(op: str
 )
 def test_a_convolution_is_measured_in_every_layout_that_it_can_have(layer: Conv) -> None:
     row = conv_row(layer, CONDITIONS)
-    assert ("chained" in row["warm"]) == layer.chains
-    assert {"nchw", "nchwc", "sparse"} <= set(row["warm"])
+    assert set(row["warm"]) == {"nchw", "nchwc", "sparse"}
+    assert ("chained" in row) == layer.chains
+    assert set(row.get("chained", ())) in (set(), {"nchwc", "sparse"})
+
+
+def test_of_both_ways_to_measure_a_convolution_the_worse_one_is_judged() -> None:
+    row = {
+        "section": "conv",
+        "layer": "tiny",
+        "shape": "8-8 3x3@7",
+        "density": 0.3,
+        "warm": {
+            name: _seconds(value) for name, value in (("nchw", 4), ("nchwc", 3), ("sparse", 1))
+        },
+        "chained": {name: _seconds(value) for name, value in (("nchwc", 2), ("sparse", 1))},
+    }
+    alone, chained, mean = lines([row])
+    assert (alone.seen, alone.bar) == (3, None)
+    assert chained.seen == mean.seen == pytest.approx(2)
+    assert chained.bar is not None
+
+
+def _seconds(value: float) -> dict[str, float]:
+    return {"median": value, "low": value, "high": value, "calls": 9}
+
+
+def test_a_tiny_convolution_gives_what_plain_floats_give() -> None:
+    row = conv_row(Conv("tiny", 8, 7, 8, 3, 0.30, 4), CONDITIONS)
     assert row["relative_error"] < 1e-5
 
 

@@ -1,0 +1,197 @@
+#include "kernels/winograd.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace sparsebook::kernels {
+namespace {
+
+// Tiles of a block: their transformed inputs stay in a core's second cache, and there are enough of them to make up for transforming the weights.
+constexpr std::size_t BLOCK_BYTES = std::size_t{3} << 19;
+constexpr std::size_t FEWEST_TILES = 49, MOST_TILES = 96;
+// Input channels whose weights are transformed together, for a block of output channels.
+constexpr std::size_t CHANNELS = 64;
+// From so many blocks on, threads take blocks; before, they share each.
+constexpr std::size_t MANY_BLOCKS = 8;
+// Points lie a cache line more than their content apart: a power of two would bring them all to the same lines of the first cache.
+constexpr std::size_t LINE_FLOATS = 16;
+// Fewer tiles at once than this do not hide the latency of the additions.
+constexpr double LATENT_TILES = 4;
+
+constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+std::size_t point_floats(std::size_t floats) { return ceil_div(floats, 2 * LINE_FLOATS) * 2 * LINE_FLOATS + LINE_FLOATS; }
+
+}  // namespace
+
+// What all parts of one run have in common.
+struct Winograd::Call {
+  const ConvWeight& weight;
+  const ConvArguments& arguments;
+  Scratch& scratch;
+  float* y;
+};
+
+bool Winograd::fits(const ConvShape& shape) {
+  const ConvAxis& leading = shape.axis[0];
+  const auto is_taken = [](const ConvAxis& axis) { return axis.kernel == WINOGRAD_TAPS && axis.stride == 1 && axis.dilation == 1; };
+  return leading.input == 1 && leading.kernel == 1 && leading.output == 1 && is_taken(shape.axis[1]) && is_taken(shape.axis[2]);
+}
+
+Winograd::Winograd(const Variant& variant, const ConvShape& shape)
+    : variant_(&variant),
+      kernels_(variant.winograd),
+      shape_(shape),
+      tile_rows_(ceil_div(shape.axis[1].output, WINOGRAD_OUT)),
+      tile_columns_(ceil_div(shape.axis[2].output, WINOGRAD_OUT)) {
+  const std::size_t tile_bytes = WINOGRAD_POINTS * input_vectors() * variant.lanes * sizeof(float);
+  const std::size_t most = std::clamp(BLOCK_BYTES / tile_bytes, FEWEST_TILES, MOST_TILES);
+  block_tiles_ = std::max<std::size_t>(1, ceil_div(tiles(), std::max<std::size_t>(1, ceil_div(tiles(), most))));
+}
+
+double Winograd::cost() const {
+  const WinogradCosts& of = kernels_->cost;
+  const auto count = [](std::size_t value) { return static_cast<double>(value); };
+  const double inputs = count(tiles() * input_vectors()) * static_cast<double>(of.input);
+  const double vectors = count(column_blocks() * (kernels_->columns / variant_->lanes));
+  const double outputs = count(tiles()) * vectors * static_cast<double>(of.output);
+  const double channels = count(shape_.group_inputs) * vectors;
+  const double weights = count(blocks()) * channels * static_cast<double>(of.weight);
+  const double products = WINOGRAD_POINTS * std::max(count(tiles()), LATENT_TILES) * channels * static_cast<double>(of.product);
+  return count(shape_.group) * (inputs + outputs + weights + products);
+}
+
+bool Winograd::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
+  const Call call = {weight, arguments, scratch, y};
+  std::atomic<bool> finite{true};
+  const auto run_part = [&](std::size_t part, const Parallel& helpers) {
+    if (!finite) return;
+    const std::size_t first = part % blocks() * block_tiles_;
+    if (!run_block(call, {first, std::min(block_tiles_, tiles() - first), part / blocks()}, helpers)) finite = false;
+  };
+  const std::size_t parts = shape_.group * blocks();
+  if (parts >= MANY_BLOCKS) {
+    parallel.run(parts, [&](std::size_t part) { run_part(part, Serial()); });
+  } else {
+    for (std::size_t part = 0; part < parts; ++part) run_part(part, parallel);
+  }
+  return finite;
+}
+
+// Calls body for the stretches of neighbours among the block's tiles.
+template <class Body>
+void Winograd::for_runs(const Block& block, const Body& body) const {
+  for (std::size_t tile = block.first, end = block.first + block.count; tile < end;) {
+    const std::size_t row = tile / tile_columns_, first = tile % tile_columns_;
+    const std::size_t count = std::min(tile_columns_ - first, end - tile);
+    body(Run{row / tile_rows_, row % tile_rows_, first, count, tile - block.first});
+    tile += count;
+  }
+}
+
+// Returns whether all activations are finite.
+bool Winograd::run_block(const Call& call, const Block& block, const Parallel& parallel) const {
+  const std::size_t tile_floats = input_vectors() * variant_->lanes, apart = point_floats(block.count * tile_floats);
+  const auto memory = call.scratch.lend(WINOGRAD_POINTS * apart * sizeof(float));
+  const WinogradPlane inputs = {memory.floats(), apart, tile_floats};
+  std::atomic<bool> finite{true};
+  parallel.run(input_vectors(), [&](std::size_t part) {
+    if (!lay_out_inputs(call, block, part, inputs)) finite = false;
+  });
+  if (!finite) return false;
+  parallel.run(column_blocks(), [&](std::size_t part) { sum_channels(call, block, part, inputs); });
+  return true;
+}
+
+// The transformed inputs of one vector of channels.
+bool Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const {
+  const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
+  const auto memory = call.scratch.lend(WINOGRAD_IN * (tiles * WINOGRAD_OUT + WINOGRAD_TAPS - 1) * lanes * sizeof(float));
+  bool finite = true;
+  for_runs(block, [&](const Run& run) {
+    lay_out_strip(call, block, run, part * lanes, memory.floats());
+    const std::size_t row_floats = (run.count * WINOGRAD_OUT + WINOGRAD_TAPS - 1) * lanes;
+    const WinogradPlane its = {to.at + part * lanes + run.at * to.tile_floats, to.point_floats, to.tile_floats};
+    finite = kernels_->input(memory.floats(), row_floats, run.count, its) && finite;
+  });
+  return finite;
+}
+
+// The inputs of neighbouring tiles, a vector of channels side by side, zeros where there is padding or no channel.
+void Winograd::lay_out_strip(const Call& call, const Block& block, const Run& run, std::size_t channel, float* strip) const {
+  const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
+  const std::size_t lanes = variant_->lanes, image = high.input * wide.input;
+  const std::size_t columns = run.count * WINOGRAD_OUT + WINOGRAD_TAPS - 1, channels = std::min(lanes, shape_.group_inputs - channel);
+  const float* const from = call.arguments.x + ((run.image * shape_.group + block.group) * shape_.group_inputs + channel) * image;
+  const auto column = static_cast<std::ptrdiff_t>(run.first * WINOGRAD_OUT) - static_cast<std::ptrdiff_t>(wide.pad);
+  const auto begin = std::clamp<std::ptrdiff_t>(-column, 0, static_cast<std::ptrdiff_t>(columns));
+  const auto end = std::clamp<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(wide.input) - column, begin, static_cast<std::ptrdiff_t>(columns));
+  for (std::size_t i = 0; i < WINOGRAD_IN; ++i, strip += columns * lanes) {
+    const std::size_t padded = run.row * WINOGRAD_OUT + i;
+    const bool is_there = padded >= high.pad && padded - high.pad < high.input && begin != end;
+    if (!is_there || channels < lanes) {
+      std::fill_n(strip, columns * lanes, 0.0f);
+      if (!is_there) continue;
+    }
+    const auto first = static_cast<std::size_t>(begin), last = static_cast<std::size_t>(end);
+    std::fill_n(strip, first * lanes, 0.0f);
+    variant_->transpose(from + (padded - high.pad) * wide.input + static_cast<std::size_t>(column + begin), image, channels, last - first,
+                        strip + first * lanes, lanes);
+    std::fill_n(strip + last * lanes, (columns - last) * lanes, 0.0f);
+  }
+}
+
+// One block of output channels: their weights, the products at every point, and what becomes of them.
+void Winograd::sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const {
+  const CodeLayout& codes = *call.weight.group(block.group, WideForm::CODES).codes();
+  const std::size_t width = kernels_->columns, channel = part * width;
+  const std::size_t weight_apart = point_floats(CHANNELS * width), sum_apart = point_floats(block.count * width);
+  const auto memory = call.scratch.lend(WINOGRAD_POINTS * (weight_apart + sum_apart) * sizeof(float));
+  const WinogradPlane weights = {memory.floats(), weight_apart, width};
+  const WinogradPlane sums = {memory.floats() + WINOGRAD_POINTS * weight_apart, sum_apart, width};
+  const WinogradWeight transform = call.weight.is_narrow() ? kernels_->narrow : kernels_->wide;
+  for (std::size_t c = 0; c < shape_.group_inputs; c += CHANNELS) {
+    const std::size_t channels = std::min(CHANNELS, shape_.group_inputs - c);
+    transform({codes.panel(channel / PANEL_ROWS) + c * WINOGRAD_TAPS * WINOGRAD_TAPS * PANEL_ROWS, codes.panel_bytes(),
+               codes.rows() - channel, call.weight.codebook()},
+              channels, weights);
+    for (std::size_t p = 0; p < WINOGRAD_POINTS; ++p) {
+      kernels_->product({inputs.at + p * inputs.point_floats + c, inputs.tile_floats, weights.at + p * weight_apart, channels, c == 0,
+                         sums.at + p * sum_apart},
+                        block.count);
+    }
+  }
+  for (std::size_t v = 0; v < width && channel + v < shape_.group_outputs; v += variant_->lanes) {
+    put_outputs(call, block, channel + v, {sums.at + v, sum_apart, width});
+  }
+}
+
+// A vector of output channels.
+void Winograd::put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const {
+  const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
+  const auto memory = call.scratch.lend(WINOGRAD_OUT * tiles * WINOGRAD_OUT * lanes * sizeof(float));
+  for_runs(block, [&](const Run& run) {
+    const WinogradPlane its = {sums.at + run.at * sums.tile_floats, sums.point_floats, sums.tile_floats};
+    kernels_->output(its, run.count, memory.floats(), run.count * WINOGRAD_OUT * lanes);
+    store(call, block, run, channel, memory.floats());
+  });
+}
+
+// The outputs of neighbouring tiles, which lie with their channels side by side.
+void Winograd::store(const Call& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const {
+  const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
+  const std::size_t lanes = variant_->lanes, image = high.output * wide.output, column = run.first * WINOGRAD_OUT;
+  const std::size_t width = std::min(run.count * WINOGRAD_OUT, wide.output - column);
+  const std::size_t first = block.group * shape_.group_outputs + channel, channels = std::min(lanes, shape_.group_outputs - channel);
+  const std::size_t pitch = ceil_div(width, LINE_FLOATS) * LINE_FLOATS;
+  const auto memory = call.scratch.lend(lanes * pitch * sizeof(float));
+  const ConvArguments& with = call.arguments;
+  for (std::size_t i = 0; i < WINOGRAD_OUT && run.row * WINOGRAD_OUT + i < high.output; ++i, strip += run.count * WINOGRAD_OUT * lanes) {
+    variant_->transpose(strip, lanes, width, lanes, memory.floats(), pitch);
+    const std::size_t at = (run.image * shape_.group * shape_.group_outputs + first) * image + (run.row * WINOGRAD_OUT + i) * wide.output + column;
+    variant_->store({memory.floats(), pitch, channels, width, with.bias == nullptr ? nullptr : with.bias + first,
+                     with.addend == nullptr ? nullptr : with.addend + at, with.activation.low, with.activation.high, call.y + at, image});
+  }
+}
+
+}  // namespace sparsebook::kernels

@@ -1,0 +1,71 @@
+// Convolution of 3 x 3 kernels by Winograd's tiles (variants/winograd_kernel.h): a quarter of the multiplications, at any density.
+//
+// Its weights lie as codes. They are transformed anew for every block of tiles, some output channels at a time, so that a weight's floats never
+// exist as a whole: a transformed one would take sixteen times the memory of its codes.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/conv_planes.h"
+#include "kernels/conv_weight.h"
+#include "kernels/parallel.h"
+#include "kernels/scratch.h"
+#include "kernels/variant.h"
+
+namespace sparsebook::kernels {
+
+class Winograd {
+ public:
+  /// Whether kernels are 3 x 3 on the last two axes, with strides and dilations of one.
+  [[nodiscard]] static bool fits(const ConvShape& shape);
+
+  /// The variant has Winograd's kernels, and the shape fits.
+  Winograd(const Variant& variant, const ConvShape& shape);
+
+  /// Of all of it, in the variant's unit.
+  [[nodiscard]] double cost() const;
+
+  /// y = activation(convolution + bias + addend), as Conv::run. Every group of the weight lies as codes. Returns false where an activation is
+  /// not finite, which would spoil its neighbours in a tile; y then is to be computed by another way.
+  bool run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
+
+ private:
+  struct Call;
+  /// Neighbouring tiles of a row of them.
+  struct Run {
+    std::size_t image;
+    std::size_t row;
+    std::size_t first;
+    std::size_t count;
+    std::size_t at;  ///< among the block's tiles
+  };
+  /// Some tiles, of which everything is computed together.
+  struct Block {
+    std::size_t first;
+    std::size_t count;
+    std::size_t group;
+  };
+
+  template <class Body>
+  void for_runs(const Block& block, const Body& body) const;
+  bool run_block(const Call& call, const Block& block, const Parallel& parallel) const;
+  bool lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const;
+  void lay_out_strip(const Call& call, const Block& block, const Run& run, std::size_t channel, float* strip) const;
+  void sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const;
+  void put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const;
+  void store(const Call& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const;
+
+  [[nodiscard]] std::size_t tiles() const { return shape_.batch * tile_rows_ * tile_columns_; }
+  [[nodiscard]] std::size_t blocks() const { return (tiles() + block_tiles_ - 1) / block_tiles_; }
+  [[nodiscard]] std::size_t input_vectors() const { return (shape_.group_inputs + variant_->lanes - 1) / variant_->lanes; }
+  [[nodiscard]] std::size_t column_blocks() const { return (shape_.group_outputs + kernels_->columns - 1) / kernels_->columns; }
+
+  const Variant* variant_;
+  const WinogradKernels* kernels_;
+  ConvShape shape_;
+  std::size_t tile_rows_;
+  std::size_t tile_columns_;
+  std::size_t block_tiles_;
+};
+
+}  // namespace sparsebook::kernels

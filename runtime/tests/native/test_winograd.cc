@@ -1,0 +1,86 @@
+// Winograd's tiles of every variant that has them against the definition in double, whatever they cost; and what becomes of infinity.
+#include "conv_case.h"
+
+using namespace sparsebook::kernels;
+using conv_case::axis, conv_case::sample, conv_case::shape;
+
+namespace {
+
+const Variant* tested = nullptr;
+std::size_t computed = 0;
+
+void check_tiles(const ConvShape& s, std::mt19937& random, unsigned centroids = 255, double density = 1.0) {
+  const auto tiles = [&](const ConvWeight& weight, const ConvArguments& arguments, float* y) {
+    if (weight.taps() != nullptr || weight.decoded_form() != WideForm::CODES) return false;
+    Scratch scratch;
+    CHECK(Winograd(*tested, s).run(weight, arguments, Serial(), scratch, y));
+    ++computed;
+    return true;
+  };
+  conv_case::check_way(*tested, s, sample(s, s.group * s.group_outputs, density, random, centroids), random, tiles);
+}
+
+ConvAxis three(std::size_t input, std::size_t before, std::size_t behind) { return axis(input, 3, 1, 1, before, behind); }
+
+// Every remainder of outputs by tiles, of channels by vectors, of tiles by what is computed at once and by blocks of them.
+void all_shapes() {
+  std::mt19937 random(19);
+  const ConvAxis one;
+  for (std::size_t size = 1; size <= 18; ++size) {
+    for (const auto& [before, behind] : {std::pair<std::size_t, std::size_t>(1, 1), {0, 2}, {2, 0}, {3, 4}}) {
+      check_tiles(shape(1, 1, 5, 9, one, three(size, before, behind), three(19 - size, behind, before)), random);
+    }
+  }
+  check_tiles(shape(1, 1, 4, 8, one, three(5, 0, 0), three(9, 0, 0)), random);
+  for (const std::size_t inputs : {1u, 3u, 4u, 8u, 15u, 16u, 17u, 63u, 64u, 65u, 130u}) {
+    for (const std::size_t outputs : {4u, 7u, 8u, 9u, 16u, 31u, 32u, 33u, 40u, 70u}) {
+      check_tiles(shape(1, 1, inputs, outputs, one, three(5, 1, 1), three(6, 1, 1)), random, outputs % 2 == 0 ? 31 : 255);
+    }
+  }
+  for (const std::size_t tiles : {11u, 12u, 13u, 25u, 48u, 49u, 50u, 97u, 200u}) {
+    check_tiles(shape(1, 1, 3, 8, one, three(4, 1, 1), three(4 * tiles, 1, 1)), random);
+    check_tiles(shape(tiles, 1, 3, 8, one, three(3, 1, 1), three(4, 1, 1)), random);
+  }
+  check_tiles(shape(3, 2, 6, 10, one, three(9, 1, 1), three(7, 1, 1)), random);
+  check_tiles(shape(2, 4, 20, 36, one, three(30, 1, 1), three(31, 1, 1)), random, 31, 0.6);
+  CHECK(tested->winograd == nullptr || computed > 150);
+}
+
+// A weight that has both forms, in images that want the one and the other, and the threads' order of parts.
+void both_forms() {
+  std::mt19937 random(23);
+  const ConvAxis one;
+  for (const std::size_t size : {2u, 7u, 14u, 28u}) {
+    const ConvShape s = shape(1, 1, 64, 64, one, three(size, 1, 1), three(size, 1, 1));
+    conv_case::check_weight(*tested, s, sample(s, 64, 0.3, random, 31), random);
+  }
+}
+
+void infinity() {
+  std::mt19937 random(29);
+  const ConvAxis one;
+  for (const std::size_t size : {6u, 28u, 60u}) {
+    const ConvShape s = shape(2, 1, 32, 32, one, three(size, 1, 1), three(size, 1, 1));
+    const SparseSample weight = sample(s, 32, 1.0, random);
+    conv_case::check_weight(*tested, s, weight, random, true);
+    const auto tiles = [&](const ConvWeight& packed, const ConvArguments& arguments, float* y) {
+      Scratch scratch;
+      CHECK(!Winograd(*tested, s).run(packed, arguments, Serial(), scratch, y));
+      return false;
+    };
+    if (tested->winograd != nullptr) conv_case::check_way(*tested, s, weight, random, tiles, true);
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (const Variant* variant : runnable_variants()) {
+    tested = variant;
+    computed = 0;
+    if (variant->winograd != nullptr) all_shapes();
+    both_forms();
+    infinity();
+  }
+  return check::finish();
+}
