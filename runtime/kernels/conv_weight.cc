@@ -1,6 +1,7 @@
 #include "kernels/conv_weight.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/winograd.h"
 
@@ -19,15 +20,18 @@ double sparse_cost(const Variant& variant, std::size_t outputs, std::size_t rows
   return cheapest_block_tile(variant, outputs, nonzeros + block_rows / 2, block_rows, 0).cost;
 }
 
-bool winograd_pays(const Variant& variant, const SparseMatrix& weight, std::size_t groups) {
-  if (variant.winograd == nullptr) return false;
+bool winograd_pays(const Variant& variant, const SparseMatrix& weight, std::size_t groups, const WinogradTransforms& transforms) {
   ConvShape shape;
   shape.batch = 1;
   shape.group = groups;
-  shape.group_inputs = weight.columns / (WINOGRAD_TAPS * WINOGRAD_TAPS);
+  shape.group_inputs = weight.columns / (std::size_t{transforms.high.taps} * transforms.wide.taps);
   shape.group_outputs = weight.rows / groups;
-  for (unsigned a = 1; a < SPATIAL; ++a) shape.axis[a] = {WINOGRAD_SIDE, WINOGRAD_TAPS, WINOGRAD_SIDE, 1, 1, 1};
-  const std::size_t outputs = WINOGRAD_SIDE * WINOGRAD_SIDE;
+  std::size_t outputs = 1;
+  for (const auto& [axis, of] : {std::pair(1, transforms.high), std::pair(2, transforms.wide)}) {
+    const std::size_t side = of.taps == 1 ? 1 : WINOGRAD_SIDE;
+    shape.axis[axis] = {side + of.taps - 1, of.taps, side, 1, 1, 0};
+    outputs *= side;
+  }
   return Winograd(variant, shape).cost() < sparse_cost(variant, outputs, weight.rows, weight.columns, weight.nonzeros());
 }
 
@@ -40,7 +44,7 @@ SparseMatrix part_of(const SparseMatrix& weight, std::size_t first, std::size_t 
 
 }  // namespace
 
-ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups, bool for_winograd)
+ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups, const WinogradTransforms* transforms)
     : variant_(&variant),
       columns_(weight.columns),
       codebook_(weight.codebook, weight.codebook + 256),
@@ -51,7 +55,7 @@ ConvWeight::ConvWeight(const Variant& variant, const SparseMatrix& weight, std::
     taps_.emplace(weight);
     return;
   }
-  is_for_winograd_ = for_winograd && winograd_pays(variant, weight, groups);
+  is_for_winograd_ = transforms != nullptr && winograd_pays(variant, weight, groups, *transforms);
   // One form for all of them: tiles and what they meet are the same in every group, however full each is.
   const WideForm form = is_for_winograd_ ? WideForm::CODES : cheaper_form(variant, weight, BLOCK_COLUMNS);
   groups_.reserve(groups);

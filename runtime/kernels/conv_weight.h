@@ -17,9 +17,9 @@ namespace sparsebook::kernels {
 /// A weight in the layout that convolutions take: one of its own for every group, or taps where groups have few output channels.
 class ConvWeight {
  public:
-  /// `weight` has a row an output channel, columns in the order channel of the group, kernel elements. `for_winograd`: Winograd::fits the
-  /// convolutions that it is for.
-  ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups, bool for_winograd);
+  /// `weight` has a row an output channel, columns in the order channel of the group, kernel elements. `transforms`: Winograd's for
+  /// the convolutions that it is for; null where there are none.
+  ConvWeight(const Variant& variant, const SparseMatrix& weight, std::size_t groups, const WinogradTransforms* transforms);
 
   [[nodiscard]] const Variant& variant() const { return *variant_; }
   /// Null where groups have layouts of their own.

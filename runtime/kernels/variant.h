@@ -191,10 +191,9 @@ struct GateKernels {
   GateKernel tanh;
 };
 
-/// Winograd's convolution of 3 x 3 kernels: a tile of WINOGRAD_OUT x WINOGRAD_OUT outputs from WINOGRAD_IN x WINOGRAD_IN inputs by a product of
-/// channels at each of WINOGRAD_POINTS points (variants/winograd_kernel.h). Lanes are channels, of the input or of the output.
-inline constexpr unsigned WINOGRAD_OUT = 4, WINOGRAD_TAPS = 3, WINOGRAD_IN = WINOGRAD_OUT + WINOGRAD_TAPS - 1;
-inline constexpr unsigned WINOGRAD_POINTS = WINOGRAD_IN * WINOGRAD_IN;
+/// Winograd's convolution: a tile of outputs from a tile of inputs by a product of channels at each of its points (variants/winograd_kernel.h).
+/// Lanes are channels, of the input or of the output.
+inline constexpr unsigned WINOGRAD_POINTS = 6;  ///< of an axis along which something is saved
 
 /// A vector at every point: at + point * point_floats + tile * tile_floats.
 struct WinogradPlane {
@@ -231,6 +230,7 @@ using WinogradSums = void (*)(WinogradProduct of, std::size_t tiles);
 /// One vector of output channels of `tiles` neighbouring tiles of one row, to lie as inputs do.
 using WinogradOutput = void (*)(const WinogradPlane& from, std::size_t tiles, float* to, std::size_t row_floats);
 
+/// Cycles a point.
 struct WinogradCosts {
   float product;  ///< of a vector's multiply-add
   float input;    ///< of a vector of input channels of a tile
@@ -238,14 +238,29 @@ struct WinogradCosts {
   float output;   ///< of a vector of output channels of a tile
 };
 
+/// One axis of a tile: `points` inputs, as many transformed ones, `out` outputs.
+struct WinogradAxis {
+  unsigned taps;  ///< of the kernel
+  unsigned points;
+  unsigned out;
+};
+
+/// For kernels of high.taps x wide.taps.
+struct WinogradTransforms {
+  WinogradAxis high;
+  WinogradAxis wide;
+  WinogradInput input;
+  WinogradWeight narrow_weight;  ///< of codes with NARROW_CODE bits
+  WinogradWeight wide_weight;    ///< of codes with WIDE_CODE bits
+  WinogradOutput output;
+};
+inline constexpr unsigned WINOGRAD_KERNELS = 6;
+
 struct WinogradKernels {
   unsigned columns;  ///< of a block: output channels
   WinogradCosts cost;
-  WinogradInput input;
-  WinogradWeight narrow;  ///< of codes with NARROW_CODE bits
-  WinogradWeight wide;    ///< of codes with WIDE_CODE bits
   WinogradSums product;
-  WinogradOutput output;
+  WinogradTransforms transforms[WINOGRAD_KERNELS];
 };
 
 /// An instruction set's kernels.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 namespace sparsebook::kernels {
 namespace {
@@ -20,6 +21,14 @@ constexpr double LATENT_TILES = 4;
 
 constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
+// A column of values lies as a row of them does, and as a row its tiles are neighbours.
+ConvShape laid_flat(const ConvShape& shape) {
+  const ConvAxis& last = shape.axis[2];
+  ConvShape flat = shape;
+  if (last.input == 1 && last.kernel == 1 && last.output == 1) std::swap(flat.axis[1], flat.axis[2]);
+  return flat;
+}
+
 std::size_t point_floats(std::size_t floats) { return ceil_div(floats, 2 * LINE_FLOATS) * 2 * LINE_FLOATS + LINE_FLOATS; }
 
 }  // namespace
@@ -32,19 +41,33 @@ struct Winograd::Call {
   float* y;
 };
 
-bool Winograd::fits(const ConvShape& shape) {
+const WinogradTransforms* Winograd::transforms(const Variant& variant, std::size_t high, std::size_t wide) {
+  if (variant.winograd == nullptr) return nullptr;
+  for (const WinogradTransforms& some : variant.winograd->transforms) {
+    if (some.high.taps == high && some.wide.taps == wide) return &some;
+  }
+  return nullptr;
+}
+
+const WinogradTransforms* Winograd::transforms(const Variant& variant, const ConvShape& given) {
+  const ConvShape shape = laid_flat(given);
   const ConvAxis& leading = shape.axis[0];
-  const auto is_taken = [](const ConvAxis& axis) { return axis.kernel == WINOGRAD_TAPS && axis.stride == 1 && axis.dilation == 1; };
-  return leading.input == 1 && leading.kernel == 1 && leading.output == 1 && is_taken(shape.axis[1]) && is_taken(shape.axis[2]);
+  const auto has_unit_steps = [](const ConvAxis& axis) { return axis.stride == 1 && axis.dilation == 1; };
+  if (leading.input != 1 || leading.kernel != 1 || leading.output != 1 || !has_unit_steps(shape.axis[1]) || !has_unit_steps(shape.axis[2])) {
+    return nullptr;
+  }
+  return transforms(variant, shape.axis[1].kernel, shape.axis[2].kernel);
 }
 
 Winograd::Winograd(const Variant& variant, const ConvShape& shape)
     : variant_(&variant),
       kernels_(variant.winograd),
-      shape_(shape),
-      tile_rows_(ceil_div(shape.axis[1].output, WINOGRAD_OUT)),
-      tile_columns_(ceil_div(shape.axis[2].output, WINOGRAD_OUT)) {
-  const std::size_t tile_bytes = WINOGRAD_POINTS * input_vectors() * variant.lanes * sizeof(float);
+      transforms_(transforms(variant, shape)),
+      shape_(laid_flat(shape)),
+      points_(std::size_t{transforms_->high.points} * transforms_->wide.points),
+      tile_rows_(ceil_div(shape_.axis[1].output, transforms_->high.out)),
+      tile_columns_(ceil_div(shape_.axis[2].output, transforms_->wide.out)) {
+  const std::size_t tile_bytes = points_ * input_vectors() * variant.lanes * sizeof(float);
   const std::size_t most = std::clamp(BLOCK_BYTES / tile_bytes, FEWEST_TILES, MOST_TILES);
   block_tiles_ = std::max<std::size_t>(1, ceil_div(tiles(), std::max<std::size_t>(1, ceil_div(tiles(), most))));
 }
@@ -57,8 +80,8 @@ double Winograd::cost() const {
   const double outputs = count(tiles()) * vectors * static_cast<double>(of.output);
   const double channels = count(shape_.group_inputs) * vectors;
   const double weights = count(blocks()) * channels * static_cast<double>(of.weight);
-  const double products = WINOGRAD_POINTS * std::max(count(tiles()), LATENT_TILES) * channels * static_cast<double>(of.product);
-  return count(shape_.group) * (inputs + outputs + weights + products);
+  const double products = std::max(count(tiles()), LATENT_TILES) * channels * static_cast<double>(of.product);
+  return count(shape_.group * points_) * (inputs + outputs + weights + products);
 }
 
 bool Winograd::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
@@ -92,7 +115,7 @@ void Winograd::for_runs(const Block& block, const Body& body) const {
 // Returns whether all activations are finite.
 bool Winograd::run_block(const Call& call, const Block& block, const Parallel& parallel) const {
   const std::size_t tile_floats = input_vectors() * variant_->lanes, apart = point_floats(block.count * tile_floats);
-  const auto memory = call.scratch.lend(WINOGRAD_POINTS * apart * sizeof(float));
+  const auto memory = call.scratch.lend(points_ * apart * sizeof(float));
   const WinogradPlane inputs = {memory.floats(), apart, tile_floats};
   std::atomic<bool> finite{true};
   parallel.run(input_vectors(), [&](std::size_t part) {
@@ -106,13 +129,12 @@ bool Winograd::run_block(const Call& call, const Block& block, const Parallel& p
 // The transformed inputs of one vector of channels.
 bool Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const {
   const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
-  const auto memory = call.scratch.lend(WINOGRAD_IN * (tiles * WINOGRAD_OUT + WINOGRAD_TAPS - 1) * lanes * sizeof(float));
+  const auto memory = call.scratch.lend(transforms_->high.points * strip_columns(tiles) * lanes * sizeof(float));
   bool finite = true;
   for_runs(block, [&](const Run& run) {
     lay_out_strip(call, block, run, part * lanes, memory.floats());
-    const std::size_t row_floats = (run.count * WINOGRAD_OUT + WINOGRAD_TAPS - 1) * lanes;
-    const WinogradPlane its = {to.at + part * lanes + run.at * to.tile_floats, to.point_floats, to.tile_floats};
-    finite = kernels_->input(memory.floats(), row_floats, run.count, its) && finite;
+        const WinogradPlane its = {to.at + part * lanes + run.at * to.tile_floats, to.point_floats, to.tile_floats};
+    finite = transforms_->input(memory.floats(), strip_columns(run.count) * lanes, run.count, its) && finite;
   });
   return finite;
 }
@@ -121,13 +143,13 @@ bool Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t 
 void Winograd::lay_out_strip(const Call& call, const Block& block, const Run& run, std::size_t channel, float* strip) const {
   const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
   const std::size_t lanes = variant_->lanes, image = high.input * wide.input;
-  const std::size_t columns = run.count * WINOGRAD_OUT + WINOGRAD_TAPS - 1, channels = std::min(lanes, shape_.group_inputs - channel);
+  const std::size_t columns = strip_columns(run.count), channels = std::min(lanes, shape_.group_inputs - channel);
   const float* const from = call.arguments.x + ((run.image * shape_.group + block.group) * shape_.group_inputs + channel) * image;
-  const auto column = static_cast<std::ptrdiff_t>(run.first * WINOGRAD_OUT) - static_cast<std::ptrdiff_t>(wide.pad);
+  const auto column = static_cast<std::ptrdiff_t>(run.first * transforms_->wide.out) - static_cast<std::ptrdiff_t>(wide.pad);
   const auto begin = std::clamp<std::ptrdiff_t>(-column, 0, static_cast<std::ptrdiff_t>(columns));
   const auto end = std::clamp<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(wide.input) - column, begin, static_cast<std::ptrdiff_t>(columns));
-  for (std::size_t i = 0; i < WINOGRAD_IN; ++i, strip += columns * lanes) {
-    const std::size_t padded = run.row * WINOGRAD_OUT + i;
+  for (std::size_t i = 0; i < transforms_->high.points; ++i, strip += columns * lanes) {
+    const std::size_t padded = run.row * transforms_->high.out + i;
     const bool is_there = padded >= high.pad && padded - high.pad < high.input && begin != end;
     if (!is_there || channels < lanes) {
       std::fill_n(strip, columns * lanes, 0.0f);
@@ -144,18 +166,19 @@ void Winograd::lay_out_strip(const Call& call, const Block& block, const Run& ru
 // One block of output channels: their weights, the products at every point, and what becomes of them.
 void Winograd::sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const {
   const CodeLayout& codes = *call.weight.group(block.group, WideForm::CODES).codes();
+  const std::size_t taps = std::size_t{transforms_->high.taps} * transforms_->wide.taps;
   const std::size_t width = kernels_->columns, channel = part * width;
   const std::size_t weight_apart = point_floats(CHANNELS * width), sum_apart = point_floats(block.count * width);
-  const auto memory = call.scratch.lend(WINOGRAD_POINTS * (weight_apart + sum_apart) * sizeof(float));
+  const auto memory = call.scratch.lend(points_ * (weight_apart + sum_apart) * sizeof(float));
   const WinogradPlane weights = {memory.floats(), weight_apart, width};
-  const WinogradPlane sums = {memory.floats() + WINOGRAD_POINTS * weight_apart, sum_apart, width};
-  const WinogradWeight transform = call.weight.is_narrow() ? kernels_->narrow : kernels_->wide;
+  const WinogradPlane sums = {memory.floats() + points_ * weight_apart, sum_apart, width};
+  const WinogradWeight transform = call.weight.is_narrow() ? transforms_->narrow_weight : transforms_->wide_weight;
   for (std::size_t c = 0; c < shape_.group_inputs; c += CHANNELS) {
     const std::size_t channels = std::min(CHANNELS, shape_.group_inputs - c);
-    transform({codes.panel(channel / PANEL_ROWS) + c * WINOGRAD_TAPS * WINOGRAD_TAPS * PANEL_ROWS, codes.panel_bytes(),
+    transform({codes.panel(channel / PANEL_ROWS) + c * taps * PANEL_ROWS, codes.panel_bytes(),
                codes.rows() - channel, call.weight.codebook()},
               channels, weights);
-    for (std::size_t p = 0; p < WINOGRAD_POINTS; ++p) {
+    for (std::size_t p = 0; p < points_; ++p) {
       kernels_->product({inputs.at + p * inputs.point_floats + c, inputs.tile_floats, weights.at + p * weight_apart, channels, c == 0,
                          sums.at + p * sum_apart},
                         block.count);
@@ -169,10 +192,10 @@ void Winograd::sum_channels(const Call& call, const Block& block, std::size_t pa
 // A vector of output channels.
 void Winograd::put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const {
   const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
-  const auto memory = call.scratch.lend(WINOGRAD_OUT * tiles * WINOGRAD_OUT * lanes * sizeof(float));
+  const auto memory = call.scratch.lend(transforms_->high.out * tiles * transforms_->wide.out * lanes * sizeof(float));
   for_runs(block, [&](const Run& run) {
     const WinogradPlane its = {sums.at + run.at * sums.tile_floats, sums.point_floats, sums.tile_floats};
-    kernels_->output(its, run.count, memory.floats(), run.count * WINOGRAD_OUT * lanes);
+    transforms_->output(its, run.count, memory.floats(), run.count * transforms_->wide.out * lanes);
     store(call, block, run, channel, memory.floats());
   });
 }
@@ -180,15 +203,16 @@ void Winograd::put_outputs(const Call& call, const Block& block, std::size_t cha
 // The outputs of neighbouring tiles, which lie with their channels side by side.
 void Winograd::store(const Call& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const {
   const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
-  const std::size_t lanes = variant_->lanes, image = high.output * wide.output, column = run.first * WINOGRAD_OUT;
-  const std::size_t width = std::min(run.count * WINOGRAD_OUT, wide.output - column);
+  const std::size_t lanes = variant_->lanes, image = high.output * wide.output, column = run.first * transforms_->wide.out;
+  const std::size_t width = std::min(run.count * transforms_->wide.out, wide.output - column);
   const std::size_t first = block.group * shape_.group_outputs + channel, channels = std::min(lanes, shape_.group_outputs - channel);
   const std::size_t pitch = ceil_div(width, LINE_FLOATS) * LINE_FLOATS;
   const auto memory = call.scratch.lend(lanes * pitch * sizeof(float));
   const ConvArguments& with = call.arguments;
-  for (std::size_t i = 0; i < WINOGRAD_OUT && run.row * WINOGRAD_OUT + i < high.output; ++i, strip += run.count * WINOGRAD_OUT * lanes) {
+  const std::size_t row = run.row * transforms_->high.out, rows = std::min<std::size_t>(transforms_->high.out, high.output - row);
+  for (std::size_t i = 0; i < rows; ++i, strip += run.count * transforms_->wide.out * lanes) {
     variant_->transpose(strip, lanes, width, lanes, memory.floats(), pitch);
-    const std::size_t at = (run.image * shape_.group * shape_.group_outputs + first) * image + (run.row * WINOGRAD_OUT + i) * wide.output + column;
+    const std::size_t at = (run.image * shape_.group * shape_.group_outputs + first) * image + (row + i) * wide.output + column;
     variant_->store({memory.floats(), pitch, channels, width, with.bias == nullptr ? nullptr : with.bias + first,
                      with.addend == nullptr ? nullptr : with.addend + at, with.activation.low, with.activation.high, call.y + at, image});
   }

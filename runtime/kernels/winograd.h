@@ -1,4 +1,4 @@
-// Convolution of 3 x 3 kernels by Winograd's tiles (variants/winograd_kernel.h): a quarter of the multiplications, at any density.
+// Convolution by Winograd's tiles (variants/winograd_kernel.h): with kernels of 3 x 3 a quarter of the multiplications, at any density.
 //
 // Its weights lie as codes. They are transformed anew for every block of tiles, some output channels at a time, so that a weight's floats never
 // exist as a whole: a transformed one would take sixteen times the memory of its codes.
@@ -16,10 +16,13 @@ namespace sparsebook::kernels {
 
 class Winograd {
  public:
-  /// Whether kernels are 3 x 3 on the last two axes, with strides and dilations of one.
-  [[nodiscard]] static bool fits(const ConvShape& shape);
+  /// The transforms for kernels of that many elements on the last two axes; null where the variant has none.
+  [[nodiscard]] static const WinogradTransforms* transforms(const Variant& variant, std::size_t high, std::size_t wide);
 
-  /// The variant has Winograd's kernels, and the shape fits.
+  /// Those for a shape, whose strides and dilations are all one and whose first axis is none; null where there are none.
+  [[nodiscard]] static const WinogradTransforms* transforms(const Variant& variant, const ConvShape& shape);
+
+  /// There are transforms for the shape.
   Winograd(const Variant& variant, const ConvShape& shape);
 
   /// Of all of it, in the variant's unit.
@@ -57,12 +60,17 @@ class Winograd {
 
   [[nodiscard]] std::size_t tiles() const { return shape_.batch * tile_rows_ * tile_columns_; }
   [[nodiscard]] std::size_t blocks() const { return (tiles() + block_tiles_ - 1) / block_tiles_; }
+  [[nodiscard]] std::size_t strip_columns(std::size_t tiles) const {
+    return tiles * transforms_->wide.out + transforms_->wide.points - transforms_->wide.out;
+  }
   [[nodiscard]] std::size_t input_vectors() const { return (shape_.group_inputs + variant_->lanes - 1) / variant_->lanes; }
   [[nodiscard]] std::size_t column_blocks() const { return (shape_.group_outputs + kernels_->columns - 1) / kernels_->columns; }
 
   const Variant* variant_;
   const WinogradKernels* kernels_;
+  const WinogradTransforms* transforms_;
   ConvShape shape_;
+  std::size_t points_;
   std::size_t tile_rows_;
   std::size_t tile_columns_;
   std::size_t block_tiles_;

@@ -106,13 +106,20 @@ bool ConvAttributes::has_unit_steps() const {
   return are_ones(strides) && are_ones(dilations);
 }
 
-bool ConvAttributes::fits_winograd(const abi::Shape& weight) const {
-  return weight.size() == 4 && weight[2] == kernels::WINOGRAD_TAPS && weight[3] == kernels::WINOGRAD_TAPS && has_unit_steps();
+namespace {
+
+// Winograd's transforms for what a weight of this shape convolves; null where there are none.
+const kernels::WinogradTransforms* transforms_of(const abi::Shape& weight, const ConvAttributes& attributes) {
+  if (weight.size() > 4 || !attributes.has_unit_steps()) return nullptr;
+  const std::size_t high = weight.size() == 4 ? static_cast<std::size_t>(weight[2]) : 1;
+  return kernels::Winograd::transforms(kernels::chosen_variant(), high, static_cast<std::size_t>(weight.back()));
 }
+
+}  // namespace
 
 ConvolvedWeight::ConvolvedWeight(abi::Shape shape, const kernels::SparseMatrix& matrix, const ConvAttributes& attributes)
     : DecodedWeight(shape),
-      weight_(kernels::chosen_variant(), matrix, static_cast<std::size_t>(attributes.group), attributes.fits_winograd(shape)) {}
+      weight_(kernels::chosen_variant(), matrix, static_cast<std::size_t>(attributes.group), transforms_of(shape, attributes)) {}
 
 Conv::Conv(const abi::KernelInfo& info)
     : attributes_(info),

@@ -27,9 +27,6 @@ struct ConvAttributes {
   /// Whether strides and dilations are one.
   [[nodiscard]] bool has_unit_steps() const;
 
-  /// Whether kernels::Winograd fits its convolutions by a weight of this shape.
-  [[nodiscard]] bool fits_winograd(const abi::Shape& weight) const;
-
   std::string auto_pad;
   std::int64_t group;
   std::optional<abi::Shape> kernel_shape;

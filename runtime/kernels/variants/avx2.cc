@@ -53,7 +53,7 @@ struct PanelValues {
     return look(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
   }
 };
-constexpr WinogradKernels WINOGRAD = winograd_kernels<Eight, PanelValues<Look32>, PanelValues<Look256>, 6, 2>({0.6f, 110, 90, 110});
+constexpr WinogradKernels WINOGRAD = winograd_kernels<Eight, PanelValues<Look32>, PanelValues<Look256>, 6, 2>({0.6f, 3, 5, 3});
 
 constexpr unsigned ROWS = 16;
 constexpr unsigned SLOTS = 2;

@@ -253,7 +253,7 @@ struct PanelValues {
 
 // Thirty-two registers: twenty-four sums, two vectors of weights, an activation.
 constexpr WinogradKernels WINOGRAD =
-    winograd_kernels<Sixteen, PanelValues<Codebook32>, PanelValues<Codebook256>, 12, 2>({0.55f, 100, 180, 100});
+    winograd_kernels<Sixteen, PanelValues<Codebook32>, PanelValues<Codebook256>, 12, 2>({0.55f, 2.8f, 5, 2.8f});
 
 }  // namespace
 }  // namespace sparsebook::kernels

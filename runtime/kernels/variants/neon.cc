@@ -47,7 +47,7 @@ constexpr BlockRow BLOCKS[] = {block_row<One, 1, 2>(2, 10),  block_row<Quad, 1, 
 constexpr PanelRow PANELS[] = {panel_row<Quad, 1, 8>(10), panel_row<Quad, 2, 8>(12), panel_row<Quad, 3, 8>(16)};
 
 // Thirty-two registers: twenty-four sums, two vectors of weights, an activation.
-constexpr WinogradKernels WINOGRAD = winograd_kernels<Quad, WinogradValues<Quad>, WinogradValues<Quad>, 12, 2>({0.55f, 110, 120, 110});
+constexpr WinogradKernels WINOGRAD = winograd_kernels<Quad, WinogradValues<Quad>, WinogradValues<Quad>, 12, 2>({0.55f, 3, 6, 3});
 
 bool always() { return true; }
 

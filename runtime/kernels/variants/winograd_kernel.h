@@ -1,9 +1,10 @@
-// Convolution by tiles of 4 x 4 outputs, after Winograd: F(4 x 4, 3 x 3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks"
-// (arXiv 1509.09308, section 4.1): Y = A' [(G g G') . (B' d B)] A, 36 multiplications where 144 are meant.
+// Convolution by tiles of outputs, after Winograd: minimal filtering of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks"
+// (arXiv 1509.09308, sections 4.1 and 4.2), F(4, 3) or F(2, 5) along an axis: Y = A' [(G g G') . (B' d B)] A. With kernels of 3 x 3 these are
+// 36 multiplications where 144 are meant, with kernels of 5 x 5 36 for 100, with kernels of 3 or 5 in one direction 6 for 12 or 10.
 //
 // The points are 0, 5/8, -5/8, 3/2, -3/2 and infinity, not the paper's 0, 1, -1, 2, -2: of all a < b in steps of an eighth these lost least. With 512
-// channels of normal activations the error of float32 was 1.2e-6 to 1.4e-6 of the outputs' root mean square; 2.5e-6 to 3.1e-6 with the paper's, and
-// 2.7e-7 to 3.8e-7 summed directly.
+// channels of normal activations and 3 x 3 the error of float32 was 1.2e-6 to 1.4e-6 of the outputs' root mean square; 2.5e-6 to 3.1e-6 with the
+// paper's, and 2.7e-7 to 3.8e-7 summed directly.
 #pragma once
 
 #include "kernels/variants/block_kernel.h"
@@ -26,66 +27,120 @@ SPARSEBOOK_INLINE typename Simd::Vector times(float factor, typename Simd::Vecto
   return Simd::multiply(Simd::broadcast(&factor), a);
 }
 
-/// B' times a column of six.
-template <class Simd>
-SPARSEBOOK_INLINE void winograd_input_line(const typename Simd::Vector (&d)[WINOGRAD_IN], typename Simd::Vector (&to)[WINOGRAD_IN]) {
-  using Vector = typename Simd::Vector;
-  constexpr float BOTH = WINOGRAD_AA + WINOGRAD_BB, PRODUCT = WINOGRAD_AA * WINOGRAD_BB;
-  to[0] = plus<Simd>(PRODUCT, d[0], plus<Simd>(-BOTH, d[2], d[4]));
-  to[5] = plus<Simd>(PRODUCT, d[1], plus<Simd>(-BOTH, d[3], d[5]));
-  const Vector even_a = plus<Simd>(-WINOGRAD_BB, d[2], d[4]), odd_a = plus<Simd>(-WINOGRAD_BB, d[1], d[3]);
-  to[1] = plus<Simd>(WINOGRAD_A, odd_a, even_a);
-  to[2] = plus<Simd>(-WINOGRAD_A, odd_a, even_a);
-  const Vector even_b = plus<Simd>(-WINOGRAD_AA, d[2], d[4]), odd_b = plus<Simd>(-WINOGRAD_AA, d[1], d[3]);
-  to[3] = plus<Simd>(WINOGRAD_B, odd_b, even_b);
-  to[4] = plus<Simd>(-WINOGRAD_B, odd_b, even_b);
-}
+/// What becomes of the values along one axis, for kernels of TAPS elements there.
+template <class Simd, unsigned TAPS>
+struct WinogradLine;
 
-/// G times a column of three.
+/// An axis along which nothing is saved: the kernel has one element there.
 template <class Simd>
-SPARSEBOOK_INLINE void winograd_weight_line(const typename Simd::Vector (&g)[WINOGRAD_TAPS], typename Simd::Vector (&to)[WINOGRAD_IN]) {
+struct WinogradLine<Simd, 1> {
   using Vector = typename Simd::Vector;
-  constexpr float OF_A = 1 / (2 * WINOGRAD_AA * (WINOGRAD_AA - WINOGRAD_BB)), OF_B = 1 / (2 * WINOGRAD_BB * (WINOGRAD_BB - WINOGRAD_AA));
-  to[0] = times<Simd>(1 / (WINOGRAD_AA * WINOGRAD_BB), g[0]);
-  const Vector even_a = plus<Simd>(WINOGRAD_AA * OF_A, g[2], times<Simd>(OF_A, g[0]));
-  to[1] = plus<Simd>(WINOGRAD_A * OF_A, g[1], even_a);
-  to[2] = plus<Simd>(-WINOGRAD_A * OF_A, g[1], even_a);
-  const Vector even_b = plus<Simd>(WINOGRAD_BB * OF_B, g[2], times<Simd>(OF_B, g[0]));
-  to[3] = plus<Simd>(WINOGRAD_B * OF_B, g[1], even_b);
-  to[4] = plus<Simd>(-WINOGRAD_B * OF_B, g[1], even_b);
-  to[5] = g[2];
-}
+  static constexpr unsigned POINTS = 1, OUT = 1;
+  SPARSEBOOK_INLINE static void input(const Vector (&d)[1], Vector (&to)[1]) { to[0] = d[0]; }
+  SPARSEBOOK_INLINE static void weight(const Vector (&g)[1], Vector (&to)[1]) { to[0] = g[0]; }
+  SPARSEBOOK_INLINE static void output(const Vector (&m)[1], Vector (&to)[1]) { to[0] = m[0]; }
+};
 
-/// A' times a column of six.
 template <class Simd>
-SPARSEBOOK_INLINE void winograd_output_line(const typename Simd::Vector (&m)[WINOGRAD_IN], typename Simd::Vector (&to)[WINOGRAD_OUT]) {
+struct WinogradSixPoints {
   using Vector = typename Simd::Vector;
-  const Vector even_a = Simd::add(m[1], m[2]), odd_a = plus<Simd>(-1, m[2], m[1]);
-  const Vector even_b = Simd::add(m[3], m[4]), odd_b = plus<Simd>(-1, m[4], m[3]);
-  to[0] = Simd::add(m[0], Simd::add(even_a, even_b));
-  to[1] = plus<Simd>(WINOGRAD_B, odd_b, times<Simd>(WINOGRAD_A, odd_a));
-  to[2] = plus<Simd>(WINOGRAD_BB, even_b, times<Simd>(WINOGRAD_AA, even_a));
-  to[3] = plus<Simd>(WINOGRAD_B * WINOGRAD_BB, odd_b, plus<Simd>(WINOGRAD_A * WINOGRAD_AA, odd_a, m[5]));
-}
+  static constexpr unsigned POINTS = WINOGRAD_POINTS;
+  static constexpr float OF_0 = 1 / (WINOGRAD_AA * WINOGRAD_BB);
+  static constexpr float OF_A = 1 / (2 * WINOGRAD_AA * (WINOGRAD_AA - WINOGRAD_BB)), OF_B = 1 / (2 * WINOGRAD_BB * (WINOGRAD_BB - WINOGRAD_AA));
+
+  /// B' times a column of six.
+  SPARSEBOOK_INLINE static void input(const Vector (&d)[POINTS], Vector (&to)[POINTS]) {
+    constexpr float BOTH = WINOGRAD_AA + WINOGRAD_BB, PRODUCT = WINOGRAD_AA * WINOGRAD_BB;
+    to[0] = plus<Simd>(PRODUCT, d[0], plus<Simd>(-BOTH, d[2], d[4]));
+    to[5] = plus<Simd>(PRODUCT, d[1], plus<Simd>(-BOTH, d[3], d[5]));
+    pair(WINOGRAD_A, plus<Simd>(-WINOGRAD_BB, d[1], d[3]), plus<Simd>(-WINOGRAD_BB, d[2], d[4]), to[1], to[2]);
+    pair(WINOGRAD_B, plus<Simd>(-WINOGRAD_AA, d[1], d[3]), plus<Simd>(-WINOGRAD_AA, d[2], d[4]), to[3], to[4]);
+  }
+
+  /// even + factor * odd and even - factor * odd: what a point and its opposite share is computed once.
+  SPARSEBOOK_INLINE static void pair(float factor, Vector odd, Vector even, Vector& one, Vector& other) {
+    one = plus<Simd>(factor, odd, even);
+    other = plus<Simd>(-factor, odd, even);
+  }
+};
+
+/// F(4, 3).
+template <class Simd>
+struct WinogradLine<Simd, 3> : WinogradSixPoints<Simd> {
+  using Vector = typename Simd::Vector;
+  using Six = WinogradSixPoints<Simd>;
+  static constexpr unsigned OUT = 4;
+
+  /// G times a column of three.
+  SPARSEBOOK_INLINE static void weight(const Vector (&g)[3], Vector (&to)[WINOGRAD_POINTS]) {
+    to[0] = times<Simd>(Six::OF_0, g[0]);
+    Six::pair(WINOGRAD_A * Six::OF_A, g[1], plus<Simd>(WINOGRAD_AA * Six::OF_A, g[2], times<Simd>(Six::OF_A, g[0])), to[1], to[2]);
+    Six::pair(WINOGRAD_B * Six::OF_B, g[1], plus<Simd>(WINOGRAD_BB * Six::OF_B, g[2], times<Simd>(Six::OF_B, g[0])), to[3], to[4]);
+    to[5] = g[2];
+  }
+
+  /// A' times a column of six.
+  SPARSEBOOK_INLINE static void output(const Vector (&m)[WINOGRAD_POINTS], Vector (&to)[OUT]) {
+    const Vector even_a = Simd::add(m[1], m[2]), odd_a = plus<Simd>(-1, m[2], m[1]);
+    const Vector even_b = Simd::add(m[3], m[4]), odd_b = plus<Simd>(-1, m[4], m[3]);
+    to[0] = Simd::add(m[0], Simd::add(even_a, even_b));
+    to[1] = plus<Simd>(WINOGRAD_B, odd_b, times<Simd>(WINOGRAD_A, odd_a));
+    to[2] = plus<Simd>(WINOGRAD_BB, even_b, times<Simd>(WINOGRAD_AA, even_a));
+    to[3] = plus<Simd>(WINOGRAD_B * WINOGRAD_BB, odd_b, plus<Simd>(WINOGRAD_A * WINOGRAD_AA, odd_a, m[5]));
+  }
+};
+
+/// F(2, 5).
+template <class Simd>
+struct WinogradLine<Simd, 5> : WinogradSixPoints<Simd> {
+  using Vector = typename Simd::Vector;
+  using Six = WinogradSixPoints<Simd>;
+  static constexpr unsigned OUT = 2;
+
+  /// G times a column of five.
+  SPARSEBOOK_INLINE static void weight(const Vector (&g)[5], Vector (&to)[WINOGRAD_POINTS]) {
+    to[0] = times<Simd>(Six::OF_0, g[0]);
+    at_pair(g, WINOGRAD_A, Six::OF_A, to[1], to[2]);
+    at_pair(g, WINOGRAD_B, Six::OF_B, to[3], to[4]);
+    to[5] = g[4];
+  }
+
+  /// A' times a column of six.
+  SPARSEBOOK_INLINE static void output(const Vector (&m)[WINOGRAD_POINTS], Vector (&to)[OUT]) {
+    to[0] = Simd::add(m[0], Simd::add(Simd::add(m[1], m[2]), Simd::add(m[3], m[4])));
+    const Vector odd_a = plus<Simd>(-1, m[2], m[1]), odd_b = plus<Simd>(-1, m[4], m[3]);
+    to[1] = plus<Simd>(WINOGRAD_B, odd_b, plus<Simd>(WINOGRAD_A, odd_a, m[5]));
+  }
+
+ private:
+  /// The kernel's polynomial at a point and its opposite, times `scale`.
+  SPARSEBOOK_INLINE static void at_pair(const Vector (&g)[5], float point, float scale, Vector& one, Vector& other) {
+    const float square = point * point;
+    const Vector even = plus<Simd>(square * square * scale, g[4], plus<Simd>(square * scale, g[2], times<Simd>(scale, g[0])));
+    const Vector odd = plus<Simd>(square * scale, g[3], times<Simd>(scale, g[1]));
+    Six::pair(point, odd, even, one, other);
+  }
+};
 
 /// kernels/variant.h, WinogradInput.
-template <class Simd>
+template <class Simd, class High, class Wide>
 bool winograd_input(const float* from, std::size_t row_floats, std::size_t tiles, const WinogradPlane& to) {
+  using Vector = typename Simd::Vector;
   const std::size_t apart = to.point_floats;  // what is read through `to` would be read again after every store
-  typename Simd::Vector spoilt = Simd::zero();  // stays zero while everything is finite
-  for (std::size_t t = 0; t < tiles; ++t, from += WINOGRAD_OUT * Simd::LANES) {
-    typename Simd::Vector half[WINOGRAD_IN][WINOGRAD_IN];
-    for (unsigned column = 0; column < WINOGRAD_IN; ++column) {
-      typename Simd::Vector line[WINOGRAD_IN], done[WINOGRAD_IN];
-      for (unsigned row = 0; row < WINOGRAD_IN; ++row) line[row] = Simd::load(from + row * row_floats + column * Simd::LANES);
-      winograd_input_line<Simd>(line, done);
-      for (unsigned row = 0; row < WINOGRAD_IN; ++row) half[row][column] = done[row];
+  Vector spoilt = Simd::zero();               // stays zero while everything is finite
+  for (std::size_t t = 0; t < tiles; ++t, from += Wide::OUT * Simd::LANES) {
+    Vector half[High::POINTS][Wide::POINTS];
+    for (unsigned column = 0; column < Wide::POINTS; ++column) {
+      Vector line[High::POINTS], done[High::POINTS];
+      for (unsigned row = 0; row < High::POINTS; ++row) line[row] = Simd::load(from + row * row_floats + column * Simd::LANES);
+      High::input(line, done);
+      for (unsigned row = 0; row < High::POINTS; ++row) half[row][column] = done[row];
     }
     float* out = to.at + t * to.tile_floats;
-    for (unsigned row = 0; row < WINOGRAD_IN; ++row) {
-      typename Simd::Vector done[WINOGRAD_IN];
-      winograd_input_line<Simd>(half[row], done);
-      for (unsigned column = 0; column < WINOGRAD_IN; ++column, out += apart) {
+    for (unsigned row = 0; row < High::POINTS; ++row) {
+      Vector done[Wide::POINTS];
+      Wide::input(half[row], done);
+      for (unsigned column = 0; column < Wide::POINTS; ++column, out += apart) {
         spoilt = Simd::multiply_add(done[column], Simd::zero(), spoilt);
         Simd::store(out, done[column]);
       }
@@ -99,8 +154,9 @@ bool winograd_input(const float* from, std::size_t row_floats, std::size_t tiles
 }
 
 /// kernels/variant.h, WinogradWeight. `Values` looks the codes of a vector up: one byte of every row of neighbouring panels.
-template <class Simd, class Values, unsigned VECTORS>
+template <class Simd, class High, unsigned TAPS_HIGH, class Wide, unsigned TAPS_WIDE, class Values, unsigned VECTORS>
 void winograd_weight(const WinogradCodes& codes, std::size_t channels, const WinogradPlane& to) {
+  using Vector = typename Simd::Vector;
   const Values values(codes.codebook);
   const std::size_t apart = to.point_floats, panel_bytes = codes.panel_bytes;  // see winograd_input
   for (unsigned v = 0; v < VECTORS; ++v) {
@@ -109,23 +165,21 @@ void winograd_weight(const WinogradCodes& codes, std::size_t channels, const Win
     for (std::size_t c = 0; c < channels; ++c) {
       float* out = to.at + c * to.tile_floats + row;
       if (rows == 0) {
-        for (unsigned p = 0; p < WINOGRAD_POINTS; ++p, out += apart) Simd::store(out, Simd::zero());
+        for (unsigned p = 0; p < High::POINTS * Wide::POINTS; ++p, out += apart) Simd::store(out, Simd::zero());
         continue;
       }
-      const std::uint8_t* code = codes.at + row / PANEL_ROWS * panel_bytes + row % PANEL_ROWS + c * WINOGRAD_TAPS * WINOGRAD_TAPS * PANEL_ROWS;
-      typename Simd::Vector half[WINOGRAD_IN][WINOGRAD_TAPS];
-      for (unsigned column = 0; column < WINOGRAD_TAPS; ++column) {
-        typename Simd::Vector line[WINOGRAD_TAPS], done[WINOGRAD_IN];
-        for (unsigned tap = 0; tap < WINOGRAD_TAPS; ++tap) {
-          line[tap] = values(code + (tap * WINOGRAD_TAPS + column) * PANEL_ROWS, panel_bytes, rows);
-        }
-        winograd_weight_line<Simd>(line, done);
-        for (unsigned point = 0; point < WINOGRAD_IN; ++point) half[point][column] = done[point];
+      const std::uint8_t* code = codes.at + row / PANEL_ROWS * panel_bytes + row % PANEL_ROWS + c * TAPS_HIGH * TAPS_WIDE * PANEL_ROWS;
+      Vector half[High::POINTS][TAPS_WIDE];
+      for (unsigned column = 0; column < TAPS_WIDE; ++column) {
+        Vector line[TAPS_HIGH], done[High::POINTS];
+        for (unsigned tap = 0; tap < TAPS_HIGH; ++tap) line[tap] = values(code + (tap * TAPS_WIDE + column) * PANEL_ROWS, panel_bytes, rows);
+        High::weight(line, done);
+        for (unsigned point = 0; point < High::POINTS; ++point) half[point][column] = done[point];
       }
-      for (unsigned point = 0; point < WINOGRAD_IN; ++point) {
-        typename Simd::Vector done[WINOGRAD_IN];
-        winograd_weight_line<Simd>(half[point], done);
-        for (unsigned column = 0; column < WINOGRAD_IN; ++column, out += apart) Simd::store(out, done[column]);
+      for (unsigned point = 0; point < High::POINTS; ++point) {
+        Vector done[Wide::POINTS];
+        Wide::weight(half[point], done);
+        for (unsigned column = 0; column < Wide::POINTS; ++column, out += apart) Simd::store(out, done[column]);
       }
     }
   }
@@ -176,21 +230,22 @@ void winograd_product(WinogradProduct of, std::size_t tiles) {
 }
 
 /// kernels/variant.h, WinogradOutput.
-template <class Simd>
+template <class Simd, class High, class Wide>
 void winograd_output(const WinogradPlane& from, std::size_t tiles, float* to, std::size_t row_floats) {
-  for (std::size_t t = 0; t < tiles; ++t, to += WINOGRAD_OUT * Simd::LANES) {
+  using Vector = typename Simd::Vector;
+  for (std::size_t t = 0; t < tiles; ++t, to += Wide::OUT * Simd::LANES) {
     const float* in = from.at + t * from.tile_floats;
-    typename Simd::Vector half[WINOGRAD_IN][WINOGRAD_OUT];
-    for (unsigned row = 0; row < WINOGRAD_IN; ++row) {
-      typename Simd::Vector line[WINOGRAD_IN];
-      for (unsigned column = 0; column < WINOGRAD_IN; ++column, in += from.point_floats) line[column] = Simd::load(in);
-      winograd_output_line<Simd>(line, half[row]);
+    Vector half[High::POINTS][Wide::OUT];
+    for (unsigned row = 0; row < High::POINTS; ++row) {
+      Vector line[Wide::POINTS];
+      for (unsigned column = 0; column < Wide::POINTS; ++column, in += from.point_floats) line[column] = Simd::load(in);
+      Wide::output(line, half[row]);
     }
-    for (unsigned column = 0; column < WINOGRAD_OUT; ++column) {
-      typename Simd::Vector line[WINOGRAD_IN], done[WINOGRAD_OUT];
-      for (unsigned row = 0; row < WINOGRAD_IN; ++row) line[row] = half[row][column];
-      winograd_output_line<Simd>(line, done);
-      for (unsigned row = 0; row < WINOGRAD_OUT; ++row) Simd::store(to + row * row_floats + column * Simd::LANES, done[row]);
+    for (unsigned column = 0; column < Wide::OUT; ++column) {
+      Vector line[High::POINTS], done[High::OUT];
+      for (unsigned row = 0; row < High::POINTS; ++row) line[row] = half[row][column];
+      High::output(line, done);
+      for (unsigned row = 0; row < High::OUT; ++row) Simd::store(to + row * row_floats + column * Simd::LANES, done[row]);
     }
   }
 }
@@ -207,16 +262,28 @@ struct WinogradValues {
   }
 };
 
+/// The transforms for kernels of TAPS_HIGH x TAPS_WIDE.
+template <class Simd, class Narrow, class Wide, unsigned VECTORS, unsigned TAPS_HIGH, unsigned TAPS_WIDE>
+constexpr WinogradTransforms winograd_transforms() {
+  using OnHigh = WinogradLine<Simd, TAPS_HIGH>;
+  using OnWide = WinogradLine<Simd, TAPS_WIDE>;
+  return {{TAPS_HIGH, OnHigh::POINTS, OnHigh::OUT},
+          {TAPS_WIDE, OnWide::POINTS, OnWide::OUT},
+          winograd_input<Simd, OnHigh, OnWide>,
+          winograd_weight<Simd, OnHigh, TAPS_HIGH, OnWide, TAPS_WIDE, Narrow, VECTORS>,
+          winograd_weight<Simd, OnHigh, TAPS_HIGH, OnWide, TAPS_WIDE, Wide, VECTORS>,
+          winograd_output<Simd, OnHigh, OnWide>};
+}
+
 /// An instruction set's kernels, of TILES x VECTORS sums.
 template <class Simd, class Narrow, class Wide, unsigned TILES, unsigned VECTORS>
 constexpr WinogradKernels winograd_kernels(const WinogradCosts& costs) {
   return {VECTORS * Simd::LANES,
           costs,
-          winograd_input<Simd>,
-          winograd_weight<Simd, Narrow, VECTORS>,
-          winograd_weight<Simd, Wide, VECTORS>,
           winograd_product<Simd, TILES, VECTORS>,
-          winograd_output<Simd>};
+          {winograd_transforms<Simd, Narrow, Wide, VECTORS, 3, 3>(), winograd_transforms<Simd, Narrow, Wide, VECTORS, 5, 5>(),
+           winograd_transforms<Simd, Narrow, Wide, VECTORS, 1, 3>(), winograd_transforms<Simd, Narrow, Wide, VECTORS, 3, 1>(),
+           winograd_transforms<Simd, Narrow, Wide, VECTORS, 1, 5>(), winograd_transforms<Simd, Narrow, Wide, VECTORS, 5, 1>()}};
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ inline void check_way(const Variant& variant, const ConvShape& s, const SparseSa
   fill(x, inputs);
   fill(bias, outputs);
   if (spoilt) x[random() % inputs] = HUGE_VALF;
-  const ConvWeight packed(variant, weight.view(), s.group, Winograd::fits(s));
+  const ConvWeight packed(variant, weight.view(), s.group, Winograd::transforms(variant, s));
   if (!way(packed, {x.get(), bias.get(), addend.get(), {-4, 4}}, y.get())) return;
 
   const std::vector<double> dense = weight.dense();

@@ -1,4 +1,4 @@
-// Winograd's tiles of every variant that has them against the definition in double, whatever they cost; and what becomes of infinity.
+// Winograd's tiles of every kernel and variant that has them against the definition in double, whatever they cost; and what becomes of infinity.
 #include "conv_case.h"
 
 using namespace sparsebook::kernels;
@@ -41,6 +41,17 @@ void all_shapes() {
     check_tiles(shape(1, 1, 3, 8, one, three(4, 1, 1), three(4 * tiles, 1, 1)), random);
     check_tiles(shape(tiles, 1, 3, 8, one, three(3, 1, 1), three(4, 1, 1)), random);
   }
+  // Kernels of other sizes, along one axis or both.
+  for (const auto& [high, wide] : {std::pair<std::size_t, std::size_t>(5, 5), {1, 3}, {3, 1}, {1, 5}, {5, 1}}) {
+    for (std::size_t size = 5; size <= 13; ++size) {
+      const std::size_t around = size % 3;
+      const ConvAxis on_high = axis(high == 1 ? 3 : size, high, 1, 1, around, around), on_wide = axis(wide == 1 ? 4 : 18 - size, wide, 1, 1, 1, 0);
+      check_tiles(shape(2, 1, 5, 9, one, on_high, on_wide), random);
+      check_tiles(shape(1, 2, 18, 35, one, on_high, on_wide), random, 31);
+    }
+  }
+  check_tiles(shape(1, 1, 70, 40, one, one, axis(500, 5, 1, 1, 2, 2)), random);
+  check_tiles(shape(2, 1, 20, 40, one, axis(200, 5, 1, 1, 0, 2), one), random);
   check_tiles(shape(3, 2, 6, 10, one, three(9, 1, 1), three(7, 1, 1)), random);
   check_tiles(shape(2, 4, 20, 36, one, three(30, 1, 1), three(31, 1, 1)), random, 31, 0.6);
   CHECK(tested->winograd == nullptr || computed > 150);
