@@ -20,7 +20,7 @@ constexpr std::size_t WIDEST_TILE = 128;
 constexpr double FILL = 0.5;              // a float of a plane
 constexpr double FILL_STRIDED = 1.5;      // the same, where it is picked from a stride
 constexpr double ACROSS_LINES = 1.15;     // times a panel's cost
-constexpr double TAP = 0.08;              // a tap and an output
+constexpr double TAP = 1.3;               // a tap and a vector of outputs
 
 double fill_cost(const ConvShape& shape, const ConvPlanes& planes) {
   if (planes.reads_input()) return 0;
@@ -83,6 +83,10 @@ Conv::Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form, Padd
     }
   }
   cut(weight);
+  if (weight.taps() != nullptr && Depthwise::fits(shape_)) {
+    Depthwise depthwise(weight.variant(), shape_);
+    if (depthwise.cost() < static_cast<double>(shape_.batch) * taps_cost(weight)) depthwise_ = std::move(depthwise);
+  }
   if (weight.is_for_winograd() && form == WideForm::CODES) {
     Winograd winograd(weight.variant(), shape_);
     const double tiled = static_cast<double>(shape_.group) * tiling_.cost + fill_cost(shape_, planes_);
@@ -119,6 +123,7 @@ void Conv::cut(const ConvWeight& weight) {
 
 void Conv::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
   if (planes_.outputs() == 0) return;
+  if (depthwise_) return depthwise_->run(weight, arguments, parallel, scratch, y);
   if (winograd_ && winograd_->run(weight, arguments, parallel, scratch, y)) return;
   const std::size_t image_floats = shape_.group * shape_.group_outputs * planes_.outputs();
   // Groups of taps lay out their own channels, just before they need them.
@@ -146,9 +151,14 @@ void Conv::fill(const float* x, std::size_t first, std::size_t count, float* pla
   for (std::size_t c = first; c < first + count; ++c, planes += planes_.channel_floats()) planes_.fill(x + c * input_floats_, planes);
 }
 
+// Of one image.
+double Conv::taps_cost(const ConvWeight& weight) const {
+  const double vectors = static_cast<double>(planes_.positions()) / static_cast<double>(weight.variant().lanes);
+  return static_cast<double>(weight.taps()->nonzeros()) * TAP * vectors + fill_cost(shape_, planes_);
+}
+
 void Conv::run_taps(const Image& image, const Parallel& parallel) const {
-  const double taps = static_cast<double>(image.weight.columns()) * static_cast<double>(shape_.group * shape_.group_outputs);
-  const double cost = taps * TAP * static_cast<double>(planes_.positions());
+  const double cost = taps_cost(image.weight);
   if (shape_.group == 1) {
     const std::size_t parts = parts_of(cost, tiles_.size());
     parallel.run(parts, [&](std::size_t part) {

@@ -7,6 +7,7 @@
 
 #include "kernels/conv_planes.h"
 #include "kernels/conv_weight.h"
+#include "kernels/depthwise.h"
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
 #include "kernels/tile_columns.h"
@@ -40,6 +41,7 @@ class Conv {
   void cut(const ConvWeight& weight);
   void fill(const float* x, std::size_t first, std::size_t count, float* planes) const;
   void run_wide(const Image& image, const Parallel& parallel) const;
+  [[nodiscard]] double taps_cost(const ConvWeight& weight) const;
   void run_taps(const Image& image, const Parallel& parallel) const;
   void wide_tile(const Image& image, std::size_t group, std::size_t index, std::size_t range) const;
   void tap_tiles(const Image& image, std::size_t group, std::size_t begin, std::size_t end) const;
@@ -55,6 +57,7 @@ class Conv {
   Tiling tiling_;                   // of a wide layout
   std::vector<Tile> tiles_;
   std::size_t ranges_ = 1;          // of output channels, where there are few tiles
+  std::optional<Depthwise> depthwise_;  // where it costs less than taps
   std::optional<Winograd> winograd_;  // where it costs less than the tiles
 };
 

@@ -121,6 +121,16 @@ struct Taps {
 /// y[i] = sum over the taps of value * x[at + i], i in [0, count); reads and writes nothing else.
 using TapKernel = void (*)(const Taps& taps, const float* x, std::size_t count, float* y);
 
+/// The terms of a vector of channels' sums: `values` has a vector for each of them.
+struct LaneTaps {
+  const float* values;
+  const std::ptrdiff_t* at;
+  std::size_t count;
+};
+
+/// y[o * lanes + l] = sum over the taps of their value l times x[o * step + at + l], o in [0, outputs).
+using LaneKernel = void (*)(const LaneTaps& taps, const float* x, std::size_t step, std::size_t outputs, float* y);
+
 /// Neighbouring activations: `count` of them from `from` on go to `to` on. Where `from` is NOTHING they are zeros.
 struct CopyRun {
   std::int32_t from;
@@ -277,6 +287,7 @@ struct Variant {
   TransposeKernel transpose;
   CopyKernel copy;
   TapKernel taps;
+  LaneKernel lane_taps;
   FinishKernel finish;
   StoreKernel store;
   GateKernels gates;

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <utility>
+
+#include "kernels/lane_rows.h"
 
 namespace sparsebook::kernels {
 namespace {
@@ -20,14 +21,6 @@ constexpr std::size_t LINE_FLOATS = 16;
 constexpr double LATENT_TILES = 4;
 
 constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
-// A column of values lies as a row of them does, and as a row its tiles are neighbours.
-ConvShape laid_flat(const ConvShape& shape) {
-  const ConvAxis& last = shape.axis[2];
-  ConvShape flat = shape;
-  if (last.input == 1 && last.kernel == 1 && last.output == 1) std::swap(flat.axis[1], flat.axis[2]);
-  return flat;
-}
 
 std::size_t point_floats(std::size_t floats) { return ceil_div(floats, 2 * LINE_FLOATS) * 2 * LINE_FLOATS + LINE_FLOATS; }
 
@@ -142,24 +135,14 @@ bool Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t 
 // The inputs of neighbouring tiles, a vector of channels side by side, zeros where there is padding or no channel.
 void Winograd::lay_out_strip(const Call& call, const Block& block, const Run& run, std::size_t channel, float* strip) const {
   const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
-  const std::size_t lanes = variant_->lanes, image = high.input * wide.input;
-  const std::size_t columns = strip_columns(run.count), channels = std::min(lanes, shape_.group_inputs - channel);
+  const std::size_t image = high.input * wide.input, columns = strip_columns(run.count);
+  const std::size_t channels = std::min(variant_->lanes, shape_.group_inputs - channel);
   const float* const from = call.arguments.x + ((run.image * shape_.group + block.group) * shape_.group_inputs + channel) * image;
-  const auto column = static_cast<std::ptrdiff_t>(run.first * transforms_->wide.out) - static_cast<std::ptrdiff_t>(wide.pad);
-  const auto begin = std::clamp<std::ptrdiff_t>(-column, 0, static_cast<std::ptrdiff_t>(columns));
-  const auto end = std::clamp<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(wide.input) - column, begin, static_cast<std::ptrdiff_t>(columns));
-  for (std::size_t i = 0; i < transforms_->high.points; ++i, strip += columns * lanes) {
+  const auto first = static_cast<std::ptrdiff_t>(run.first * transforms_->wide.out) - static_cast<std::ptrdiff_t>(wide.pad);
+  for (std::size_t i = 0; i < transforms_->high.points; ++i, strip += columns * variant_->lanes) {
     const std::size_t padded = run.row * transforms_->high.out + i;
-    const bool is_there = padded >= high.pad && padded - high.pad < high.input && begin != end;
-    if (!is_there || channels < lanes) {
-      std::fill_n(strip, columns * lanes, 0.0f);
-      if (!is_there) continue;
-    }
-    const auto first = static_cast<std::size_t>(begin), last = static_cast<std::size_t>(end);
-    std::fill_n(strip, first * lanes, 0.0f);
-    variant_->transpose(from + (padded - high.pad) * wide.input + static_cast<std::size_t>(column + begin), image, channels, last - first,
-                        strip + first * lanes, lanes);
-    std::fill_n(strip + last * lanes, (columns - last) * lanes, 0.0f);
+    const bool is_there = padded >= high.pad && padded - high.pad < high.input;
+    lay_out_lanes(*variant_, {is_there ? from + (padded - high.pad) * wide.input : nullptr, image, channels, wide.input}, first, columns, strip);
   }
 }
 
@@ -203,18 +186,13 @@ void Winograd::put_outputs(const Call& call, const Block& block, std::size_t cha
 // The outputs of neighbouring tiles, which lie with their channels side by side.
 void Winograd::store(const Call& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const {
   const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
-  const std::size_t lanes = variant_->lanes, image = high.output * wide.output, column = run.first * transforms_->wide.out;
-  const std::size_t width = std::min(run.count * transforms_->wide.out, wide.output - column);
-  const std::size_t first = block.group * shape_.group_outputs + channel, channels = std::min(lanes, shape_.group_outputs - channel);
-  const std::size_t pitch = ceil_div(width, LINE_FLOATS) * LINE_FLOATS;
-  const auto memory = call.scratch.lend(lanes * pitch * sizeof(float));
-  const ConvArguments& with = call.arguments;
+  const std::size_t image = high.output * wide.output, column = run.first * transforms_->wide.out;
   const std::size_t row = run.row * transforms_->high.out, rows = std::min<std::size_t>(transforms_->high.out, high.output - row);
-  for (std::size_t i = 0; i < rows; ++i, strip += run.count * transforms_->wide.out * lanes) {
-    variant_->transpose(strip, lanes, width, lanes, memory.floats(), pitch);
-    const std::size_t at = (run.image * shape_.group * shape_.group_outputs + first) * image + (row + i) * wide.output + column;
-    variant_->store({memory.floats(), pitch, channels, width, with.bias == nullptr ? nullptr : with.bias + first,
-                     with.addend == nullptr ? nullptr : with.addend + at, with.activation.low, with.activation.high, call.y + at, image});
+  const std::size_t first = block.group * shape_.group_outputs + channel;
+  ResultRow to = {(run.image * shape_.group * shape_.group_outputs + first) * image + row * wide.output + column, image, first,
+                  std::min(variant_->lanes, shape_.group_outputs - channel), std::min(run.count * transforms_->wide.out, wide.output - column)};
+  for (std::size_t i = 0; i < rows; ++i, to.at += wide.output, strip += run.count * transforms_->wide.out * variant_->lanes) {
+    store_lanes(*variant_, strip, to, call.arguments, call.scratch, call.y);
   }
 }
 

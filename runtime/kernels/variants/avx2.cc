@@ -8,6 +8,7 @@
 #include "kernels/cpu.h"
 #include "kernels/variants/avx2_expand.h"
 #include "kernels/variants/gate_kernel.h"
+#include "kernels/variants/lane_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 #include "kernels/variants/tap_kernel.h"
 #include "kernels/variants/transpose_kernel.h"
@@ -224,7 +225,7 @@ bool supported() { return cpu_has(Feature::AVX2) && cpu_has(Feature::FMA); }
 extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
                       PANELS, sizeof PANELS / sizeof *PANELS,
-                      Eight::LANES, transpose, copy_runs<Eight>, tap_sums<Eight>, finish_sums<Eight>, store_channels<Eight>, gate_kernels<8>(),
+                      Eight::LANES, transpose, copy_runs<Eight>, tap_sums<Eight>, lane_taps<Eight>, finish_sums<Eight>, store_channels<Eight>, gate_kernels<8>(),
                       {expand_eights<Look32>, expand_eights<Look256>}, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

@@ -10,6 +10,7 @@
 #include "kernels/variants/block_kernel.h"
 #include "kernels/variants/dword_window.h"
 #include "kernels/variants/gate_kernel.h"
+#include "kernels/variants/lane_kernel.h"
 #include "kernels/variants/panel_kernel.h"
 #include "kernels/variants/tap_kernel.h"
 #include "kernels/variants/transpose_kernel.h"

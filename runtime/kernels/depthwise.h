@@ -1,0 +1,47 @@
+// Convolution of every channel by itself: lanes are channels, so that all loads are whole vectors, whatever strides, dilations and paddings are.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/conv_planes.h"
+#include "kernels/conv_weight.h"
+#include "kernels/parallel.h"
+#include "kernels/scratch.h"
+#include "kernels/tap_layout.h"
+#include "kernels/variant.h"
+
+namespace sparsebook::kernels {
+
+class Depthwise {
+ public:
+  /// Whether groups have one channel, before and after, and the first axis is none.
+  [[nodiscard]] static bool fits(const ConvShape& shape);
+
+  /// The shape fits.
+  Depthwise(const Variant& variant, const ConvShape& shape);
+
+  /// Of all of it, in the variant's unit.
+  [[nodiscard]] double cost() const;
+
+  /// y = activation(convolution + bias + addend), as Conv::run; the weight lies as taps.
+  void run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
+
+ private:
+  struct Call;
+  struct Band;
+  void run_channels(const Call& call, std::size_t channel, std::size_t channels) const;
+  std::size_t read_taps(const Call& call, std::size_t channel, std::size_t channels, float* weights, std::ptrdiff_t* at) const;
+  void run_band(const Call& call, const LaneTaps& taps, const Band& band) const;
+
+  [[nodiscard]] const ConvAxis& high() const { return shape_.axis[1]; }
+  [[nodiscard]] const ConvAxis& wide() const { return shape_.axis[2]; }
+
+  const Variant* variant_;
+  ConvShape shape_;
+  std::size_t columns_;              // of inputs that a row of outputs meets
+  std::size_t band_;                 // rows of outputs whose inputs are laid out together
+  std::vector<std::ptrdiff_t> at_;   // where an element of the kernel meets the first output, in floats
+};
+
+}  // namespace sparsebook::kernels
