@@ -225,7 +225,7 @@ bool supported() { return cpu_has(Feature::AVX2) && cpu_has(Feature::FMA); }
 extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
                       PANELS, sizeof PANELS / sizeof *PANELS,
-                      Eight::LANES, transpose, copy_runs<Eight>, tap_sums<Eight>, lane_taps<Eight>, finish_sums<Eight>, store_channels<Eight>, gate_kernels<8>(),
+                      Eight::LANES, transpose, copy_runs<Eight>, tap_sums<Eight>, lane_taps<Eight, false>, finish_sums<Eight>, store_channels<Eight>, gate_kernels<8>(),
                       {expand_eights<Look32>, expand_eights<Look256>}, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

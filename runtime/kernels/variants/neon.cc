@@ -56,7 +56,7 @@ bool always() { return true; }
 
 extern const Variant NEON;
 const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                      sizeof PANELS / sizeof *PANELS, Quad::LANES, transpose, copy_runs<Quad>, tap_sums<Quad>, lane_taps<Quad>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
+                      sizeof PANELS / sizeof *PANELS, Quad::LANES, transpose, copy_runs<Quad>, tap_sums<Quad>, lane_taps<Quad, true>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
                       {expand_elements, expand_elements}, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

@@ -65,7 +65,7 @@ bool always() { return true; }
 
 extern const Variant SCALAR;
 const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
-                        sizeof PANELS / sizeof *PANELS, Four::LANES, transpose, copy_runs<Four>, tap_sums<Four>, lane_taps<Four>, finish_sums<Four>, store_channels<Four>, gate_kernels<4>(),
+                        sizeof PANELS / sizeof *PANELS, Four::LANES, transpose, copy_runs<Four>, tap_sums<Four>, lane_taps<Four, false>, finish_sums<Four>, store_channels<Four>, gate_kernels<4>(),
                         {expand_elements, expand_elements}, nullptr};
 
 }  // namespace sparsebook::kernels
