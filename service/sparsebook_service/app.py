@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from sparsebook_service import contract, errors, system
+from sparsebook_service.heads import HeadOfGet
 from sparsebook_service.jobs import endpoints, events
 from sparsebook_service.middleware import SecurityHeaders
 from sparsebook_service.page import endpoints as page
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(resumable.router)
     app.include_router(system.router)
     app.include_router(page.router)
+    app.add_middleware(HeadOfGet)
     app.add_middleware(SecurityHeaders)
     errors.install(
         app,

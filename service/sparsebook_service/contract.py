@@ -57,6 +57,14 @@ def header(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
+def links(parameter: str, value: str, *operations: str) -> dict[str, Any]:
+    """What can be asked next: operations that take a value of this answer, by a runtime expression, as their parameter."""
+    return {
+        operation: {"operationId": operation, "parameters": {parameter: value}}
+        for operation in operations
+    }
+
+
 class DocumentedApp(FastAPI):
     """A FastAPI application whose OpenAPI document tells its problems as they are."""
 

@@ -52,6 +52,16 @@ def job_of(http: httpx.Client, location: str, **options: Any) -> dict[str, Any]:
     return found
 
 
+def test_metadata_without_a_value_comes_back(http: httpx.Client) -> None:
+    for metadata in ("draft", f"filename {base64.b64encode(b'a.onnx').decode()},draft"):
+        headers = TUS | {"Upload-Length": "4", "Upload-Metadata": metadata}
+        location = http.post("/uploads", headers=headers).headers["Location"]
+        answer = http.head(location, headers=TUS)
+        assert answer.status_code == 200
+        assert answer.headers["Upload-Metadata"] == metadata
+        http.delete(location, headers=TUS)
+
+
 def test_an_upload_becomes_jobs(http: httpx.Client) -> None:
     location = begin(http, len(CONTENT))
     half = len(CONTENT) // 2
@@ -123,7 +133,11 @@ def test_what_is_refused(http: httpx.Client, server: Server) -> None:
     nowhere = "/uploads/00000000-0000-4000-8000-000000000000"
     assert_problem(piece(http, nowhere, 0, b"1"), 404, "unknown-upload")
     assert_problem(http.post("/uploads", headers=TUS), 400, "bad-value")
-    assert_problem(http.post("/uploads", headers={"Upload-Length": "5"}), 400, "malformed-request")
+    assert_problem(http.post("/uploads", headers={"Upload-Length": "5"}), 400, "bad-value")
+    other = {"Tus-Resumable": "0.2.2", "Upload-Length": "5"}
+    refused = http.post("/uploads", headers=other)
+    assert_problem(refused, 400, "malformed-request")
+    assert refused.headers["Tus-Version"] == "1.0.0"
     too_much = http.post("/uploads", headers=TUS | {"Upload-Length": str(1 << 50)})
     assert_problem(too_much, 413, "too-large")
     evil = http.post("/compress", params={"upload": "../../sparsebook.sqlite"})

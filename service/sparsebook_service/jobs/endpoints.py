@@ -11,7 +11,7 @@ from sparsebook_compressor.errors import BadValue
 from sparsebook_service import buckets, downloads
 from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Reader, Submitter
-from sparsebook_service.contract import header, refusals
+from sparsebook_service.contract import header, links, refusals
 from sparsebook_service.errors import (
     MalformedRequest,
     NotAcceptable,
@@ -49,6 +49,16 @@ router = APIRouter(tags=["jobs"])
                 "Location": header("Address of the job", f"/jobs/{EXAMPLE_ID}"),
                 "Retry-After": header("Seconds to wait before asking for it", "1"),
             },
+            "links": links(
+                "job_id",
+                "$response.body#/id",
+                "get_job",
+                "follow_job",
+                "cancel_job",
+                "delete_job",
+                "get_report",
+                "get_bundle",
+            ),
         },
         **refusals(
             "bad-value",
