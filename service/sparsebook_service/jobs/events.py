@@ -15,8 +15,8 @@ from sparsebook_service.errors import UnknownJob
 from sparsebook_service.heads import is_head
 from sparsebook_service.jobs.feed import Feed
 from sparsebook_service.jobs.history import Event
-from sparsebook_service.jobs.repository import JobRow
 from sparsebook_service.jobs.schemas import EXAMPLE_ID
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.views import to_job
 from sparsebook_service.services import ServicesDep
 

@@ -24,8 +24,9 @@ from sparsebook_service.jobs.keeping import keep_after_success
 from sparsebook_service.jobs.needs import memory_bytes
 from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.quotas import Quotas
-from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.schemas import Job, JobList, State
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.terms import Terms
 from sparsebook_service.jobs.views import to_job
 from sparsebook_service.jobs.workflow import Queue
