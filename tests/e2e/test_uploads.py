@@ -14,6 +14,7 @@ import pytest
 
 from sparsebook_service import client as clients
 from sparsebook_service.resumable import sending
+from sparsebook_service.talking import opening
 from tests.e2e import models
 from tests.e2e.calls import PAPER, assert_problem, wait
 from tests.e2e.servers import Server
@@ -167,7 +168,7 @@ def test_the_client_sends_large_files_so_and_goes_on(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 50_000)
+    monkeypatch.setattr(opening, "RESUMED_FROM_BYTES", 50_000)
     monkeypatch.setattr(sending, "PIECE_BYTES", 300_000)
     model = tmp_path / "large.onnx"
     model.write_bytes(CONTENT)
@@ -194,7 +195,7 @@ def test_the_client_sends_large_files_so_and_goes_on(
         gone = http.head(location, headers=TUS)
         assert gone.status_code == 404, "the job has its own: nobody needs the upload any more"
         assert "/uploads/" not in sending.notes().read_text()
-        monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 1 << 40)
+        monkeypatch.setattr(opening, "RESUMED_FROM_BYTES", 1 << 40)
         assert client.compress(model).cached_from is not None
 
 
@@ -202,7 +203,7 @@ def test_the_asynchronous_client_deletes_its_upload_too(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 50_000)
+    monkeypatch.setattr(opening, "RESUMED_FROM_BYTES", 50_000)
     model = tmp_path / "large.onnx"
     model.write_bytes(CONTENT)
     before = uploads_of(server)
