@@ -14,10 +14,8 @@ from sparsebook_service.access.guard import Reader, Submitter
 from sparsebook_service.contract import header, links, refusals
 from sparsebook_service.errors import (
     MalformedRequest,
-    NotAcceptable,
     NotFound,
     NotReady,
-    UnknownJob,
 )
 from sparsebook_service.intake import headers
 from sparsebook_service.intake.receiver import Receiver
@@ -287,37 +285,6 @@ def cancel_job(job_id: str, services: ServicesDep, caller: Submitter) -> Job:
 def delete_job(job_id: str, services: ServicesDep, caller: Submitter) -> None:
     """Forget a job and free its storage; one that runs is stopped."""
     services.jobs.delete(job_id, caller)
-
-
-@router.get(
-    "/jobs/{job_id}/report",
-    summary="The report of a job",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "The report: every weight, bytes by part, fidelity, time and memory by stage",
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        },
-        **refusals("unknown-job", "not-acceptable", "no-result", "cancelled"),
-    },
-)
-async def get_report(
-    job_id: str, request: Request, services: ServicesDep, caller: Reader
-) -> Response:
-    """What was done to each weight and what came of it."""
-    if not _accepts_json(request.headers.get("accept", "*/*")):
-        raise NotAcceptable("the report is JSON; ask for application/json")
-    _, files = await run_in_threadpool(services.jobs.made, job_id, caller)
-    try:
-        content = await services.storage.read(keys.artifact(job_id, files[keys.REPORT]))
-    except FileNotFoundError as gone:  # it was deleted meanwhile
-        raise UnknownJob(job_id) from gone
-    return Response(content, media_type="application/json")
-
-
-def _accepts_json(accept: str) -> bool:
-    kinds = {member.split(";", 1)[0].strip().lower() for member in accept.split(",")}
-    return bool(kinds & {"", "*/*", "application/*", "application/json"})
 
 
 _FILE_HEADERS = {
