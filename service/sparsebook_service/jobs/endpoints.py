@@ -150,6 +150,7 @@ async def compress(
         str | None,
         Header(
             description="sha-256 of the body (RFC 9530); checked",
+            examples=["sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:"],
             json_schema_extra={"pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
         ),
     ] = None,
@@ -224,9 +225,11 @@ def list_jobs(
     caller: Reader,
     limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page")] = 50,
     cursor: Annotated[
-        str | None, Query(description="`next` of the page before", min_length=1)
+        str | None, Query(description="`next` of the page before", min_length=1, examples=["MTA0"])
     ] = None,
-    state: Annotated[State | None, Query(description="Only jobs in this state")] = None,
+    state: Annotated[
+        State | None, Query(description="Only jobs in this state", examples=["running"])
+    ] = None,
     search: Annotated[
         str | None,
         Query(

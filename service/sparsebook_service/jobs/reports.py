@@ -14,6 +14,13 @@ from sparsebook_service.services import ServicesDep
 
 JSON, HTML = "application/json", "text/html"
 _VARY = {"Vary": "Accept"}
+# The beginning: docs/page.md and the page show all of it.
+_EXAMPLE = {
+    "input": {"name": "model.onnx", "bytes": 3195614},
+    "artifact": {"name": "model.onnx", "bytes": 402113},
+    "ratio": 7.947,
+    "weights": [{"name": "dense/kernel", "shape": [257, 512], "density": 0.31, "code_bits": 5}],
+}
 
 router = APIRouter(tags=["jobs"])
 
@@ -26,8 +33,8 @@ router = APIRouter(tags=["jobs"])
         200: {
             "description": "The report: every weight, bytes by part, fidelity, time and memory by stage; as HTML where that is asked for",
             "content": {
-                JSON: {"schema": {"type": "object"}},
-                HTML: {"schema": {"type": "string"}},
+                JSON: {"schema": {"type": "object"}, "example": _EXAMPLE},
+                HTML: {"schema": {"type": "string"}, "example": "<!doctype html>…"},
             },
         },
         **refusals("unknown-job", "not-acceptable", "no-result", "cancelled"),

@@ -47,7 +47,11 @@ _SLUGS = {
 # Every client of the protocol says it; another version than this is the protocol's business.
 TusVersion = Annotated[
     str,
-    Header(description="Version of the protocol", json_schema_extra={"pattern": r"^1\.0\.0$"}),
+    Header(
+        description="Version of the protocol",
+        examples=[_VERSION],
+        json_schema_extra={"pattern": r"^1\.0\.0$"},
+    ),
 ]
 
 
