@@ -10,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -197,70 +196,6 @@ def _watching(process: psutil.Process) -> Iterator[list[int]]:
     finally:
         enough.set()
         watcher.join()
-
-
-@dataclass
-class Damage:
-    """What came of damaged uploads."""
-
-    sent: int = 0
-    refused: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    answers_5xx: int = 0
-    faults: int = 0
-    hangs: int = 0
-    restarts: int = 0
-    problems: dict[str, int] = field(default_factory=dict)
-    faulty: list[str] = field(default_factory=list)
-
-    @property
-    def bad(self) -> int:
-        """What must not be."""
-        return self.answers_5xx + self.faults + self.hangs + self.restarts
-
-
-def malformed(
-    serve: Serve, folder: Path, count: int, seed: int, at_once: int = 32
-) -> dict[str, Any]:
-    """Send damaged models; every one is refused, or a job that ends with a result or with a problem of the caller's."""
-    originals = service_models.real(20)
-    damage = Damage()
-    kept = folder.with_name(f"{folder.name}-faulty")
-    with serve(folder, job_cpu_seconds=100, job_address_space_bytes=4 << 30) as (server, http):
-        under_way: list[tuple[str, bytes]] = []
-        for content in service_models.damaged(originals, count, seed):
-            damage.sent += 1
-            answer = http.post("/compress", content=content, headers=OCTETS)
-            if answer.status_code == 202:
-                under_way.append((answer.json()["id"], content))
-            else:
-                damage.refused += 1
-                damage.answers_5xx += answer.status_code >= 500
-            if len(under_way) >= at_once:
-                _settle(http, *under_way.pop(0), damage, kept)
-        for job_id, content in under_way:
-            _settle(http, job_id, content, damage, kept)
-        damage.restarts = 0 if server.alive else 1
-    return {**asdict(damage), "bad": damage.bad, "originals": len(originals)}
-
-
-def _settle(http: httpx.Client, job_id: str, content: bytes, damage: Damage, kept: Path) -> None:
-    job = finished(http, job_id)
-    if job["state"] == "succeeded":
-        damage.succeeded += 1
-    elif job["state"] != "failed":
-        damage.hangs += 1
-    else:
-        damage.failed += 1
-        slug = job["error"]["type"].rsplit("/", 1)[-1]
-        damage.problems[slug] = damage.problems.get(slug, 0) + 1
-        if job["error"]["status"] >= 500:
-            damage.faults += 1
-            kept.mkdir(exist_ok=True)
-            (kept / f"{damage.faults}.onnx").write_bytes(content)
-            damage.faulty.append(job["error"]["detail"])
-    http.delete(f"/jobs/{job_id}")
 
 
 def kills(serve: Serve, folder: Path, count: int, seed: int, models: int = 6) -> dict[str, Any]:

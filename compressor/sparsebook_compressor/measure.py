@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from sparsebook_compressor.errors import BadData, InternalError
+from sparsebook_compressor.errors import BadData, InternalError, InvalidGraph
 from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, synthetic
 from sparsebook_compressor.parts import PART_BYTES, Parts
 from sparsebook_compressor.report import Fidelity, Latency, OutputFidelity
@@ -146,6 +146,7 @@ def compare(
 
     Raises:
         BadData: the original does not run on the samples given.
+        InvalidGraph: neither the artifact runs nor, as it stands, the original.
         InternalError: the original runs and the artifact does not.
     """
     kind = "synthetic" if given is None else "given"
@@ -158,7 +159,16 @@ def compare(
             return Compared(Fidelity(kind, 0, output, (), str(reason)))
         del made
         runner = partial(_Runner, artifact, library, in_parts, Path(folder), forms.look)
-        comparisons, after, parts = _run_artifact(runner, reference)
+        try:
+            comparisons, after, parts = _run_artifact(runner, reference)
+        except InternalError as error:
+            fault = None if in_parts else _without_optimiser(original, reference.feeds[0])
+            if fault is None:
+                raise
+            raise InvalidGraph(
+                "the model runs only where ONNX Runtime's optimiser happens to take the fault out of it, which it does no more once a "
+                f"weight is encoded; with no optimisation it fails: {fault}"
+            ) from error
         firsts = [_load(reference.folder, 0, number) for number in range(len(reference.names))]
         latency = _time(session(artifact, library), reference.feeds[0]) if timed else None
         before = _time(session(original), reference.feeds[0]) if timed else None
@@ -281,6 +291,19 @@ def _run_artifact(
             f"verify: the artifact does not run though the original does: {first_line(error)}"
         ) from error
     return comparisons, first, running.parts
+
+
+def _without_optimiser(original: Path, feed: Feed) -> str | None:
+    """Why a model does not run node by node as it stands; None where it does."""
+    options = one_thread()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        ort.InferenceSession(str(original), options, providers=["CPUExecutionProvider"]).run(
+            None, feed
+        )
+    except Exception as error:  # whatever ONNX Runtime throws, it says why
+        return first_line(error)
+    return None
 
 
 def _time(running: ort.InferenceSession, feed: Feed) -> Latency:

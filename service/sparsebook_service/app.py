@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from sparsebook_service import contract, errors, system
-from sparsebook_service.jobs import endpoints, events
+from sparsebook_service.heads import HeadOfGet
+from sparsebook_service.jobs import endpoints, events, reports
 from sparsebook_service.middleware import SecurityHeaders
 from sparsebook_service.page import endpoints as page
 from sparsebook_service.resumable import endpoints as resumable
@@ -43,16 +44,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(endpoints.router)
     app.include_router(events.router)
+    app.include_router(reports.router)
     app.include_router(webhooks.router)
     app.include_router(resumable.router)
     app.include_router(system.router)
     app.include_router(page.router)
+    app.add_middleware(HeadOfGet)
     app.add_middleware(SecurityHeaders)
     errors.install(
         app,
         [
             *endpoints.router.routes,
             *events.router.routes,
+            *reports.router.routes,
             *webhooks.router.routes,
             *resumable.router.routes,
             *system.router.routes,

@@ -57,6 +57,30 @@ def header(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
+def links(parameter: str, value: str, *operations: str) -> dict[str, Any]:
+    """What can be asked next: operations that take a value of this answer, by a runtime expression, as their parameter."""
+    return {
+        operation: {"operationId": operation, "parameters": {parameter: value}}
+        for operation in operations
+    }
+
+
+# Of every address that has such a part.
+_IN_PATHS = {
+    "job_id": "5f0c2e63d6a94d0f8a55c2ad6a7a5c50",
+    "upload_id": "5b0c6c6e-7a1f-4d0e-9c43-0c8f3c0b7a55",
+    "file": "model.onnx",
+    "platform": "linux-x86_64",
+    "slug": "not-onnx",
+}
+
+
+def _add_examples(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["example"] = _IN_PATHS[parameter["name"]]
+
+
 class DocumentedApp(FastAPI):
     """A FastAPI application whose OpenAPI document tells its problems as they are."""
 
@@ -109,6 +133,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
             operation["responses"].setdefault("500", _refusal(["internal"]))
+            _add_examples(operation)
             if "security" in operation:
                 _add_access(operation)
     return document

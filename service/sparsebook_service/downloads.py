@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from sparsebook_service.errors import RangeNotSatisfiable
+from sparsebook_service.heads import is_head
 
 # Eighteen digits hold every offset a file can have.
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -61,10 +62,10 @@ def serve(
     name: str,
     media_type: str = "application/octet-stream",
 ) -> Response:
-    """Answer with a file.
+    """Answer with a file, or to HEAD with its headers alone.
 
     Args:
-        request: its Range, If-Range and If-None-Match are honoured.
+        request: its Range, If-Range and If-None-Match are honoured; HEAD knows no ranges.
         stream: gives the bytes [start, end) of the file.
         size: bytes of the file.
         sha256: of the file, hexadecimal.
@@ -82,7 +83,7 @@ def serve(
     headers["Content-Disposition"] = disposition(name)
     headers["Repr-Digest"] = digest_field(sha256)
     wanted = None
-    if request.headers.get("if-range", etag) == etag:
+    if request.headers.get("if-range", etag) == etag and not is_head(request):
         wanted = requested_range(request.headers.get("range"), size)
     if wanted is None:
         start, end, status = 0, size, 200
@@ -92,6 +93,6 @@ def serve(
         status = 206
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
-    if start == end:
+    if start == end or is_head(request):
         return Response(status_code=status, headers=headers, media_type=media_type)
     return StreamingResponse(stream(start, end), status, headers=headers, media_type=media_type)

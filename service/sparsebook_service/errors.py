@@ -33,10 +33,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute
 
 from sparsebook_compressor.errors import InputError, SparsebookError
 from sparsebook_service import problems, secure
+from sparsebook_service.addresses import methods
 from sparsebook_service.schemas import Problem
 
 CHALLENGE = 'Bearer realm="sparsebook"'
@@ -206,7 +207,7 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
     Args:
         app: to install in.
-        routes: all of the app's, for the Allow header.
+        routes: all of the app's, for `addresses`.
     """
     app.state.routes = routes
     app.add_exception_handler(SparsebookError, _sparsebook_error)
@@ -258,22 +259,14 @@ async def _http_exception(request: Request, error: Exception) -> ProblemResponse
         problem = problems.describe(
             "method-not-allowed", f"{request.method} is not allowed at {path[:200]}", path
         )
-        return ProblemResponse(problem, {"Allow": ", ".join(_methods(request))})
+        allowed = methods(request.scope)
+        allowed |= {"HEAD"} if "GET" in allowed else set()  # see `middleware`
+        return ProblemResponse(problem, {"Allow": ", ".join(sorted(allowed))})
     elif error.status_code < 500:
         problem = problems.describe("malformed-request", str(error.detail), path)
     else:
         problem = problems.describe("internal", str(error.detail), path)
     return ProblemResponse(problem, error.headers)
-
-
-def _methods(request: Request) -> list[str]:
-    """All methods of an address; Starlette's own Allow header has those of its first route only."""
-    partial = (
-        route
-        for route in request.app.state.routes
-        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL
-    )
-    return sorted({method for route in partial for method in route.methods or ()})
 
 
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:

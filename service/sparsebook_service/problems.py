@@ -143,8 +143,15 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "malformed-request",
         400,
         "The request cannot be read",
-        "The body is not what its Content-Type says, or ended before it was complete.",
-        "Send it again; let the HTTP client build the multipart body.",
+        "The body is not what its Content-Type says, or ended before it was complete; or what came is no HTTP request.",
+        "Send it again; let an HTTP client build the request and its multipart body.",
+    ),
+    ProblemType(
+        "headers-too-large",
+        431,
+        "The head of the request is too large",
+        "The request line and the headers have together more than 64 KiB.",
+        "Send less: a config in the body, as a part of a form, and no cookies of other services.",
     ),
     ProblemType(
         "body-timeout",

@@ -29,7 +29,7 @@ class Health(BaseModel):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
-    version: str
+    version: str = Field(examples=["0.1.0"])
 
 
 class Ready(BaseModel):
@@ -43,10 +43,13 @@ class OperatorLibrary(BaseModel):
 
     platform: str = Field(examples=["linux-x86_64"])
     name: str = Field(examples=["libsparsebook.so"])
-    bytes: int
-    sha256: str
+    bytes: int = Field(examples=[1248712])
+    sha256: str = Field(
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+    )
     tested: bool = Field(
-        description="Whether its tests run on the platform, or under emulation of it"
+        description="Whether its tests run on the platform, or under emulation of it",
+        examples=[True],
     )
     remark: str = Field(
         description="How it is tested, or why not", examples=["tested on the platform itself"]

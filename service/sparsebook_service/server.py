@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from sparsebook_compressor.errors import BadValue
-from sparsebook_service import logs, slow
+from sparsebook_service import logs, wire
 from sparsebook_service.access import exposure
 from sparsebook_service.app import create_app
 from sparsebook_service.claim import claim
@@ -92,7 +92,7 @@ def run(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             lifespan="on",
-            http=slow.protocol(settings.header_seconds),
+            http=wire.protocol(settings.header_seconds),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         # uvicorn raises the signal again when it is done: a stop that was asked for is a clean end.

@@ -1,10 +1,12 @@
 """The parts of a running service, opened and closed together."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, cast
 
+import sqlalchemy as sa
 from fastapi import Depends, Request
 
 from sparsebook_service.access.repository import KeyRepository
@@ -74,51 +76,23 @@ class Services:
     def open(cls, settings: Settings, loop: asyncio.AbstractEventLoop) -> "Services":
         """Start everything, in a data folder that is claimed. Blocks: call it in a thread."""
         nursery.start()
+        bell = Bell(loop)
         with opening(settings.data_dir):
-            engine = open_database(settings.database_url, settings.database_file)
-            storage = open_storage(settings)
-            repository = Repository(engine)
-            keys = KeyRepository(engine)
-            webhooks = WebhookRepository(engine)
             supervisor = Supervisor(settings)
-            trainings = Trainings(
-                storage,
-                TrainingRepository(engine),
-                TrainingQueue(engine),
-                data_dir=settings.data_dir,
-                worker_comes=lambda: supervisor.worker_comes,
-            )
+            kept = _Kept.open(settings, supervisor)
+            storage, repository, trainings = kept.storage, kept.repository, kept.trainings
             metrics = Metrics(repository.count_by_state)
-            bell = Bell(loop)
             feed = Feed(repository, bell)
             metrics.count_listeners(lambda: feed.listeners)
             metrics.count_trainings(trainings.by_state)
             runner = Runner(settings, storage, repository, trainings, bell, metrics)
-            recovery.empty_work(settings.work_dir)
-            shared = settings.database_url is not None or settings.storage is not None
-            tidy = partial(recovery.tidy, storage, repository, shared=shared)
-            if not shared:
-                tidy()
-            wanting = trainings.wanting()  # before the jobs, or it could hold one that is younger
-            trainings.release_ended(wanting - {row.id for row in repository.live()})
-            queue = Queue(
-                engine,
-                runner.run,
-                Room(settings.workers, settings.memory_bytes)
-                if settings.serve_jobs
-                else Room(0, 0),
-                identity.executor(
-                    settings.data_dir, EXECUTOR, shared=settings.database_url is not None
-                ),
-                settings.host_lost_seconds,
-            )
+            tidy = kept.tidied(settings)
+            queue = _queue(settings, kept, runner)
         most_memory = settings.job_address_space_bytes
         leftovers = Leftovers(storage, trainings)
         recovery.requeue(leftovers, repository, queue, most_memory)
         supervisor.start()
-        uploads = Uploads(settings, storage)
-        quotas = Quotas(settings, repository, keys)
-        cache = Cache(storage, repository, settings.runtimes)
+        quotas = Quotas(settings, repository, kept.keys)
         jobs = Jobs(
             storage,
             repository,
@@ -127,10 +101,11 @@ class Services:
             bell,
             metrics,
             quotas,
-            cache,
-            webhooks,
+            Cache(storage, repository, settings.runtimes),
+            kept.webhooks,
             most_memory=most_memory,
         )
+        uploads = Uploads(settings, storage)
         deadlines = Deadlines(repository, leftovers, bell)
         lost = recovery.Lost(leftovers, repository, queue, runner.running, most_memory)
         return cls(
@@ -147,33 +122,16 @@ class Services:
             trainings=trainings,
             supervisor=supervisor,
             housekeepers=(
-                Housekeeper(
-                    "punctual",
-                    deadlines.enforce,
-                    queue.sweep,
-                    lambda: trainings.lost_hosts(settings.host_lost_seconds),
-                    lost.take_up,
-                    lambda: trainings.take_up_lost(settings.host_lost_seconds),
-                ),
-                # These wait for the storage, which may be slow.
-                Housekeeper(
-                    "patient",
-                    leftovers.clear,
-                    trainings.sweep
-                    if settings.storage is None
-                    else paced(trainings.sweep, SWEEP_SECONDS),
-                    uploads.sweep,
-                    forgetting(settings.retention_days, repository, jobs.forget),
-                    paced(lambda: queue.forget_ended(repository.live_among), FORGET_SECONDS),
-                    paced(trainings.forget_ended, FORGET_SECONDS),
-                    *([once(tidy)] if shared else []),
-                ),
+                _punctual(settings, queue, trainings, deadlines, lost),
+                _patient(settings, kept, queue, jobs, uploads, leftovers, tidy),
             ),
-            doorkeeper=Doorkeeper(keys),
+            doorkeeper=Doorkeeper(kept.keys),
             quotas=quotas,
-            webhooks=webhooks,
+            webhooks=kept.webhooks,
             trials=Trials(settings, storage),
-            courier=Courier(webhooks, repository, _sender(settings), settings.webhook_pauses, loop),
+            courier=Courier(
+                kept.webhooks, repository, _sender(settings), settings.webhook_pauses, loop
+            ),
         )
 
     def close(self) -> None:
@@ -191,6 +149,97 @@ class Services:
         self.trainings.close()
         self.supervisor.close()
         nursery.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What outlives the process: the database with its tables, and the storage."""
+
+    engine: sa.Engine
+    storage: Storage
+    repository: Repository
+    keys: KeyRepository
+    webhooks: WebhookRepository
+    trainings: Trainings
+
+    @classmethod
+    def open(cls, settings: Settings, supervisor: Supervisor) -> "_Kept":
+        engine = open_database(settings.database_url, settings.database_file)
+        storage = open_storage(settings)
+        trainings = Trainings(
+            storage,
+            TrainingRepository(engine),
+            TrainingQueue(engine),
+            data_dir=settings.data_dir,
+            worker_comes=lambda: supervisor.worker_comes,
+        )
+        return cls(
+            engine,
+            storage,
+            Repository(engine),
+            KeyRepository(engine),
+            WebhookRepository(engine),
+            trainings,
+        )
+
+    def tidied(self, settings: Settings) -> Callable[[], None] | None:
+        """Take away what an earlier process has left; what is still to be done, where others use the storage too."""
+        recovery.empty_work(settings.work_dir)
+        shared = settings.database_url is not None or settings.storage is not None
+        tidy = partial(recovery.tidy, self.storage, self.repository, shared=shared)
+        if not shared:
+            tidy()
+        wanting = self.trainings.wanting()  # before the jobs, or it could hold one that is younger
+        self.trainings.release_ended(wanting - {row.id for row in self.repository.live()})
+        return tidy if shared else None
+
+
+def _queue(settings: Settings, kept: _Kept, runner: Runner) -> Queue:
+    room = Room(settings.workers, settings.memory_bytes) if settings.serve_jobs else Room(0, 0)
+    shared = settings.database_url is not None
+    name = identity.executor(settings.data_dir, EXECUTOR, shared=shared)
+    return Queue(kept.engine, runner.run, room, name, settings.host_lost_seconds)
+
+
+def _punctual(
+    settings: Settings,
+    queue: Queue,
+    trainings: Trainings,
+    deadlines: Deadlines,
+    lost: recovery.Lost,
+) -> Housekeeper:
+    return Housekeeper(
+        "punctual",
+        deadlines.enforce,
+        queue.sweep,
+        lambda: trainings.lost_hosts(settings.host_lost_seconds),
+        lost.take_up,
+        lambda: trainings.take_up_lost(settings.host_lost_seconds),
+    )
+
+
+def _patient(
+    settings: Settings,
+    kept: _Kept,
+    queue: Queue,
+    jobs: Jobs,
+    uploads: Uploads,
+    leftovers: Leftovers,
+    tidy: Callable[[], None] | None,
+) -> Housekeeper:
+    """For what waits for the storage, which may be slow."""
+    repository, trainings = kept.repository, kept.trainings
+    sweep = trainings.sweep
+    return Housekeeper(
+        "patient",
+        leftovers.clear,
+        sweep if settings.storage is None else paced(sweep, SWEEP_SECONDS),
+        uploads.sweep,
+        forgetting(settings.retention_days, repository, jobs.forget),
+        paced(lambda: queue.forget_ended(repository.live_among), FORGET_SECONDS),
+        paced(trainings.forget_ended, FORGET_SECONDS),
+        *([] if tidy is None else [once(tidy)]),
+    )
 
 
 def _sender(settings: Settings) -> Sender | None:

@@ -24,6 +24,26 @@ from sparsebook_service.version import VERSION
 
 router = APIRouter()
 
+_METRICS = """\
+# HELP sparsebook_jobs Jobs by state
+# TYPE sparsebook_jobs gauge
+sparsebook_jobs{state="queued"} 3.0
+sparsebook_jobs{state="running"} 2.0
+"""
+
+
+def _plain(kind: ProblemType) -> dict[str, str | int]:
+    return {
+        "type": kind.uri,
+        "title": kind.title,
+        "status": kind.status,
+        "meaning": kind.meaning,
+        "remedy": kind.remedy,
+    }
+
+
+_KIND = _plain(BY_SLUG["not-onnx"])
+
 
 @router.get("/healthz", tags=["operation"], summary="Is the process alive?")
 async def health() -> Health:
@@ -58,7 +78,7 @@ def ready(services: ServicesDep) -> Ready:
     responses={
         200: {
             "description": "Metrics in Prometheus' text format",
-            "content": {"text/plain": {"schema": {"type": "string"}}},
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}},
         }
     },
 )
@@ -145,6 +165,7 @@ async def _stream(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
     tags=["problems"],
     summary="List the problem types",
     response_class=JSONResponse,
+    responses={200: {"content": {"application/json": {"example": {"problems": [_KIND]}}}}},
 )
 async def list_problems() -> JSONResponse:
     """Every `type` that an error can have."""
@@ -157,7 +178,15 @@ async def list_problems() -> JSONResponse:
     summary="Describe a problem type",
     response_class=JSONResponse,
     responses={
-        200: {"content": {"text/html": {"schema": {"type": "string"}}}},
+        200: {
+            "content": {
+                "application/json": {"example": _KIND},
+                "text/html": {
+                    "schema": {"type": "string"},
+                    "example": "<!doctype html><title>Not an ONNX file</title>…",
+                },
+            }
+        },
         **refusals("not-found"),
     },
 )
@@ -169,16 +198,6 @@ async def describe_problem(slug: str, request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         return HTMLResponse(_page(kind))
     return JSONResponse(_plain(kind))
-
-
-def _plain(kind: ProblemType) -> dict[str, str | int]:
-    return {
-        "type": kind.uri,
-        "title": kind.title,
-        "status": kind.status,
-        "meaning": kind.meaning,
-        "remedy": kind.remedy,
-    }
 
 
 def _page(kind: ProblemType) -> str:

@@ -1,7 +1,9 @@
 """openapi.yaml and docs/http.md say what the service does."""
 
 import re
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -30,6 +32,41 @@ def test_every_refusal_is_a_problem() -> None:
                 assert list(content) == ["application/problem+json"], (method, path)
                 for slug in content["application/problem+json"]["examples"]:
                     assert slugs[slug] == int(status)
+
+
+def _exemplified(document: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Whether there is an example of a content, a parameter, a header or a schema: its own, or one of all that it is made of."""
+    if "$ref" in node:
+        node = reduce(lambda part, step: part[step], node["$ref"][2:].split("/"), document)
+    if node.keys() & {"example", "examples", "enum", "const", "default"}:
+        return True
+    parts = [
+        *node.get("properties", {}).values(),
+        *(node[key] for key in ("schema", "items") if key in node),
+    ]
+    return bool(parts) and all(_exemplified(document, part) for part in parts)
+
+
+def test_everything_has_an_example() -> None:
+    """But bytes, of which none says anything."""
+    document = yaml.safe_load((ROOT / "openapi.yaml").read_text())
+    without = []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            without += [
+                (method, path, entry["name"])
+                for entry in operation.get("parameters", ())
+                if not _exemplified(document, entry)
+            ]
+            for status, answer in operation["responses"].items():
+                shown = {**answer.get("headers", {}), **answer.get("content", {})}
+                without += [
+                    (method, path, status, name)
+                    for name, entry in shown.items()
+                    if entry.get("schema", {}).get("format") != "binary"
+                    and not _exemplified(document, entry)
+                ]
+    assert without == []
 
 
 def test_routes_are_documented() -> None:

@@ -1,34 +1,48 @@
 """Requests made from the contract, valid and not, in sequences that its links allow: what comes back is what the contract says."""
 
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.conftest import MakeServer
+import httpx
+import pytest
 
+from tests.e2e.conftest import MakeServer
+from tests.e2e.servers import Server
+
+ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = Path(sys.executable).with_name("st")
-EXAMPLES = 8
+HOOKS = "tests.e2e.contract_hooks"
 # A schema cannot say all: a config is sent once, as a part or in the query, and a loss needs data. Those are refused, 400 and 422.
 NOT_ASKED = "positive_data_acceptance"
-# A stream of events is no JSON value, pieces of a file have a media type that no generator knows, and a header more is no violation.
-LEFT_OUT = "/events$|^/uploads"
 
 
-def test_the_server_answers_as_the_contract_says(make_server: MakeServer, tmp_path: Path) -> None:
-    server = make_server()
+@pytest.fixture(scope="module")
+def server(make_server: MakeServer) -> Server:
+    return make_server()
+
+
+def ask(server: Server, folder: Path, *options: str) -> set[tuple[str, str, int]]:
+    """Let schemathesis ask, and find nothing wrong; method, address and status of every answer."""
+    asked = folder / "asked.ndjson"
     found = subprocess.run(
         [
             SCHEMATHESIS,
             "run",
             f"{server.url}/openapi.json",
-            f"--max-examples={EXAMPLES}",
             "--seed=1",
             "--checks=all",
             f"--exclude-checks={NOT_ASKED}",
-            f"--exclude-path-regex={LEFT_OUT}",
+            "--report=ndjson",
+            f"--report-ndjson-path={asked}",
             "--no-color",
+            *options,
         ],
-        cwd=tmp_path,
+        cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=600,
@@ -38,3 +52,42 @@ def test_the_server_answers_as_the_contract_says(make_server: MakeServer, tmp_pa
     assert " passed" in found.stdout
     assert server.process is not None
     assert server.process.poll() is None
+    assert not [line for line in server.log() if line["level"] == "error"]
+    return set(answered(asked))
+
+
+def test_every_operation(server: Server, tmp_path: Path) -> None:
+    answers = ask(server, tmp_path, "--max-examples=8")
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    operations = {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    }
+    assert {(method, path) for method, path, status in answers if status != 405} == operations
+
+
+def test_sequences_of_uploads_and_events(server: Server, tmp_path: Path) -> None:
+    """What only a sequence reaches: the stream of a job that was sent before, an upload that was begun."""
+    path = "^/compress$|/events$|^/uploads"
+    answers = ask(
+        server, tmp_path, "--phases=stateful", "--max-examples=30", f"--include-path-regex={path}"
+    )
+    reached = {
+        ("POST", "/compress", 202),
+        ("GET", "/jobs/{job_id}/events", 200),
+        ("POST", "/uploads", 201),
+        ("HEAD", "/uploads/{upload_id}", 200),
+        ("PATCH", "/uploads/{upload_id}", 204),
+        ("DELETE", "/uploads/{upload_id}", 204),
+    }
+    assert reached - answers == set()
+
+
+def answered(report: Path) -> Iterator[tuple[str, str, int]]:
+    """Method, address and status of every answer."""
+    for line in report.read_text().splitlines():
+        for kind, event in json.loads(line).items():
+            recorder = event["recorder"] if kind == "ScenarioFinished" else {}
+            for case_id, each in recorder.get("interactions", {}).items():
+                case = recorder["cases"].get(case_id, {}).get("value")
+                if case is not None and each.get("response"):
+                    yield case["method"], case["path"], each["response"]["status_code"]

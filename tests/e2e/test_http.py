@@ -1,8 +1,10 @@
 """The HTTP contract against a real server, with real models."""
 
+import base64
 import hashlib
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -159,8 +161,39 @@ def test_report(http: httpx.Client, done: dict[str, Any]) -> None:
     report = http.get(f"/jobs/{done['id']}/report").json()
     assert {row["name"] for row in report["weights"]} == {"w0", "w1"}
     assert report["ratio"] == done["result"]["ratio"]
-    refused = http.get(f"/jobs/{done['id']}/report", headers={"Accept": "text/html"})
+    refused = http.get(f"/jobs/{done['id']}/report", headers={"Accept": "image/png"})
     assert_problem(refused, 406, "not-acceptable")
+
+
+def test_report_for_people(http: httpx.Client, done: dict[str, Any]) -> None:
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    report = http.get(f"/jobs/{done['id']}/report", headers={"Accept": browser})
+    assert report.headers["content-type"] == "text/html; charset=utf-8"
+    assert report.headers["vary"] == "Accept"
+    made = http.get(f"/jobs/{done['id']}/artifact/report.html")
+    assert report.text == made.text
+    # Nothing in it runs but its own script.
+    policy = report.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    (script,) = re.findall(r"<script>(.*?)</script>", report.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("application/json, text/html", "application/json"),
+        ("application/*;q=0.5, text/html;q=0.4", "application/json"),
+        ("text/*", "text/html"),
+        ("text/html;q=0.1", "text/html"),
+        ("application/json;q=0, */*", "text/html"),
+    ],
+)
+def test_which_report(accept: str, kind: str, http: httpx.Client, done: dict[str, Any]) -> None:
+    report = http.get(f"/jobs/{done['id']}/report", headers={"Accept": accept})
+    assert report.headers["content-type"].split(";")[0] == kind
 
 
 # ---------------------------------------------------------------------------------------------- downloads

@@ -274,6 +274,50 @@ def test_stored_bytes(guarded: Server) -> None:
         assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
 
 
+def test_uploads_that_wait_have_a_share_a_key(make_server: Any) -> None:
+    server: Server = make_server(
+        access="keys", max_upload_bytes=1000, max_pending_bytes=10_000, pending_share=0.3
+    )
+    tus = {"Tus-Resumable": "1.0.0"}
+
+    def begin(http: httpx.Client, length: int) -> httpx.Response:
+        return http.post("/uploads", headers=tus | {"Upload-Length": str(length)})
+
+    with (
+        as_who(server, create(server, "greedy")) as greedy,
+        as_who(server, create(server, "other")) as other,
+    ):
+        begun = [begin(greedy, 1000).headers["Location"] for _ in range(3)]
+        refused = assert_problem(begin(greedy, 1), 507, "uploads-full")
+        assert "3000 bytes, of 3000 at most" in refused
+        assert begin(other, 1000).status_code == 201  # others are not held by it
+        # Another key's upload is unknown, and cannot be deleted to make room.
+        assert_problem(other.delete(begun[0], headers=tus), 404, "unknown-upload")
+        assert other.head(begun[0], headers=tus).status_code == 404
+        kind = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+        assert_problem(
+            other.patch(begun[0], headers=tus | kind, content=b"mine"), 404, "unknown-upload"
+        )
+        upload_id = begun[0].rsplit("/", 1)[-1]
+        assert_problem(other.post("/compress", params={"upload": upload_id}), 404, "unknown-upload")
+        assert greedy.delete(begun[0], headers=tus).status_code == 204
+        assert begin(greedy, 1000).status_code == 201
+        # A rotated key is the same key.
+        token = keys(server, "rotate", "greedy").stdout.strip()
+        with as_who(server, token) as rotated:
+            assert_problem(begin(rotated, 1), 507, "uploads-full")
+            assert rotated.head(begun[1], headers=tus).status_code == 200
+        # All together have an end too.
+        with (
+            as_who(server, create(server, "third")) as third,
+            as_who(server, create(server, "fourth")) as fourth,
+        ):
+            found = [begin(http, 1000).status_code for http in (other, other, third, third, third)]
+            assert found == [201] * 5
+            assert begin(fourth, 1000).status_code == 201
+            assert_problem(begin(fourth, 1000), 507, "uploads-full")
+
+
 # ---------------------------------------------------------------------------------------- where none are
 
 

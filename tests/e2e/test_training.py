@@ -108,6 +108,14 @@ def test_a_job_is_fine_tuned(training_server: Server) -> None:
     assert {phase["stage"] for phase in report["training"]["phases"]} == {"retrain", "tune"}
     assert not [name for name in training_server.files() if name.startswith("files/finetune")]
     assert not [name for name in training_server.files() if name.startswith("files/datasets")]
+    # The job can be followed through the logs of service and worker.
+    said = training_server.log()
+    assert {"job accepted", "job started"} <= {
+        line["event"] for line in said if line.get("job") == job_id
+    }
+    assert {"training started", "training ended"} <= {
+        line["event"] for line in said if job_id in line.get("jobs", ())
+    }
 
 
 def test_two_jobs_share_a_training_and_cancel_reaches_the_trainer(training_server: Server) -> None:

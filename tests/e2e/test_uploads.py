@@ -14,6 +14,7 @@ import pytest
 
 from sparsebook_service import client as clients
 from sparsebook_service.resumable import sending
+from sparsebook_service.talking import opening
 from tests.e2e import models
 from tests.e2e.calls import PAPER, assert_problem, wait
 from tests.e2e.servers import Server
@@ -50,6 +51,16 @@ def job_of(http: httpx.Client, location: str, **options: Any) -> dict[str, Any]:
     assert answer.status_code == 202, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def test_metadata_without_a_value_comes_back(http: httpx.Client) -> None:
+    for metadata in ("draft", f"filename {base64.b64encode(b'a.onnx').decode()},draft"):
+        headers = TUS | {"Upload-Length": "4", "Upload-Metadata": metadata}
+        location = http.post("/uploads", headers=headers).headers["Location"]
+        answer = http.head(location, headers=TUS)
+        assert answer.status_code == 200
+        assert answer.headers["Upload-Metadata"] == metadata
+        http.delete(location, headers=TUS)
 
 
 def test_an_upload_becomes_jobs(http: httpx.Client) -> None:
@@ -123,7 +134,11 @@ def test_what_is_refused(http: httpx.Client, server: Server) -> None:
     nowhere = "/uploads/00000000-0000-4000-8000-000000000000"
     assert_problem(piece(http, nowhere, 0, b"1"), 404, "unknown-upload")
     assert_problem(http.post("/uploads", headers=TUS), 400, "bad-value")
-    assert_problem(http.post("/uploads", headers={"Upload-Length": "5"}), 400, "malformed-request")
+    assert_problem(http.post("/uploads", headers={"Upload-Length": "5"}), 400, "bad-value")
+    other = {"Tus-Resumable": "0.2.2", "Upload-Length": "5"}
+    refused = http.post("/uploads", headers=other)
+    assert_problem(refused, 400, "malformed-request")
+    assert refused.headers["Tus-Version"] == "1.0.0"
     too_much = http.post("/uploads", headers=TUS | {"Upload-Length": str(1 << 50)})
     assert_problem(too_much, 413, "too-large")
     evil = http.post("/compress", params={"upload": "../../sparsebook.sqlite"})
@@ -153,7 +168,7 @@ def test_the_client_sends_large_files_so_and_goes_on(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 50_000)
+    monkeypatch.setattr(opening, "RESUMED_FROM_BYTES", 50_000)
     monkeypatch.setattr(sending, "PIECE_BYTES", 300_000)
     model = tmp_path / "large.onnx"
     model.write_bytes(CONTENT)
@@ -180,7 +195,7 @@ def test_the_client_sends_large_files_so_and_goes_on(
         gone = http.head(location, headers=TUS)
         assert gone.status_code == 404, "the job has its own: nobody needs the upload any more"
         assert "/uploads/" not in sending.notes().read_text()
-        monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 1 << 40)
+        monkeypatch.setattr(opening, "RESUMED_FROM_BYTES", 1 << 40)
         assert client.compress(model).cached_from is not None
 
 
@@ -188,7 +203,7 @@ def test_the_asynchronous_client_deletes_its_upload_too(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(clients, "RESUMED_FROM_BYTES", 50_000)
+    monkeypatch.setattr(opening, "RESUMED_FROM_BYTES", 50_000)
     model = tmp_path / "large.onnx"
     model.write_bytes(CONTENT)
     before = uploads_of(server)

@@ -109,6 +109,12 @@ class TrainingRepository:
             connection.execute(_WANTED.delete().where(_WANTED.c.job == job_id))
             _forget(connection)
 
+    def wanted_by(self, training_id: str) -> list[str]:
+        """The jobs that want a training now, in the order of their ids."""
+        query = sa.select(_WANTED.c.job).where(_WANTED.c.training == training_id)
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
+
     def keep_only(self, job_ids: Iterable[str]) -> None:
         """Forget the trainings that none of these jobs wants."""
         with writing(self._engine) as connection:

@@ -70,7 +70,8 @@ def run(tools: Tools, number: int) -> None:
     row = when_there_is_room(lambda: repository.begin(number, holder), closing)
     if row is None:
         return
-    bound = log.bind(training=number)
+    # Jobs share a training that is the same for them: all are named.
+    bound = log.bind(training=number, jobs=repository.wanted_by(row.id))
     bound.info("training started", id=row.id)
     started = time.monotonic()
     problem: dict[str, str] | None = None

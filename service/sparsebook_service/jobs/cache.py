@@ -11,8 +11,9 @@ from typing import Any
 
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.protocol import MadeFile
-from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.results import artifact_href
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.libraries import Libraries
 from sparsebook_service.storage import Storage
 from sparsebook_service.version import VERSION

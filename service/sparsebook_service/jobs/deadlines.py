@@ -9,7 +9,8 @@ from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.keeping import bytes_after_failure
 from sparsebook_service.jobs.leftovers import Leftovers
-from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ import structlog
 
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Order
-from sparsebook_service.jobs.repository import JobRow
+from sparsebook_service.jobs.table import JobRow
 
 # What the nursery's fork server reports where it was killed itself.
 UNKNOWN_STATUS = 255

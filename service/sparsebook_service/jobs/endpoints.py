@@ -11,13 +11,11 @@ from sparsebook_compressor.errors import BadValue
 from sparsebook_service import buckets, downloads
 from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Reader, Submitter
-from sparsebook_service.contract import header, refusals
+from sparsebook_service.contract import header, links, refusals
 from sparsebook_service.errors import (
     MalformedRequest,
-    NotAcceptable,
     NotFound,
     NotReady,
-    UnknownJob,
 )
 from sparsebook_service.intake import headers
 from sparsebook_service.intake.receiver import Receiver
@@ -49,6 +47,16 @@ router = APIRouter(tags=["jobs"])
                 "Location": header("Address of the job", f"/jobs/{EXAMPLE_ID}"),
                 "Retry-After": header("Seconds to wait before asking for it", "1"),
             },
+            "links": links(
+                "job_id",
+                "$response.body#/id",
+                "get_job",
+                "follow_job",
+                "cancel_job",
+                "delete_job",
+                "get_report",
+                "get_bundle",
+            ),
         },
         **refusals(
             "bad-value",
@@ -142,6 +150,7 @@ async def compress(
         str | None,
         Header(
             description="sha-256 of the body (RFC 9530); checked",
+            examples=["sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:"],
             json_schema_extra={"pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
         ),
     ] = None,
@@ -216,9 +225,11 @@ def list_jobs(
     caller: Reader,
     limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page")] = 50,
     cursor: Annotated[
-        str | None, Query(description="`next` of the page before", min_length=1)
+        str | None, Query(description="`next` of the page before", min_length=1, examples=["MTA0"])
     ] = None,
-    state: Annotated[State | None, Query(description="Only jobs in this state")] = None,
+    state: Annotated[
+        State | None, Query(description="Only jobs in this state", examples=["running"])
+    ] = None,
     search: Annotated[
         str | None,
         Query(
@@ -277,37 +288,6 @@ def cancel_job(job_id: str, services: ServicesDep, caller: Submitter) -> Job:
 def delete_job(job_id: str, services: ServicesDep, caller: Submitter) -> None:
     """Forget a job and free its storage; one that runs is stopped."""
     services.jobs.delete(job_id, caller)
-
-
-@router.get(
-    "/jobs/{job_id}/report",
-    summary="The report of a job",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "The report: every weight, bytes by part, fidelity, time and memory by stage",
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        },
-        **refusals("unknown-job", "not-acceptable", "no-result", "cancelled"),
-    },
-)
-async def get_report(
-    job_id: str, request: Request, services: ServicesDep, caller: Reader
-) -> Response:
-    """What was done to each weight and what came of it."""
-    if not _accepts_json(request.headers.get("accept", "*/*")):
-        raise NotAcceptable("the report is JSON; ask for application/json")
-    _, files = await run_in_threadpool(services.jobs.made, job_id, caller)
-    try:
-        content = await services.storage.read(keys.artifact(job_id, files[keys.REPORT]))
-    except FileNotFoundError as gone:  # it was deleted meanwhile
-        raise UnknownJob(job_id) from gone
-    return Response(content, media_type="application/json")
-
-
-def _accepts_json(accept: str) -> bool:
-    kinds = {member.split(";", 1)[0].strip().lower() for member in accept.split(",")}
-    return bool(kinds & {"", "*/*", "application/*", "application/json"})
 
 
 _FILE_HEADERS = {

@@ -5,17 +5,18 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from sparsebook_service.access.guard import Reader
 from sparsebook_service.contract import refusals
 from sparsebook_service.errors import UnknownJob
+from sparsebook_service.heads import is_head
 from sparsebook_service.jobs.feed import Feed
 from sparsebook_service.jobs.history import Event
-from sparsebook_service.jobs.repository import JobRow
 from sparsebook_service.jobs.schemas import EXAMPLE_ID
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.views import to_job
 from sparsebook_service.services import ServicesDep
 
@@ -64,6 +65,7 @@ router = APIRouter(tags=["jobs"])
 )
 async def follow_job(
     job_id: str,
+    request: Request,
     services: ServicesDep,
     caller: Reader,
     last_event_id: Annotated[
@@ -83,6 +85,10 @@ async def follow_job(
     if after > length:  # an id of another job, or of another service
         after = 0
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if is_head(request):
+        answer = Response(headers=headers, media_type=EventSourceResponse.media_type)
+        del answer.headers["content-length"]  # a stream has none
+        return answer
     return EventSourceResponse(_stream(services.feed, job_id, after), headers=headers)
 
 

@@ -10,7 +10,8 @@ import structlog
 
 from sparsebook_service.jobs.bell import Bell
 from sparsebook_service.jobs.history import Event
-from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.table import JobRow
 
 LOOK_SECONDS = 0.25
 # The events that listeners who keep up are told without a look at the table of their own.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sparsebook_service.jobs import keys, sizes
-from sparsebook_service.jobs.repository import JobRow
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.storage import Storage
 
 

@@ -4,7 +4,7 @@ from collections import deque
 
 from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.jobs.keeping import keep_after_failure
-from sparsebook_service.jobs.repository import JobRow
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.storage import Storage
 
 

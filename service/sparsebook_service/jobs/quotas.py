@@ -14,7 +14,8 @@ from sparsebook_compressor.errors import StorageFull
 from sparsebook_service.access.caller import Caller, Quota
 from sparsebook_service.access.repository import DAY_SECONDS, KeyRepository, count_job
 from sparsebook_service.errors import QuotaExceeded
-from sparsebook_service.jobs.repository import Repository, Usage, usage
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.table import Usage, usage
 from sparsebook_service.settings import Settings
 
 # How long a job may take to end, nobody knows; whoever waits asks again after so many seconds.

@@ -18,7 +18,8 @@ from sparsebook_service.jobs.keeping import (
 )
 from sparsebook_service.jobs.leftovers import Leftovers
 from sparsebook_service.jobs.needs import memory_bytes
-from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.storage import Storage
 

@@ -1,4 +1,4 @@
-"""The jobs' table: the one place that knows what state a job is in.
+"""What is read of the jobs' table and written there: the one place that knows what state a job is in.
 
 Every change of state is one conditional UPDATE, so that whoever comes second (a cancel against a finish, a repeated run
 against a cancel) changes nothing and is told so. A run writes only while it holds the job, by a token that it draws anew: one
@@ -7,7 +7,6 @@ that was taken for lost and replaced is told so at its next word.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -17,98 +16,18 @@ from sparsebook_compressor.progress import Stage
 from sparsebook_service.database import make_tables, writing
 from sparsebook_service.jobs import history
 from sparsebook_service.jobs.history import Event, Happened
-from sparsebook_service.jobs.schemas import FINAL, State
+from sparsebook_service.jobs.schemas import State
 from sparsebook_service.jobs.searching import finds
-
-_METADATA = sa.MetaData()
-_JOBS = sa.Table(
-    "jobs",
-    _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String, nullable=False, unique=True),
-    sa.Column("state", sa.String, nullable=False, index=True),
-    sa.Column("stage", sa.String),
-    sa.Column("weight", sa.String),
-    sa.Column("progress", sa.Float, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("started", sa.Float),
-    sa.Column("finished", sa.Float),
-    sa.Column("config", sa.JSON, nullable=False),
-    sa.Column("upload", sa.JSON, nullable=False),
-    sa.Column("idempotency_key", sa.String, unique=True),
-    sa.Column("fingerprint", sa.String, nullable=False),
-    sa.Column("result", sa.JSON(none_as_null=True)),
-    sa.Column("error", sa.JSON(none_as_null=True)),
-    sa.Column("training", sa.JSON(none_as_null=True)),
-    sa.Column("waiting", sa.String),
-    sa.Column("holder", sa.String),
-    sa.Column("cache_key", sa.String),
-    sa.Column("cached_from", sa.String),
-    # The API key that has sent it; NULL where no keys were asked for.
-    sa.Column("owner", sa.String, index=True),
-    sa.Column("stored", sa.BigInteger),
-    sa.Column("deadline", sa.Float),
-    sa.Column("push", sa.String),
-    sqlite_autoincrement=True,
+from sparsebook_service.jobs.table import (
+    BY_CACHE_KEY,
+    JOBS,
+    LIVE,
+    METADATA,
+    JobRow,
+    Usage,
+    to_row,
+    usage,
 )
-_BY_CACHE_KEY = sa.schema.CreateIndex(
-    sa.Index("jobs_by_cache_key", sa.text("cache_key"), _table=_JOBS), if_not_exists=True
-)
-_LIVE = _JOBS.c.state.in_(("queued", "running"))
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """A job as the table has it; times are seconds since 1970, JSON is plain data."""
-
-    number: int
-    id: str
-    state: State
-    stage: Stage | None
-    weight: str | None
-    progress: float
-    created: float
-    started: float | None
-    finished: float | None
-    config: dict[str, Any]
-    upload: dict[str, Any]
-    idempotency_key: str | None
-    fingerprint: str
-    result: dict[str, Any] | None
-    error: dict[str, Any] | None
-    training: dict[str, Any] | None
-    waiting: str | None
-    holder: str | None
-    cache_key: str | None = None
-    cached_from: str | None = None
-    owner: str | None = None
-    stored: int | None = None
-    deadline: float | None = None
-    push: str | None = None
-
-    @property
-    def final(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.state in FINAL
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """How many jobs are queued or running, and the bytes that are stored for all of them, those that have ended too."""
-
-    live: int
-    stored: int
-
-
-def usage(connection: sa.Connection, owner: str | None) -> Usage:
-    """What the jobs of a key, or of everybody where `owner` is None, take up."""
-    live = sa.func.count(sa.case((_LIVE, 1))).label("live")
-    stored = sa.func.coalesce(sa.func.sum(_JOBS.c.stored), 0).label("stored")
-    query = sa.select(live, stored)
-    if owner is not None:
-        query = query.where(_JOBS.c.owner == owner)
-    found = connection.execute(query).one()
-    return Usage(live=int(found.live), stored=int(found.stored))
 
 
 class Repository:
@@ -116,9 +35,9 @@ class Repository:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        make_tables(engine, _METADATA)
+        make_tables(engine, METADATA)
         with engine.begin() as connection:  # also on the tables of an older version
-            connection.execute(_BY_CACHE_KEY)
+            connection.execute(BY_CACHE_KEY)
         make_tables(engine, history.METADATA)
 
     def add(
@@ -178,40 +97,40 @@ class Repository:
         }
         try:
             with writing(self._engine) as connection:
-                inserted = connection.execute(_JOBS.insert().values(values).returning(_JOBS)).one()
+                inserted = connection.execute(JOBS.insert().values(values).returning(JOBS)).one()
                 accept(connection)
         except IntegrityError:
             if idempotency_key is None:
                 raise
             return None
-        return _row(inserted)  # as it was: it may have been deleted since
+        return to_row(inserted)  # as it was: it may have been deleted since
 
     def get(self, job_id: str) -> JobRow | None:
         """Read one job."""
-        return self._one(_JOBS.c.id == job_id) if _may_be(job_id) else None
+        return self._one(JOBS.c.id == job_id) if _may_be(job_id) else None
 
     def rows(self, job_ids: Iterable[str]) -> dict[str, JobRow]:
         """Those of some jobs that there are, by id."""
-        return {row.id: row for row in self._some(_JOBS.c.id.in_(list(job_ids)))}
+        return {row.id: row for row in self._some(JOBS.c.id.in_(list(job_ids)))}
 
     def live_among(self, job_ids: Iterable[str]) -> set[str]:
         """Those of some jobs that are queued or running."""
-        query = sa.select(_JOBS.c.id).where(_LIVE & _JOBS.c.id.in_(list(job_ids)))
+        query = sa.select(JOBS.c.id).where(LIVE & JOBS.c.id.in_(list(job_ids)))
         with self._engine.connect() as connection:
             return set(connection.execute(query).scalars())
 
     def by_idempotency_key(self, owner: str | None, key: str | None) -> JobRow | None:
         """Read the job that was accepted under a key of an owner."""
-        return None if key is None else self._one(_JOBS.c.idempotency_key == _owned(owner, key))
+        return None if key is None else self._one(JOBS.c.idempotency_key == _owned(owner, key))
 
     def succeeded_as(self, cache_key: str) -> JobRow | None:
         """Read the latest job that has succeeded in what is known by this key."""
-        query = sa.select(_JOBS).where(
-            (_JOBS.c.cache_key == cache_key) & (_JOBS.c.state == "succeeded")
+        query = sa.select(JOBS).where(
+            (JOBS.c.cache_key == cache_key) & (JOBS.c.state == "succeeded")
         )
         with self._engine.connect() as connection:
-            row = connection.execute(query.order_by(_JOBS.c.number.desc()).limit(1)).one_or_none()
-        return None if row is None else _row(row)
+            row = connection.execute(query.order_by(JOBS.c.number.desc()).limit(1)).one_or_none()
+        return None if row is None else to_row(row)
 
     def usage(self, owner: str | None) -> Usage:
         """What the jobs of an owner, or of everybody where it is None, take up."""
@@ -228,38 +147,38 @@ class Repository:
         search: str | None = None,
     ) -> list[JobRow]:
         """Newest first, `limit` of those whose number is below `before`; of all owners where `owner` is None."""
-        query = sa.select(_JOBS).order_by(_JOBS.c.number.desc()).limit(limit)
+        query = sa.select(JOBS).order_by(JOBS.c.number.desc()).limit(limit)
         if before is not None:
-            query = query.where(_JOBS.c.number < before)
+            query = query.where(JOBS.c.number < before)
         if state is not None:
-            query = query.where(_JOBS.c.state == state)
+            query = query.where(JOBS.c.state == state)
         if owner is not None:
-            query = query.where(_JOBS.c.owner == owner)
+            query = query.where(JOBS.c.owner == owner)
         if search is not None:
-            query = query.where(finds(_JOBS, search))
+            query = query.where(finds(JOBS, search))
         with self._engine.connect() as connection:
-            return [_row(row) for row in connection.execute(query)]
+            return [to_row(row) for row in connection.execute(query)]
 
     def live(self) -> list[JobRow]:
         """Those that are queued or running, oldest first."""
         with self._engine.connect() as connection:
-            query = sa.select(_JOBS).where(_LIVE).order_by(_JOBS.c.number)
-            return [_row(row) for row in connection.execute(query)]
+            query = sa.select(JOBS).where(LIVE).order_by(JOBS.c.number)
+            return [to_row(row) for row in connection.execute(query)]
 
     def count_by_state(self) -> dict[State, int]:
         """How many jobs are in which state."""
-        query = sa.select(_JOBS.c.state, sa.func.count().label("jobs")).group_by(_JOBS.c.state)
+        query = sa.select(JOBS.c.state, sa.func.count().label("jobs")).group_by(JOBS.c.state)
         with self._engine.connect() as connection:
             return {cast("State", row.state): row.jobs for row in connection.execute(query)}
 
     def begin(self, job_id: str, holder: str = "") -> JobRow | None:
         """Mark a live job as running, from the start, and hold it; None where it is not live any more."""
         changed = self._update(
-            (_JOBS.c.id == job_id) & _LIVE,
+            (JOBS.c.id == job_id) & LIVE,
             job_id,
             [Happened("started", {})],
             state="running",
-            started=sa.func.coalesce(_JOBS.c.started, time.time()),
+            started=sa.func.coalesce(JOBS.c.started, time.time()),
             stage=None,
             weight=None,
             progress=0.0,
@@ -316,11 +235,11 @@ class Repository:
 
     def overdue(self, now: float) -> list[JobRow]:
         """Live jobs whose deadline has passed."""
-        return self._some(_LIVE & (_JOBS.c.deadline <= now))
+        return self._some(LIVE & (JOBS.c.deadline <= now))
 
     def ended_before(self, then: float, limit: int) -> list[JobRow]:
         """Jobs that had ended by a time, at most so many, the oldest first."""
-        return self._some(_JOBS.c.finished <= then, limit)
+        return self._some(JOBS.c.finished <= then, limit)
 
     def succeed(
         self, job_id: str, result: dict[str, Any], stored: int = 0, holder: str = ""
@@ -357,7 +276,7 @@ class Repository:
             holder: that must hold it; whoever does without.
         """
         return self._update(
-            (_JOBS.c.id == job_id) & _LIVE if holder is None else _held(job_id, holder),
+            (JOBS.c.id == job_id) & LIVE if holder is None else _held(job_id, holder),
             job_id,
             state="failed",
             finished=time.time(),
@@ -370,7 +289,7 @@ class Repository:
     def cancel(self, job_id: str, error: dict[str, Any]) -> bool:
         """Cancel a live job; False where it is not live any more."""
         return self._update(
-            (_JOBS.c.id == job_id) & _LIVE,
+            (JOBS.c.id == job_id) & LIVE,
             job_id,
             state="cancelled",
             finished=time.time(),
@@ -382,7 +301,7 @@ class Repository:
     def delete(self, job_id: str) -> bool:
         """Forget a job; False where there is none."""
         with writing(self._engine) as connection:
-            deleted = connection.execute(_JOBS.delete().where(_JOBS.c.id == job_id)).rowcount > 0
+            deleted = connection.execute(JOBS.delete().where(JOBS.c.id == job_id)).rowcount > 0
             history.forget(connection, job_id)
         return deleted
 
@@ -393,8 +312,8 @@ class Repository:
         """
         ids = [job_id for job_id in job_ids if _may_be(job_id)]
         with self._engine.connect() as connection:
-            query = sa.select(_JOBS).where(_JOBS.c.id.in_(ids))
-            rows = {row.id: _row(row) for row in connection.execute(query)}
+            query = sa.select(JOBS).where(JOBS.c.id.in_(ids))
+            rows = {row.id: to_row(row) for row in connection.execute(query)}
             return rows, history.lengths(connection, ids)
 
     def events(self, job_id: str, after: int) -> list[Event]:
@@ -403,14 +322,14 @@ class Repository:
             return history.after(connection, job_id, after)
 
     def _some(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[JobRow]:
-        query = sa.select(_JOBS).where(condition).order_by(_JOBS.c.number).limit(limit)
+        query = sa.select(JOBS).where(condition).order_by(JOBS.c.number).limit(limit)
         with self._engine.connect() as connection:
-            return [_row(row) for row in connection.execute(query)]
+            return [to_row(row) for row in connection.execute(query)]
 
     def _one(self, condition: sa.ColumnElement[bool]) -> JobRow | None:
         with self._engine.connect() as connection:
-            row = connection.execute(sa.select(_JOBS).where(condition)).one_or_none()
-        return None if row is None else _row(row)
+            row = connection.execute(sa.select(JOBS).where(condition)).one_or_none()
+        return None if row is None else to_row(row)
 
     def _update(
         self,
@@ -420,7 +339,7 @@ class Repository:
         **values: Any,
     ) -> bool:
         with writing(self._engine) as connection:
-            query = _JOBS.update().where(condition).values(values)
+            query = JOBS.update().where(condition).values(values)
             changed = connection.execute(query).rowcount > 0
             if changed:
                 history.write(connection, job_id, happened)
@@ -433,11 +352,7 @@ def _owned(owner: str | None, key: str | None) -> str | None:
 
 
 def _held(job_id: str, holder: str) -> sa.ColumnElement[bool]:
-    return (_JOBS.c.id == job_id) & (_JOBS.c.state == "running") & (_JOBS.c.holder == holder)
-
-
-def _row(row: sa.Row[Any]) -> JobRow:
-    return JobRow(**row._mapping)
+    return (JOBS.c.id == job_id) & (JOBS.c.state == "running") & (JOBS.c.holder == holder)
 
 
 def _may_be(job_id: str) -> bool:

@@ -38,9 +38,10 @@ from sparsebook_service.jobs.keeping import (
 )
 from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.protocol import Advanced, Done, Limits, Made, Order, Stopped, Train
-from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.results import summarise
 from sparsebook_service.jobs.sealing import signed
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.training import Training
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.pace import paced

@@ -24,8 +24,9 @@ from sparsebook_service.jobs.keeping import keep_after_success
 from sparsebook_service.jobs.needs import memory_bytes
 from sparsebook_service.jobs.protocol import MadeFile
 from sparsebook_service.jobs.quotas import Quotas
-from sparsebook_service.jobs.repository import JobRow, Repository
+from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.schemas import Job, JobList, State
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.terms import Terms
 from sparsebook_service.jobs.views import to_job
 from sparsebook_service.jobs.workflow import Queue
@@ -115,21 +116,18 @@ class Jobs:
         self, job_id: str, upload: Upload, config: Config, key: str | None, terms: Terms
     ) -> Job:
         fingerprint = upload.fingerprint(config)
-        plain, owner = upload.plain(), terms.caller.key_id
-        cache_key = self._cache.key(fingerprint, owner)
+        cache_key = self._cache.key(fingerprint, terms.caller.key_id)
         # What is to be pushed has to run: only a run of a job pushes.
         again = terms.fresh or terms.push is not None
         cached = None if again else self._cache.answer(cache_key, job_id)
-        for address in (terms.webhook, terms.push):
-            if address is not None:
-                fingerprint = f"{fingerprint} {address}"
+        plain, told = upload.plain(), terms.told(fingerprint)
         row = self._repository.add(
             job_id,
             config=config.as_given(),
             upload=plain,
-            fingerprint=fingerprint,
+            fingerprint=told,
             idempotency_key=key,
-            owner=owner,
+            owner=terms.caller.key_id,
             stored=sizes.of_upload(plain) if cached is None else sizes.of_output(cached[1]),
             deadline=terms.deadline,
             push=terms.push,
@@ -139,26 +137,30 @@ class Jobs:
         )
         if row is None:
             assert key is not None
-            return self._repeated(key, fingerprint, terms.caller)
+            return self._repeated(key, told, terms.caller)
         self._metrics.job_accepted(upload.input_bytes)
-        if cached is not None:
+        if cached is None:
+            self._enqueue(row, upload)
+        else:
             keep_after_success(self._storage, row)
-            log.info("job answered from the cache", job=job_id, earlier=cached[0], owner=owner)
-            return to_job(row)
+            log.info("job answered from the cache", job=job_id, earlier=cached[0], owner=row.owner)
+        return to_job(row)
+
+    def _enqueue(self, row: JobRow, upload: Upload) -> None:
+        """Hand an accepted job to the queue; where that cannot be, there is no job."""
         try:
-            self._queue.submit(job_id, memory_bytes(row.upload, self._most_memory))
+            self._queue.submit(row.id, memory_bytes(row.upload, self._most_memory))
         except BaseException:
-            self._webhooks.forget(job_id)
-            self._repository.delete(job_id)
+            self._webhooks.forget(row.id)
+            self._repository.delete(row.id)
             raise
         log.info(
             "job accepted",
-            job=job_id,
+            job=row.id,
             model=upload.model.name,
             bytes=upload.input_bytes,
-            owner=owner,
+            owner=row.owner,
         )
-        return to_job(row)
 
     def _accept(self, connection: sa.Connection, job_id: str, terms: Terms) -> None:
         """What is written in the transaction that inserts a job."""

@@ -22,3 +22,7 @@ class Terms:
     fresh: bool = False
     webhook: str | None = None
     push: str | None = None
+
+    def told(self, fingerprint: str) -> str:
+        """The fingerprint of the whole request: of what is asked for, and of where its end and its result go."""
+        return " ".join((fingerprint, *filter(None, (self.webhook, self.push))))

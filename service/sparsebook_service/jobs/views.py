@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from sparsebook_service.jobs.repository import JobRow
 from sparsebook_service.jobs.schemas import InputFile, Job, Result, Times, Training
+from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.schemas import Problem
 
 

@@ -19,7 +19,8 @@ from sparsebook_service.services import Services, ServicesDep
 
 router = APIRouter(tags=["uploads"])
 
-_TUS = {"Tus-Resumable": header("Version of the protocol", "1.0.0")}
+_VERSION = "1.0.0"
+_TUS = {"Tus-Resumable": header("Version of the protocol", _VERSION)}
 _OFFSET = {"Upload-Offset": header("Bytes that are there", "8388608")}
 _EXPIRES = {"Upload-Expires": header("When it is removed", "Mon, 05 Jan 2026 12:00:00 GMT")}
 _LENGTH = {"Upload-Length": header("Bytes of the whole", "104857600")}
@@ -43,9 +44,14 @@ _SLUGS = {
     460: "digest-mismatch",
 }
 
+# Every client of the protocol says it; another version than this is the protocol's business.
 TusVersion = Annotated[
-    str | None,
-    Header(description="Version of the protocol", json_schema_extra={"pattern": r"^1\.0\.0$"}),
+    str,
+    Header(
+        description="Version of the protocol",
+        examples=[_VERSION],
+        json_schema_extra={"pattern": r"^1\.0\.0$"},
+    ),
 ]
 
 
@@ -92,7 +98,7 @@ async def begin_upload(
     upload_length: Annotated[
         int, Header(ge=1, description="Bytes of the whole file", examples=[104857600])
     ],
-    tus_resumable: TusVersion = None,
+    tus_resumable: TusVersion,
     upload_metadata: Annotated[
         str | None,
         Header(
@@ -129,7 +135,7 @@ async def look_at_upload(
     request: Request,
     services: ServicesDep,
     caller: Submitter,
-    tus_resumable: TusVersion = None,
+    tus_resumable: TusVersion,
 ) -> Response:
     """The bytes that are there, from which it goes on."""
     await _check_owner(upload_id, services, caller)
@@ -163,7 +169,7 @@ async def continue_upload(
     services: ServicesDep,
     caller: Submitter,
     upload_offset: Annotated[int, Header(ge=0, description="Bytes that are there", examples=[0])],
-    tus_resumable: TusVersion = None,
+    tus_resumable: TusVersion,
     upload_checksum: Annotated[
         str | None,
         Header(
@@ -189,7 +195,7 @@ async def delete_upload(
     request: Request,
     services: ServicesDep,
     caller: Submitter,
-    tus_resumable: TusVersion = None,
+    tus_resumable: TusVersion,
 ) -> Response:
     """Remove its bytes. Jobs that were made of it have their own."""
     await _check_owner(upload_id, services, caller)
@@ -220,6 +226,8 @@ def _refusal(answer: Answer, path: str) -> Response:
     slug = _SLUGS.get(answer.status, "malformed-request")
     found = problems.describe(slug, f"{answer.text} (the protocol's status {answer.status})", path)
     headers = {name: value for name, value in answer.headers.items() if name.startswith("Tus")}
+    if answer.status == 412:  # as the protocol has it
+        headers["Tus-Version"] = _VERSION
     return Response(
         found.model_dump_json(), found.status, headers, media_type="application/problem+json"
     )

@@ -116,7 +116,9 @@ class Uploads:
                 request.method, request.url.path, given, body
             )
         assert isinstance(content, bytes)
-        return Answer(status, found, content.decode())
+        # A name without a value in Upload-Metadata comes back with a space behind it, and no header ends in one.
+        headers = {name: value.strip() for name, value in found.items()}
+        return Answer(status, headers, content.decode())
 
     def begun(self, location: str, caller: Caller) -> None:
         """Note whose the upload is that lies at an address."""

@@ -17,20 +17,24 @@ router = APIRouter(tags=["jobs"])
 class Attempt(BaseModel):
     """One attempt to deliver."""
 
-    at: datetime
-    seconds: float = Field(description="How long it took")
-    status: int | None = Field(description="Of the answer; null where none came")
-    error: str | None = Field(description="Why it is no success; null where it is")
+    at: datetime = Field(examples=["2026-01-05T09:30:04.120000Z"])
+    seconds: float = Field(description="How long it took", examples=[0.182])
+    status: int | None = Field(description="Of the answer; null where none came", examples=[204])
+    error: str | None = Field(
+        description="Why it is no success; null where it is", examples=["answered with status 503"]
+    )
 
 
 class WebhookLog(BaseModel):
     """What was told to the address that came with the job."""
 
-    url: str
+    url: str = Field(examples=["https://ci.example.org/hooks/sparsebook"])
     state: Literal["waiting", "pending", "delivered", "failed"] = Field(
         description="waiting: for the end of the job; pending: there will be an attempt; failed: there will be none"
     )
-    next: datetime | None = Field(description="When the next attempt is due")
+    next: datetime | None = Field(
+        description="When the next attempt is due", examples=["2026-01-05T09:35:04.120000Z"]
+    )
     attempts: list[Attempt]
 
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from sparsebook_compressor import Config, compress, measure
-from sparsebook_compressor.errors import BadData, InternalError
+from sparsebook_compressor.errors import BadData, InternalError, InvalidGraph
 from sparsebook_compressor.feeds import Feed, input_specs
 from sparsebook_compressor.report import Fidelity
 from sparsebook_runtime import library_path
@@ -146,6 +146,24 @@ def test_an_artifact_that_does_not_run_is_a_fault_of_ours(tmp_path: Path) -> Non
     broken = model_with(node("MatMul", ["x", "w"], ["y"]), w=values(3, 3))
     with pytest.raises(InternalError, match="the artifact does not run though the original does"):
         fidelity(tmp_path, scaled(1), broken)
+
+
+def test_an_original_that_runs_by_luck_alone_is_at_fault_itself(tmp_path: Path) -> None:
+    # A scalar where a list belongs: nobody looks at it where the optimiser makes one Split of the two.
+    nodes = [
+        node("Neg", ["x"], ["n"]),
+        node("Slice", ["n", "zero", "two", "one", "step"], ["left"]),
+        node("Slice", ["n", "two", "four", "one", "step"], ["right"]),
+        node("Concat", ["right", "left"], ["y"], axis=1),
+    ]
+    numbers = {
+        name: np.array([n]) for name, n in {"zero": 0, "one": 1, "two": 2, "four": 4}.items()
+    }
+    lucky = model_with(*nodes, step=np.array(1), **numbers)
+    broken = model_with(node("MatMul", ["x", "w"], ["y"]), w=values(3, 3))
+    assert fidelity(tmp_path, lucky, lucky).skipped is None
+    with pytest.raises(InvalidGraph, match=r"with no optimisation it fails: .*Slice"):
+        fidelity(tmp_path, lucky, broken)
 
 
 def test_an_original_that_cannot_be_run_is_not_compared(tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_training_lives_as_long_as_a_job_wants_it(repository: TrainingReposito
     first = repository.want("t", "d", "a")
     assert repository.want("t", "d", "b").number == first.number
     repository.want("u", "d", "b")
+    assert (repository.wanted_by("t"), repository.wanted_by("u")) == (["a", "b"], ["b"])
     repository.release("a")
+    assert repository.wanted_by("t") == ["b"]
     assert [row.id for row in repository.all()] == ["t", "u"]
     assert repository.ahead(repository.all()[1].number) == 1
     repository.release("b")

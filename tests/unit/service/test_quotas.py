@@ -13,7 +13,8 @@ from sparsebook_service.access.repository import KeyRepository
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.errors import QuotaExceeded
 from sparsebook_service.jobs.quotas import Quotas
-from sparsebook_service.jobs.repository import Repository, Usage
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.table import Usage
 from sparsebook_service.settings import Settings
 
 UPLOAD = {"model": {"name": "m", "bytes": 10, "sha256": ""}, "data": [], "external": []}

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.errors import QuotaExceeded
-from sparsebook_service.jobs.repository import Repository, Usage, usage
+from sparsebook_service.jobs.repository import Repository
+from sparsebook_service.jobs.table import Usage, usage
 
 UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": [], "external": []}
 

@@ -22,8 +22,9 @@ from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.jobs import keys
 from sparsebook_service.jobs.bell import Bell
-from sparsebook_service.jobs.repository import Repository, Usage
+from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
+from sparsebook_service.jobs.table import Usage
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.settings import Settings
