@@ -27,20 +27,23 @@ from benchmarks.results import FOLDER, show, write
 MUST, AIM = 20.0, 35.0
 SHAPE = (SIDE, SIDE)
 RUNS = FOLDER / "labelled"
-TRAINING = {"epochs": 8, "learning_rate": 2e-3, "rate": 0.1, "shift": 1}
+ROUNDS = 3
+TRAINING = {"epochs": 4, "learning_rate": 2e-3, "rate": 0.1, "shift": 1}
 
 CONFIGS: dict[str, Settings] = {
     "lstm": {
         "preset": "paper",
+        "prune": {"rounds": ROUNDS},
         "train": TRAINING,
         "weights": {
-            "lstm.w": {"density": 0.06, "bits": 4},
-            "lstm.r": {"density": 0.06, "bits": 4},
+            "lstm.w": {"density": 0.09, "bits": 4},
+            "lstm.r": {"density": 0.09, "bits": 4},
             "head.weight": {"density": 0.4, "bits": 4},
         },
     },
     "transformer": {
         "preset": "paper",
+        "prune": {"rounds": ROUNDS},
         "train": TRAINING,
         "weights": {
             "*": {"density": 0.09, "bits": 4},
