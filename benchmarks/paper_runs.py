@@ -143,12 +143,17 @@ def forget(jobs: Iterable[Job]) -> None:
 
 def hits(model: Path, lenet: Lenet, part: mnist.Part) -> Hits:
     """For every image of a part whether a model, compressed or not, is right; bool [n]."""
+    return right(model, INPUT, lenet.shape, part)
+
+
+def right(model: Path, name: str, shape: tuple[int, ...], part: mnist.Part) -> Hits:
+    """The same of a model whose input of this name takes images of this shape."""
     running = session(model)
-    images = part.shaped(lenet.shape)
+    images = part.shaped(shape)
     blocks = range(0, len(images), 500)
-    found = [running.run(None, {INPUT: images[at : at + 500]})[0].argmax(axis=1) for at in blocks]
-    right: Hits = np.concatenate(found) == part.labels
-    return right
+    found = [running.run(None, {name: images[at : at + 500]})[0].argmax(axis=1) for at in blocks]
+    hit: Hits = np.concatenate(found) == part.labels
+    return hit
 
 
 def _data(lenet: Lenet) -> Path:

@@ -110,11 +110,12 @@ def _unfolded(numbers: U8) -> I16:
 
 
 def _coded(values: U8, symbols: int) -> bytes:
-    """Numbers below `symbols` as a payload whose codebook says nothing."""
+    """Numbers below `symbols` as a payload whose codebook says nothing, by the codec that makes it smaller."""
     bits = max(1, (symbols - 1).bit_length())
     highest = int(values.max(initial=0))
     book = np.zeros(highest, np.float32)
-    return encode(CodedWeight((len(values),), FLOAT, bits, book, values))[0]
+    numbers = CodedWeight((len(values),), FLOAT, bits, book, values)
+    return min((encode(numbers, codec)[0] for _, codec in FORMS), key=len)
 
 
 def _decoded(data: bytes, length: int, count: int, symbols: int) -> U8:
