@@ -33,7 +33,7 @@ from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.training.data.dataset import Dataset
 
 # As the search does: the error grows as the root of the price, and curves are off by some factor that the first pass shows.
-_MOST_FACTOR = 16.0
+_MOST_FACTOR = 4.0
 
 
 def ladder(
