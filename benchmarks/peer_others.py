@@ -30,8 +30,8 @@ from sparsebook_compressor.graph.view import survey
 from sparsebook_runtime import library_path
 
 QUANTISERS = ("dynamic int8", "static int8", "4-bit MatMul")
-# Steps from 2^-2.5 to 2^-13 of 1, two to a halving.
-QPS = tuple(range(-10, -53, -2))
+# Steps from 2^-2.5 to 2^-12.5 of 1, one to a halving.
+QPS = tuple(range(-10, -53, -4))
 
 
 def ask(environment: str, module: str, order: Any, folder: Path) -> Any:

@@ -9,69 +9,55 @@ import numpy as np
 import onnx
 from onnx import GraphProto, TensorProto, numpy_helper
 
+from benchmarks.peer_ladder import ladder
 from benchmarks.peer_models import SEED, Subject
 from benchmarks.peer_rows import DERIVED, OURS, Made, Row, first_line
 from sparsebook_compressor import Config, SparsebookError, compress, decompress
 from sparsebook_compressor.artifact import payloads
-from sparsebook_compressor.errors import BudgetNotMet
 from sparsebook_compressor.payload import encode
 from sparsebook_compressor.payload_layout import Codec
 from sparsebook_runtime import library_path, platform_tag
 
 
-def artifacts(subject: Subject, budgets: list[float], folder: Path) -> Iterator[Made]:
+def artifacts(subject: Subject, aims: list[float], folder: Path) -> Iterator[Made]:
     """Every artifact of ours, by Huffman's codec and with the same codes by context: an artifact's codec changes its bytes, no value.
 
     Args:
         subject: the model and its inputs; `small` sees the calibration and chosen parts alone.
-        budgets: of `small`, as drops of fidelity.
+        aims: relative RMS errors that passes of `small` aim at.
         folder: where artifacts go.
     """
-    data = folder / "data.npz"
-    chosen = {f"eval_{name}": array for name, array in subject.chosen.items()}
-    # A test part has to be there; that it is the chosen one again keeps the held-out samples out of it.
-    again = {f"test_{name}": array for name, array in subject.chosen.items()}
-    np.savez(data, allow_pickle=False, **subject.calibration, **chosen, **again)
-    ways: list[tuple[str, Config, Path | None]] = [
-        ("safe", Config(seed=SEED), None),
-        ("paper, no data", Config(preset="paper", seed=SEED), None),
-    ]
-    for budget in budgets:
-        drop = {"metric": "fidelity", "max_drop": budget}
-        config = Config.parse({"preset": "small", "seed": SEED, "budget": drop})
-        ways.append((f"small {budget:g}", config, data))
-    for name, config, given in ways:
+    ways = (("safe", Config(seed=SEED)), ("paper, no data", Config(preset="paper", seed=SEED)))
+    for name, config in ways:
         row = Row(subject.name, subject.family, "Sparsebook", f"{name}, huffman", OURS)
         out = folder / name.replace(" ", "-")
         began = time.process_time()
         try:
-            _compress(subject.model, out, config, given)
+            _compress(subject.model, out, config)
         except SparsebookError as error:
             yield Made(replace(row, failure=first_line(error)), out)
             continue
-        row = replace(row, seconds=time.process_time() - began)
-        first = out / "model.onnx"
-        yield Made(replace(row, bytes=first.stat().st_size), first)
-        second = out / "context.onnx"
-        recode(first, second, "context")
-        row = replace(row, setting=f"{name}, context", bytes=second.stat().st_size)
-        yield Made(row, second)
-
-
-def _compress(model: Path, out: Path, config: Config, data: Path | None) -> None:
+        yield from _both(row, out / "model.onnx", name, time.process_time() - began)
+    row = Row(subject.name, subject.family, "Sparsebook", "small", OURS)
     try:
-        compress(
-            model,
-            out,
-            config,
-            data=data,
-            operator_library=library_path(),
-            platform=platform_tag(),
-            verify=False,
-        )
-    except BudgetNotMet:
-        if not (out / "model.onnx").exists():  # the bundle holds the best that was found
-            raise
+        for aim, file, seconds in ladder(subject, aims, folder / "small"):
+            name = f"small {aim:g}"
+            yield from _both(replace(row, setting=f"{name}, huffman"), file, name, seconds)
+    except SparsebookError as error:
+        yield Made(replace(row, failure=first_line(error)), folder / "small")
+
+
+def _both(row: Row, file: Path, name: str, seconds: float) -> Iterator[Made]:
+    row = replace(row, seconds=seconds)
+    yield Made(replace(row, bytes=file.stat().st_size), file)
+    second = file.with_name("context.onnx")
+    recode(file, second, "context")
+    yield Made(replace(row, setting=f"{name}, context", bytes=second.stat().st_size), second)
+
+
+def _compress(model: Path, out: Path, config: Config) -> None:
+    library, platform = library_path(), platform_tag()
+    compress(model, out, config, operator_library=library, platform=platform, verify=False)
 
 
 def recode(artifact: Path, output: Path, codec: Codec) -> None:

@@ -1,11 +1,12 @@
 """Real models compressed by others and by us: bytes against the fidelity of outputs, and latency.
 
-    .venv/bin/python -m benchmarks.peers [--quick] [--model NAME|FILE.onnx ...] [--budget 0.02 0.05 0.1] [--samples 64 32 32]
+    .venv/bin/python -m benchmarks.peers [--quick] [--model NAME|FILE.onnx ...] [--aim 0.01 0.05 0.1] [--samples 64 32 32]
+        [--without nncf ...] [--kept]
 
 Each peer is in an environment of its own and gets the same files and the same calibration samples; fidelity is measured on held-out samples
 that nobody else saw, in one way for all. `--quick` takes ONNX Runtime's quantisers, zstd -19 and COO over our pruned floats, and ours; the full run
 NNCodec, NNCF with OpenVINO, ZipNN and DeepSparse besides. What was measured of a model is kept in build/benchmarks/peers and not measured again
-unless settings or the product's sources change, or `--again` is given. Asked for are 0.8 times the bytes of the best peer at its own fidelity, 0.5 the aim.
+unless settings or the product's sources change, or `--again` is given; `--kept` measures nothing and shows what is there. Asked for are 0.8 times the bytes of the best peer at its own fidelity, 0.5 the aim.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from benchmarks.peer_rows import ORIGINAL, OURS, PEER, Made, Row, run_all
 from benchmarks.results import FOLDER, show, write
 
 MUST, AIM = 0.8, 0.5
-BUDGETS, QUICK_BUDGETS = (0.02, 0.05, 0.1), (0.05,)
+HEAVY = ("nncodec", "zipnn", "nncf", "deepsparse")
+AIMS, QUICK_AIMS = (0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.2), (0.05,)
 COLUMNS = (
     "model",
     "whose",
@@ -46,9 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="the light peers, one budget")
+    parser.add_argument("--quick", action="store_true", help="the light peers, one aim")
     parser.add_argument("--model", action="append", help=f"of {', '.join(SUBJECTS)}, or a file")
-    parser.add_argument("--budget", type=float, nargs="+", help="drops of fidelity for `small`")
+    parser.add_argument("--aim", type=float, nargs="+", help="errors that `small` aims at")
     parser.add_argument(
         "--samples",
         type=int,
@@ -56,13 +58,18 @@ def main() -> None:
         default=(64, 32, 32),
         metavar=("CALIBRATION", "CHOSEN", "HELD"),
     )
+    parser.add_argument(
+        "--without", choices=HEAVY, nargs="+", default=[], help="peers to leave out"
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="of timing for a model")
     parser.add_argument("--again", action="store_true", help="measure what is kept too")
+    parser.add_argument("--kept", action="store_true", help="show what is kept, by any settings")
     arguments = parser.parse_args()
-    budgets = arguments.budget or list(QUICK_BUDGETS if arguments.quick else BUDGETS)
+    aims = arguments.aim or list(QUICK_AIMS if arguments.quick else AIMS)
     settings = {
         "quick": arguments.quick,
-        "budgets": budgets,
+        "aims": aims,
+        "without": sorted(HEAVY if arguments.quick else arguments.without),
         "samples": list(arguments.samples),
         "seconds": arguments.seconds,
         "seed": SEED,
@@ -70,22 +77,45 @@ def main() -> None:
     }
     rows: list[Row] = []
     versions: dict[str, str] = {}
+    by: dict[str, Any] = {}
     for name in arguments.model or SUBJECTS:
-        found, known = kept(name, settings, again=arguments.again)
+        had = read(name, quick=arguments.quick)
+        if arguments.kept and had is None:
+            print(f"{name}: nothing is kept", file=sys.stderr)
+            continue
+        if had is not None and (
+            arguments.kept or (had["settings"] == settings and not arguments.again)
+        ):
+            found, known = [Row(**row) for row in had["rows"]], had["versions"]
+            by[name] = had["settings"]
+        else:
+            found, known = keep(name, settings)
+            by[name] = settings
         rows += found
         versions.update(known)
         for row in found:
             print(*cells(row, found), sep=" | ", file=sys.stderr)
-    report(rows, {**settings, "peers": versions}, "peers-quick" if arguments.quick else "peers")
+    name = "peers-quick" if arguments.quick else "peers"
+    report(rows, {"settings": by, "peers": versions}, name)
 
 
-def kept(name: str, settings: dict[str, Any], *, again: bool) -> tuple[list[Row], dict[str, str]]:
-    """A model's rows and the peers' versions, measured now unless they are there."""
-    file = FOLDER / "peers" / f"{Path(name).stem}{'-quick' if settings['quick'] else ''}.json"
-    if file.exists() and not again:
-        had = json.loads(file.read_text())
-        if had["settings"] == settings and had["name"] == name:
-            return [Row(**row) for row in had["rows"]], had["versions"]
+def place(name: str, *, quick: bool) -> Path:
+    """Where a model's rows are kept."""
+    return FOLDER / "peers" / f"{Path(name).stem}{'-quick' if quick else ''}.json"
+
+
+def read(name: str, *, quick: bool) -> dict[str, Any] | None:
+    """What is kept of a model: its settings, rows and the peers' versions."""
+    file = place(name, quick=quick)
+    if not file.exists():
+        return None
+    had: dict[str, Any] = json.loads(file.read_text())
+    return had if had["name"] == name else None
+
+
+def keep(name: str, settings: dict[str, Any]) -> tuple[list[Row], dict[str, str]]:
+    """A model's rows and the peers' versions, measured now and kept."""
+    file = place(name, quick=settings["quick"])
     rows, versions = measure(subject(name, tuple(settings["samples"])), settings)
     file.parent.mkdir(parents=True, exist_ok=True)
     contents = {
@@ -105,28 +135,36 @@ def measure(model: Subject, settings: dict[str, Any]) -> tuple[list[Row], dict[s
         size = model.model.stat().st_size
         whole = Row(model.name, model.family, "original", model.inputs, ORIGINAL, bytes=size)
         original = Made(whole, model.model)
-        ours = list(artifacts(model, settings["budgets"], folder))
-        floats = [plain(made) for made in ours[::2] if made.row.failure is None]
+        ours = list(artifacts(model, settings["aims"], folder))
+        able = [made for made in ours if made.row.failure is None]
+        # What others make of our floats: of both presets, and of `small` half-way.
+        shown = (
+            [able[0], able[2], able[4 + (len(able) - 4) // 4 * 2]] if len(able) > 4 else able[::2]
+        )
+        floats = [plain(made) for made in shown]
         theirs, others = _light(model, original, floats, folder)
-        if not settings["quick"]:
+        without = settings["without"]
+        if "nncodec" not in without:
             found, failed = _attempt(model, "NNCodec", lambda: nncodec(model, folder))
             theirs, others = theirs + found, others + failed
+        if "zipnn" not in without:
             found, failed = _attempt(model, "ZipNN", lambda: zipnn([original, *floats], folder))
             theirs, others = theirs + found, others + failed
         files = [original, *(made for made in (*ours, *theirs) if made.row.failure is None)]
         others += [made.row for made in (*ours, *theirs) if made.row.failure is not None]
         rows, expected = run_all(files, model.held, settings["seconds"])
         versions: dict[str, str] = {}
-        if not settings["quick"]:
-            best = next(made for made in reversed(ours) if made.row.failure is None)
-            for name in ("nncf", "deepsparse"):
-                named = {made.row.setting: made.file for made in floats}
-                asked = (model, best.file, named, expected, settings["seconds"], folder)
-                try:
-                    versions[name], found_rows = engine(name, *asked)
-                    others += found_rows
-                except RuntimeError as error:
-                    others.append(_failed(model, name, error))
+        best = next((made for made in reversed(ours) if made.row.failure is None), original)
+        for name in ("nncf", "deepsparse"):
+            if name in without:
+                continue
+            named = {made.row.setting: made.file for made in floats}
+            asked = (model, best.file, named, expected, settings["seconds"], folder)
+            try:
+                versions[name], found_rows = engine(name, *asked)
+                others += found_rows
+            except RuntimeError as error:
+                others.append(_failed(model, name, error))
     return rows + others, versions
 
 

@@ -25,6 +25,7 @@ Risk: TypeAlias = Literal["low", "medium", "high"]
 
 _BLOCKS = 16
 _BLOCK = 1 << 12
+_FEWEST_SLICES = 8
 # Relative RMS weight errors: below the first, outputs of the models tried stayed within a few percent; above the second,
 # pruning without retraining changed what they say.
 _LOW_ERROR, _HIGH_ERROR = 0.03, 0.15
@@ -101,6 +102,23 @@ def _sample(weight: Weight) -> F32:
     return sample
 
 
+def _slices(weight: Weight) -> tuple[F32, tuple[int, ...]]:
+    """Slices of the first axis, evenly spread, and their shape: contexts of rows, columns and kernels are as in the whole weight.
+
+    A weight whose slices are too large for several to be a sample gives the blocks of `_sample`, which know no rows.
+    """
+    count = _BLOCKS * _BLOCK * weight.shape[0] // max(1, weight.elements)
+    if weight.elements <= _BLOCKS * _BLOCK:
+        return _sample(weight), weight.shape
+    if count < _FEWEST_SLICES:
+        sample = _sample(weight)
+        return sample, (len(sample),)
+    chosen = np.linspace(0, weight.shape[0] - 1, count).astype(np.int64)
+    sample = weight.read().reshape(weight.shape[0], -1)[chosen].reshape(-1)
+    check_finite(sample, weight.name)
+    return sample, (count, *weight.shape[1:])
+
+
 def _global_cut(plan: Plan, weights: dict[str, Weight]) -> Cut:
     """As the pipeline's, from samples: each element of one stands for as many of its weight."""
     rows = [row for row in plan.rows if row.threshold is None]
@@ -120,7 +138,11 @@ def _global_cut(plan: Plan, weights: dict[str, Weight]) -> Cut:
 def _row(
     weight: Weight, row: PlanRow, shared_cut: Cut | None, seed: int, output: Output
 ) -> EstimateRow:
-    sample = _sample(weight)
+    if row.codec == "huffman":
+        sample = _sample(weight)
+        shape: tuple[int, ...] = (len(sample),)
+    else:
+        sample, shape = _slices(weight)
     if row.threshold is not None:
         cut = Cut(row.threshold)
     else:
@@ -128,9 +150,8 @@ def _row(
     whole = weight.read().reshape(weight.shape)
     shared = share_values(sample, whole, weight.channel_axis, row, cut, seed)
     bits = max(1, len(shared.codebook).bit_length())
-    _, facts = encode(
-        CodedWeight((len(sample),), weight.dtype, bits, shared.codebook, shared.codes)
-    )
+    coded = CodedWeight(shape, weight.dtype, bits, shared.codebook, shared.codes)
+    _, facts = encode(coded, row.codec)
     scale = row.elements / max(1, len(sample))
     streams = (facts.bytes_codes + facts.bytes_gaps) * scale
     expected = int(streams) + facts.bytes_codebook + facts.bytes_tables

@@ -1,6 +1,7 @@
 """Calibration from beginning to end: look at the weights, search the price, pack what the best pass made."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from sparsebook_compressor.calibrated import Calibration, CalibrationRow, PassRow
 from sparsebook_compressor.calibration import passing
+from sparsebook_compressor.calibration.allocation import Curve
 from sparsebook_compressor.calibration.biases import biases
 from sparsebook_compressor.calibration.curves import Felt, feel
 from sparsebook_compressor.calibration.passing import Passed
@@ -56,14 +58,24 @@ class Calibrated:
     def pack(
         self, surgeon: Surgeon, view: GraphView, plan: Plan, config: Config, clock: Clock
     ) -> Done:
-        """Encode what the best pass made and put it into the model; other weights go the usual way."""
+        """Encode what the best pass made and put it into the model; other weights go the usual way.
+
+        Args:
+            surgeon: on the model that `view` is of, which is changed.
+            view: of the calibrated model, or of another copy of it.
+            plan: for all weights.
+            config: the caller's.
+            clock: is told.
+        """
+        weights = {weight.name: weight for weight in view.weights}
         rows = {row.name: row for row in plan.rows}
         mine = {site.weight.name for site in self.subject.sites}
         others = replace(plan, rows=tuple(row for row in plan.rows if row.name not in mine))
         done = execute(surgeon, view, others, config, clock)
         coded: list[Coded] = list(done.coded)
         left = list(done.kept)
-        for weight, made, bias in passing.kept(self.subject, self.found.best):
+        for calibrated, made, bias in passing.kept(self.subject, self.found.best):
+            weight = weights[calibrated.name]
             with clock.stage("encode"):
                 row = _settled(rows[weight.name], made.codes)
                 result, payload = encode_weight(weight, row, _shared(weight, made))
@@ -144,6 +156,40 @@ class Originally:
     bytes: int
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A model whose weights were looked at, so that passes at any price can be made.
+
+    Attributes:
+        subject: on its workbench.
+        felt: what is known of every weight.
+        goal: what is wanted.
+        reference: what the original gives on the eval part.
+        clock: is told.
+    """
+
+    subject: Subject
+    felt: list[Felt]
+    goal: Goal
+    reference: Path
+    clock: Clock
+
+    @property
+    def curves(self) -> list[Curve]:
+        """Bits against the outputs' error, of every weight."""
+        return [each.curve for each in self.felt]
+
+    def run(self, price: float, number: int) -> Passed:
+        """Make a pass at a price of a bit."""
+        return passing.run(self.subject, self.felt, price, self.reference, self.clock, number)
+
+    def settle(self, found: Found) -> Calibrated:
+        """Keep the best of some passes, measured on the test part."""
+        with self.clock.stage("share"):
+            ends = _ends(self.subject, found.best)
+        return Calibrated(self.subject, self.felt, self.goal, found, *ends)
+
+
 def calibrate(
     original: Originally,
     dataset: Dataset,
@@ -166,19 +212,25 @@ def calibrate(
         BadData: there are no samples to look at; the original does not run on them, or gives no finite metric.
         BadValue: a metric that the model does not have.
     """
-    # How BLAS splits sums depends on its threads: one gives the same bytes on every machine of a kind.
-    with threadpool_limits(1, user_api="blas"):
-        return _calibrate(original, dataset, origin, config, folder, clock)
+    with alone():
+        ready = prepare(original, dataset, origin, config, folder, clock)
+        return ready.settle(search(ready.goal, ready.curves, ready.run))
 
 
-def _calibrate(
+def alone() -> AbstractContextManager[object]:
+    """One thread for BLAS: how it splits sums depends on their number, so that one gives the same bytes on every machine of a kind."""
+    return threadpool_limits(1, user_api="blas")
+
+
+def prepare(
     original: Originally,
     dataset: Dataset,
     origin: Origin,
     config: Config,
     folder: Path,
     clock: Clock,
-) -> Calibrated:
+) -> Ready:
+    """Look at every weight once; arguments and errors are those of `calibrate`."""
     if not dataset.samples("train"):
         raise BadData(
             "calibration looks at plain samples, and the data has test_ arrays alone; give plain arrays too"
@@ -198,14 +250,7 @@ def _calibrate(
     # A weight's payload brings a node, names and a tensor's head along.
     fixed = size - weights + _NODE_BYTES * len(subject.sites)
     goal = _goal(config.budget, subject.objective, before, size, fixed)
-
-    def run(price: float, number: int) -> Passed:
-        return passing.run(subject, felt, price, reference, clock, number)
-
-    found = search(goal, [each.curve for each in felt], run)
-    with clock.stage("share"):
-        ends = _ends(subject, found.best)
-    return Calibrated(subject, felt, goal, found, *ends)
+    return Ready(subject, felt, goal, reference, clock)
 
 
 def _subject(

@@ -1,22 +1,20 @@
-"""What bits buy in each weight: its error at several prices, times what an error there does to the outputs."""
+"""What bits buy in each weight: its error at several prices, times what an error there does to the outputs' scores."""
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsebook_compressor.calibration.allocation import Curve, Point
+from sparsebook_compressor.calibration.scores import Scores
 from sparsebook_compressor.calibration.sensing import in_blocks, look
 from sparsebook_compressor.calibration.shaping import Lens, fit, shape
 from sparsebook_compressor.calibration.sites import Site
 from sparsebook_compressor.calibration.subject import Subject
 from sparsebook_compressor.clock import Clock
-from sparsebook_compressor.feeds import Feed
 
 F64 = npt.NDArray[np.float64]
-Array = npt.NDArray[np.generic]
 
 # Losses of a layer, squared and relative, that the curve's points aim at: from half of its output to 0.3% of it.
 _AIMS = tuple(8.0**-k / 4 for k in range(6))
@@ -60,7 +58,7 @@ class _Rough:
 
 def feel(subject: Subject, clock: Clock) -> list[Felt]:
     """Look at every weight once, on the original."""
-    outputs = _Outputs.of(subject)
+    scores = Scores.of(subject)
     rough: list[_Rough] = []
     blocks = in_blocks(subject.sites, MOST_BLOCKS)
     total = sum(site.weight.elements for site in subject.sites)
@@ -78,16 +76,14 @@ def feel(subject: Subject, clock: Clock) -> list[Felt]:
                 bias = site.weight.name in subject.biases
                 lens = sight.lens(subject.values(site), centred=bias)
                 mean = sight.mean() if bias and sight.moments else None
-                rough.append(_felt(subject, lens, outputs, sight.vectors, mean))
+                rough.append(_felt(subject, lens, scores, sight.vectors, mean))
             done += share
     known = [each.sensitivity for each in rough if each.sensitivity > 0]
     floor = _LEAST_SENSITIVITY * float(np.median(known)) if known else 1.0
     return [_whole(each, max(each.sensitivity, floor)) for each in rough]
 
 
-def _felt(
-    subject: Subject, lens: Lens, outputs: "_Outputs", vectors: int, mean: F64 | None
-) -> _Rough:
+def _felt(subject: Subject, lens: Lens, scores: Scores, vectors: int, mean: F64 | None) -> _Rough:
     site = lens.site
     values = subject.values(site)
     if lens.norm <= 0:
@@ -106,7 +102,7 @@ def _felt(
             if bias is not None and mean is not None:
                 corrected = bias.corrected(site, values, changed, mean, mean)
                 subject.bench.set_constant(bias.name, corrected)
-            sensitivity = outputs.error(subject) * lens.norm / max(shaped.cost, 1e-30)
+            sensitivity = scores.error(subject) * lens.norm / max(shaped.cost, 1e-30)
             subject.bench.put(site.weight.name, values)
             if bias is not None:
                 subject.bench.set_constant(bias.name, bias.values)
@@ -126,39 +122,3 @@ def price_of(loss: float, norm: float, elements: int) -> float:
     At high resolution an element's cost is price / (2 ln 2) at the best (stages/grids.py).
     """
     return 2 * math.log(2) * loss * norm / elements
-
-
-@dataclass(frozen=True, eq=False)
-class _Outputs:
-    """The original's outputs on the probe's feeds."""
-
-    feeds: list[Feed]
-    names: list[str]
-    expected: list[list[Array]]
-
-    @classmethod
-    def of(cls, subject: Subject) -> "_Outputs":
-        feeds = subject.probe()
-        names = list(subject.objective.outputs)
-        found = [list(each) for each in _run(subject, names, feeds)]
-        return cls(feeds, names, found)
-
-    def error(self, subject: Subject) -> float:
-        """Mean over the float outputs of their squared relative error, as the model is now."""
-        errors = np.zeros(len(self.names))
-        norms = np.zeros(len(self.names))
-        for expected, found in zip(
-            self.expected, _run(subject, self.names, self.feeds), strict=True
-        ):
-            for index, (a, b) in enumerate(zip(expected, found, strict=True)):
-                if a.dtype.kind == "f" and a.shape == b.shape:
-                    difference = np.nan_to_num(a.astype(np.float64) - b.astype(np.float64))
-                    errors[index] += float(np.square(difference).sum())
-                    norms[index] += float(np.square(np.nan_to_num(a.astype(np.float64))).sum())
-        shown = norms > 0
-        return float((errors[shown] / norms[shown]).mean()) if shown.any() else 0.0
-
-
-def _run(subject: Subject, names: Sequence[str], feeds: list[Feed]) -> Iterator[list[Array]]:
-    for found in subject.bench.run(names, feeds):
-        yield [found[name] for name in names]

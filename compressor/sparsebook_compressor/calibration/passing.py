@@ -15,7 +15,8 @@ from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.coding import coded_weight
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight, encode
-from sparsebook_compressor.training.aim.metrics import evaluate
+from sparsebook_compressor.training.aim.metrics import finite, tallied
+from sparsebook_compressor.training.aim.tallies import RelativeError
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -32,6 +33,7 @@ class Passed:
         price: of a bit, in units of the outputs' squared relative error.
         bytes: of all payloads together, or of the floats where they are smaller.
         metric: on the eval part; None where it is no finite number.
+        spared: the metric less what the choice of samples may have spared it, where that can be told: a standard error.
         folder: holds codes and codebooks.
         losses: of every layer, squared and relative, by the weights' names.
     """
@@ -39,6 +41,7 @@ class Passed:
     price: float
     bytes: int
     metric: float | None
+    spared: float | None
     folder: Path
     losses: Mapping[str, float]
 
@@ -82,8 +85,10 @@ def run(
             done += elements
     with clock.stage("share"):
         whole = subject.bench.whole()
-        metric = evaluate(whole, None, subject.dataset, "eval", subject.objective, reference)
-    return Passed(price, size, metric, folder, losses)
+        tally = tallied(whole, None, subject.dataset, "eval", subject.objective, reference)
+        metric = finite(tally.value())
+        spared = finite(tally.spared()) if isinstance(tally, RelativeError) else metric
+    return Passed(price, size, metric, spared, folder, losses)
 
 
 def index_of(subject: Subject, name: str) -> int:

@@ -48,8 +48,9 @@ class Goal:
     fixed: int
 
     def drop(self, passed: Passed) -> float:
-        """What the metric lost; infinity where it is no number any more."""
-        return math.inf if passed.metric is None else self.before - passed.metric
+        """What the metric lost, an outputs' error with a standard error added; infinity where it is no number any more."""
+        left = passed.spared if self.squared else passed.metric
+        return math.inf if left is None else self.before - left
 
     def ratio(self, passed: Passed) -> float:
         """How many times smaller the file is, all but exact."""

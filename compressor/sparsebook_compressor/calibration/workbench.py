@@ -20,6 +20,7 @@ from sparsebook_compressor.graph.view import IR_WITH_OWN_INITIALIZERS, Weight, s
 from sparsebook_compressor.measure import session
 from sparsebook_compressor.pack import all_tensors
 from sparsebook_compressor.stages.representable import representable
+from sparsebook_compressor.training.aim.ending import Ending, ending
 
 F32 = npt.NDArray[np.float32]
 Array = npt.NDArray[np.generic]
@@ -74,6 +75,10 @@ class Workbench:
         """Replace the elements of a float32 constant of the main graph."""
         for tensor in constants_named(self._graph.graph, name):
             overwrite(tensor, values)
+
+    def ending(self, output: str) -> Ending:
+        """How the graph ends at one of its outputs."""
+        return ending(self._graph, output)
 
     def whole(self) -> Path:
         """The file of the model as it is now."""

@@ -16,7 +16,7 @@ from sparsebook_compressor.errors import BadData, InputError, InternalError
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import first_line, session
 from sparsebook_compressor.training.aim.objective import Objective
-from sparsebook_compressor.training.aim.tallies import Outputs, tally_of
+from sparsebook_compressor.training.aim.tallies import Outputs, Tally, tally_of
 from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
 from sparsebook_compressor.training.data.parts import Part
 from sparsebook_compressor.training.data.probe import does_not_run
@@ -112,7 +112,27 @@ def evaluate(
     objective: Objective,
     reference: Path | None,
 ) -> float | None:
-    """Measure a model on a part of the data.
+    """Measure a model on a part of the data; None where the metric is no finite number, as one of the caller's own may be.
+
+    Arguments and errors are those of `tallied`.
+    """
+    return finite(tallied(model, library, dataset, part, objective, reference).value())
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is no finite number."""
+    return value if math.isfinite(value) else None
+
+
+def tallied(
+    model: Path,
+    library: Path | None,
+    dataset: Dataset,
+    part: Part,
+    objective: Objective,
+    reference: Path | None,
+) -> Tally:
+    """Run a model on a part of the data and count its metric.
 
     Args:
         model: the original, or anything with its inputs and outputs.
@@ -121,9 +141,6 @@ def evaluate(
         part: of the data.
         objective: says which metric.
         reference: the folder that `keep_reference` filled for this part; a metric against labels needs none.
-
-    Returns:
-        The metric; None where it is no finite number, as a metric of the caller's own may be.
 
     Raises:
         BadData: the data cannot be measured with.
@@ -144,8 +161,7 @@ def evaluate(
         raise InternalError(
             f"{model.name} does not run on the {part} part: {first_line(error)}"
         ) from error
-    value = tally.value()
-    return value if math.isfinite(value) else None
+    return tally
 
 
 def _run_original(

@@ -1,5 +1,6 @@
 """What each metric counts, batch by batch, in NumPy and float64."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -102,8 +103,10 @@ class RelativeError:
     def __init__(self, objective: Objective) -> None:
         self._labels = objective.against == "labels"
         self._floats = (0,) if self._labels else objective.floats
-        self._errors = np.zeros(len(self._floats))
-        self._squares = np.zeros(len(self._floats))
+        self._batched = objective.batched
+        # Squared errors and squares of every sample, by outputs.
+        self._errors: list[list[F64]] = [[] for _ in self._floats]
+        self._squares: list[list[F64]] = [[] for _ in self._floats]
 
     def add(self, outputs: Outputs, feed: Feed, reference: Outputs) -> None:
         """Count a batch."""
@@ -119,16 +122,41 @@ class RelativeError:
             finite = np.isfinite(expected)
             numbers = np.nan_to_num(found, nan=_WORST, posinf=_WORST, neginf=-_WORST)
             expected = np.where(finite, expected, 0.0)
-            self._errors[place] += np.square(np.where(finite, numbers, 0.0) - expected).sum()
-            self._squares[place] += np.square(expected).sum()
+            errors = np.square(np.where(finite, numbers, 0.0) - expected)
+            samples = self._samples(feed, found.shape)
+            for kept, squares in ((self._errors, errors), (self._squares, np.square(expected))):
+                kept[place].append(squares.reshape(samples, -1).sum(axis=1))
 
     def value(self) -> float:
         """At most 1."""
-        shares = [
-            error / square if square else float(error > 0)
-            for error, square in zip(self._errors, self._squares, strict=True)
-        ]
-        return 1.0 - float(np.sqrt(np.mean(shares)))
+        return 1.0 - float(np.sqrt(np.mean([share for share, _ in self._shares()])))
+
+    def spared(self) -> float:
+        """The metric were every output's squared error a standard error larger than on these samples; of one sample nothing is known."""
+        return 1.0 - float(np.sqrt(np.mean([share + error for share, error in self._shares()])))
+
+    def _samples(self, feed: Feed, shape: tuple[int, ...]) -> int:
+        """How many samples an output's first axis holds; 1 where it is no axis of samples."""
+        size = len(next(iter(feed.values()))) if self._batched else 1
+        return size if shape and shape[0] == size else 1
+
+    def _shares(self) -> list[tuple[float, float]]:
+        """Every output's squared error over its squares, and the standard error of that.
+
+        It is that of a ratio of two means, r = mean(e) / mean(s): the deviation of e - r s over samples, by the root of their number and
+        mean(s) (Cochran, Sampling Techniques, 3rd edition, eq. 2.46).
+        """
+        found = []
+        for kept_errors, kept_squares in zip(self._errors, self._squares, strict=True):
+            errors, squares = np.concatenate(kept_errors), np.concatenate(kept_squares)
+            total = float(squares.sum())
+            share = float(errors.sum()) / total if total else float(errors.sum() > 0)
+            doubt = 0.0
+            if total and len(errors) > 1:
+                spread = float(np.std(errors - share * squares, ddof=1))
+                doubt = spread * math.sqrt(len(errors)) / total
+            found.append((share, doubt))
+        return found
 
 
 class Retrieval:

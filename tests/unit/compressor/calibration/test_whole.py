@@ -86,6 +86,25 @@ def test_it_meets_its_budget_on_samples_that_it_never_saw(
     assert Report.from_json(report.to_json()) == report
 
 
+def test_a_softmax_that_is_sure_hides_no_error(model: Path, data: Path, tmp_path: Path) -> None:
+    """Sensitivities are those of the scores: with a Softmax so steep that outputs are zeros and ones, they are what they were."""
+    plain = small(model, tmp_path / "plain", data, budget={"max_drop": 0.05}).calibration
+    sure = onnx.load(model)
+    scale = numpy_helper.from_array(np.float32(1000), "scale")
+    sure.graph.initializer.append(scale)
+    sure.graph.node.append(node("Mul", ["y", "scale"], ["z"]))
+    sure.graph.node.append(node("Softmax", ["z"], ["p"], axis=-1))
+    sure.graph.output[0].CopyFrom(free("p", 2))
+    onnx.save(sure, tmp_path / "sure.onnx")
+    asked = {"max_drop": 0.2, "metric": "fidelity"}
+    found = small(tmp_path / "sure.onnx", tmp_path / "sure", data, budget=asked).calibration
+    assert plain is not None
+    assert found is not None
+    # But for what is the same for all classes, which a Softmax takes no notice of.
+    for one, other in zip(plain.weights, found.weights, strict=True):
+        assert other.sensitivity == pytest.approx(one.sensitivity, rel=0.2)
+
+
 def test_feedback_and_allocation_beat_sharing_for_as_many_bits(
     model: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -1,8 +1,10 @@
 """Metrics that are reported: by brute force on small data, and what they say of models that give no numbers."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from sparsebook_compressor.training.aim.metrics import (
     keep_reference,
     record_teacher,
     require_runs,
+    tallied,
 )
+from sparsebook_compressor.training.aim.objective import Objective
 from sparsebook_compressor.training.data.dataset import teacher_name
 from sparsebook_compressor.training.losses.attach import attach
 from tests.unit.compressor.models import graph_of, model_of, node, value
@@ -72,6 +76,34 @@ def test_relative_error_is_that_of_its_definition(tmp_path: Path) -> None:
     error = np.linalg.norm(2 * x[:, 2]) / np.linalg.norm(x)
     found = job.measure(other, "eval")
     assert found == pytest.approx(1 - error)
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_a_standard_error_is_told_from_the_samples_whatever_the_batch(
+    batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deviation of the error that would be had from as many other samples, by drawing them anew from these."""
+    monkeypatch.setattr("sparsebook_compressor.training.aim.metrics.BATCH", batch)
+    job = Job(tmp_path, scaled([1, 1, 1]), {"x": X})
+    other = save(tmp_path, scaled([1, 1, 3]))
+    metric = job.measure(other, "train")
+    reference = tmp_path / "reference-train"
+    tally = tallied(other, None, job.dataset, "train", job.objective, reference)
+    assert isinstance(tally, tallies.RelativeError)
+    assert metric == tally.value()
+    x = column(job.dataset, "train", "x").astype(np.float64)
+    errors, squares = np.square(2 * x[:, 2]), np.square(x).sum(axis=1)
+    drawn = np.random.default_rng(0).integers(0, len(x), (4000, len(x)))
+    deviation = (errors[drawn].sum(axis=1) / squares[drawn].sum(axis=1)).std()
+    found = (1 - tally.spared()) ** 2 - (1 - tally.value()) ** 2
+    assert found == pytest.approx(deviation, rel=0.1)
+
+
+def test_of_one_sample_no_standard_error_is_told() -> None:
+    objective = SimpleNamespace(batched=True, against="original", floats=(0,))
+    tally = tallies.RelativeError(cast(Objective, objective))
+    tally.add([np.array([[1.0, 2.0]])], {"x": np.zeros((1, 2))}, [np.array([[1.0, 1.0]])])
+    assert tally.spared() == tally.value() == 1 - math.sqrt(0.5)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
