@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help docs demo paper calibrated distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench first-minutes test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help docs demo paper calibrated distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench first-minutes reference test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -79,6 +79,9 @@ size-bench: .venv ## models of 1 to 10 GB: time and memory of the whole command;
 
 updates-bench: .venv .venv-trainer .data ## what updates of retrained nets take; minutes
 	$(BIN)/python -m benchmarks.updates
+
+reference: .venv ## write the tables of options in docs/ again, from the models
+	$(BIN)/python docs/site/reference.py
 
 first-minutes: .venv ## README.md typed by somebody new on an empty Debian, made by root with debootstrap: how long it takes
 	$(BIN)/python -m benchmarks.first_minutes

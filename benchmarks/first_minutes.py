@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.results import show, write
@@ -124,7 +125,7 @@ def _typed(root: Path) -> Iterator[Step]:
     marks = [f"echo; echo @@ $EPOCHREALTIME && {line}" for line in using]
     said = _enter(root, USER, "set -e; cd sparsebook\n" + "\n".join([*marks, "echo @@ $EPOCHREALTIME; kill $!"]))  # fmt: skip
     times = [float(each) for each in re.findall(r"^@@ ([\d.]+)$", said, re.MULTILINE)]
-    for line, begun, ended in zip(using, times, times[1:], strict=True):
+    for line, (begun, ended) in zip(using, pairwise(times), strict=True):
         yield Step(line, "README", ended - begun)
     given = shlex.quote(code + RUN_IT)
     yield _step(root, USER, "the block of Python", f"cd sparsebook && .venv/bin/python -c {given}")

@@ -1,69 +1,70 @@
-"""The tables of docs/configuration.md have what the model of the config has."""
+"""The tables of options in docs/ are what the models say."""
 
 import re
-import types
-import typing
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
+from docs.site import reference
 from sparsebook_compressor.config import Config, WeightOverride
+from sparsebook_service.settings import Settings
 from tests.docs.blocks import ROOT
 
-PAGE = (ROOT / "docs/configuration.md").read_text()
+MADE = re.compile(r"<!-- generated: ([\w-]+) -->\n(.*?)<!-- /generated -->", re.DOTALL)
 
 
-def options(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Name, type and default of every option, with its section before it."""
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from options(kind, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", kind, field.get_default(call_default_factory=True)
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_a_page_has_what_the_models_say(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text()
+    assert reference.page(text) == text, "`make reference` writes the page again"
 
 
-def choices(kind: Any) -> set[str]:
-    """The words that a type allows, of `X | None` those of X."""
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        return set().union(*(choices(part) for part in typing.get_args(kind)))
-    return (
-        {str(word) for word in typing.get_args(kind)}
-        if typing.get_origin(kind) is typing.Literal
-        else set()
-    )
+def test_every_table_is_on_a_page() -> None:
+    text = "".join((ROOT / "docs" / name).read_text() for name in reference.PAGES)
+    assert sorted(name for name, _ in MADE.findall(text)) == sorted(reference.TABLES)
 
 
-def written(default: Any) -> str:
-    """A default as the page writes it."""
-    if default is None or isinstance(default, bool):
-        return {None: "null", True: "true", False: "false"}[default]
-    if isinstance(default, str | dict):
-        return f"`{default}`"
-    return f"{default:g}"
+def test_a_page_that_is_behind_is_made_again() -> None:
+    behind = "before\n<!-- generated: overrides -->\n| stale |\n<!-- /generated -->\nbehind\n"
+    made = reference.page(behind)
+    assert made.startswith("before\n<!-- generated: overrides -->\n| key | values | meaning |\n")
+    assert made.endswith("\n<!-- /generated -->\nbehind\n")
+    assert "stale" not in made
 
 
-def table(head: str) -> dict[str, list[str]]:
-    """The rows under a head, by key: the cells behind it."""
-    rows = PAGE[PAGE.index(head) :].split("\n\n")[0].splitlines()[2:]
-    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-    return {row[0].strip("`"): row[1:] for row in cells}
+def test_every_option_says_what_it_is_for() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+    for model in (Config, WeightOverride):
+        rows = dict(reference._options(model.model_json_schema()))
+        assert all(each["description"] for each in rows.values())
+    assert len(rows) == len(WeightOverride.model_fields)
 
 
-OPTIONS = table("| key | values | default | meaning |")
-OVERRIDES = table("| key | values | meaning |")
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `preset` | `safe`, `paper`, `small` | `safe` |",
+        "| `seed` | 0 to 2^63 - 1 | `0` |",
+        "| `weights` | an object | `{}` |",
+        "| `prune.method` | `magnitude` | `magnitude` |",
+        "| `share.retrain` | true, false | `false` |",
+        "| `share.iterations` | 0 to 100,000, or null | null |",
+        "| `train.learning_rate` | over 0, at most 10, or null | null |",
+        "| `train.noise` | at least 0, below 1 | `0` |",
+    ],
+)
+def test_values_and_defaults_are_words(row: str) -> None:
+    assert row in reference.config()
 
 
-def test_the_page_has_every_key_and_no_other() -> None:
-    assert set(OPTIONS) == {name for name, _, _ in options(Config)}
-    assert set(OVERRIDES) == {name for name, _, _ in options(WeightOverride)}
-
-
-@pytest.mark.parametrize(("name", "kind", "default"), list(options(Config)))
-def test_values_and_default_are_those_of_the_model(name: str, kind: Any, default: Any) -> None:
-    values, shown, _ = OPTIONS[name]
-    assert shown == written(default)
-    if choices(kind):
-        assert set(re.findall(r"`(\w+)`", values)) == choices(kind)
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `SPARSEBOOK_MAX_UPLOAD_BYTES` | 4294967296 (4 GiB) |",
+        "| `SPARSEBOOK_WORKERS` | one a processor, two at least | jobs that run at once on this host |",
+        "| `SPARSEBOOK_SOURCES` | none |",
+        "| `SPARSEBOOK_WEBHOOK_PAUSES` | `5,300,1800,7200,18000,36000,50400,72000,86400` |",
+        "| `SPARSEBOOK_SERVE_JOBS` | `true` |",
+    ],
+)
+def test_settings_have_their_defaults(row: str) -> None:
+    assert row in reference.settings()
