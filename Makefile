@@ -80,8 +80,8 @@ size-bench: .venv ## models of 1 to 10 GB: time and memory of the whole command;
 updates-bench: .venv .venv-trainer .data ## what updates of retrained nets take; minutes
 	$(BIN)/python -m benchmarks.updates
 
-reference: .venv ## write the tables of options in docs/ again, from the models
-	$(BIN)/python docs/site/reference.py
+reference: .venv ## write the tables in docs/ again: options from the models, figures from benchmarks/results
+	$(BIN)/python -m docs.site.generated
 
 first-minutes: .venv ## README.md typed by somebody new on an empty Debian, made by root with debootstrap: how long it takes
 	$(BIN)/python -m benchmarks.first_minutes

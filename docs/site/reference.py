@@ -1,11 +1,7 @@
-"""Writes the tables of options in docs/ from the models that check them: `make reference`. A test says when a page is behind.
-
-A table stands between two comments, `<!-- generated: NAME -->` and `<!-- /generated -->`.
-"""
+"""Tables of options, from the models that check them."""
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -13,38 +9,28 @@ from pydantic.fields import FieldInfo
 from sparsebook_compressor.config import Config, WeightOverride
 from sparsebook_service.settings import PREFIX, Settings
 
-DOCS = Path(__file__).parents[1]
-PAGES = ("configuration.md", "http.md")
-BLOCK = re.compile(
-    r"(?<=<!-- generated: )(?P<name>[\w-]+) -->\n.*?(?=^<!-- /generated -->)", re.M | re.S
-)
 GIB, MIB = 1 << 30, 1 << 20
 # How a description names a page; on the pages it is a link.
 NAMED = re.compile(r"docs/([\w-]+\.md)(#[\w-]+)?")
 BY_DEFAULT = re.compile(r"; by default (.+)$")
 
 
-def page(text: str) -> str:
-    """A page with its tables as they are to be."""
-    return BLOCK.sub(lambda found: f"{found['name']} -->\n{TABLES[found['name']]()}", text)
-
-
 def config() -> str:
     """Every key of a job's config, those of a section behind its name."""
     rows = [
-        f"| `{name}` | {_values(schema)} | {_written(schema.get('default', {}))} | {schema['description']} |"
+        f"| `{name}` | {_values(schema)} | {_written(schema.get('default', {}))} | {_linked(schema['description'])} |"
         for name, schema in _options(Config.model_json_schema())
     ]
-    return _table("| key | values | default | meaning |", rows)
+    return table("| key | values | default | meaning |", rows)
 
 
 def overrides() -> str:
     """Every key of what a glob sets; null, which leaves the preset's choice, goes without saying."""
     rows = [
-        f"| `{name}` | {_values(schema).removesuffix(', or null')} | {schema['description']} |"
+        f"| `{name}` | {_values(schema).removesuffix(', or null')} | {_linked(schema['description'])} |"
         for name, schema in _options(WeightOverride.model_json_schema())
     ]
-    return _table("| key | values | meaning |", rows)
+    return table("| key | values | meaning |", rows)
 
 
 def settings() -> str:
@@ -53,20 +39,17 @@ def settings() -> str:
     for name, field in Settings.model_fields.items():
         meaning = field.description or ""
         default, meaning = _default(field, meaning), BY_DEFAULT.sub("", meaning)
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {meaning} |")
-    return _table("| variable | default | what it sets |", rows)
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {_linked(meaning)} |")
+    return table("| variable | default | what it sets |", rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "config": config,
-    "overrides": overrides,
-    "settings": settings,
-}
+def table(head: str, rows: list[str]) -> str:
+    """A table in Markdown, from the lines of its head and its rows."""
+    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rows]) + "\n"
 
 
-def _table(head: str, rows: list[str]) -> str:
-    text = "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rows]) + "\n"
-    return NAMED.sub(r"[\1](\1\2)", text)
+def _linked(meaning: str) -> str:
+    return NAMED.sub(r"[\1](\1\2)", meaning)
 
 
 def _options(
@@ -130,11 +113,8 @@ def _written(value: Any) -> str:
     return f"`{value}`" if not isinstance(value, float) else f"`{value:g}`"
 
 
-def main() -> None:
-    """Write the pages again."""
-    for path in (DOCS / name for name in PAGES):
-        path.write_text(page(path.read_text()))
-
-
-if __name__ == "__main__":
-    main()
+TABLES: dict[str, Callable[[], str]] = {
+    "config": config,
+    "overrides": overrides,
+    "settings": settings,
+}

@@ -1,10 +1,14 @@
-"""The tables of options in docs/ are what the models say."""
+"""The tables of options in docs/ are what the models say, those of figures what the scripts wrote."""
 
+import json
 import re
+from pathlib import Path
 
+import onnxruntime
 import pytest
 
-from docs.site import reference
+from benchmarks import results
+from docs.site import figures, generated, reference
 from sparsebook_compressor.config import Config, WeightOverride
 from sparsebook_service.settings import Settings
 from tests.docs.blocks import ROOT
@@ -12,20 +16,20 @@ from tests.docs.blocks import ROOT
 MADE = re.compile(r"<!-- generated: ([\w-]+) -->\n(.*?)<!-- /generated -->", re.DOTALL)
 
 
-@pytest.mark.parametrize("name", reference.PAGES)
-def test_a_page_has_what_the_models_say(name: str) -> None:
+@pytest.mark.parametrize("name", generated.PAGES)
+def test_a_page_has_what_models_and_scripts_say(name: str) -> None:
     text = (ROOT / "docs" / name).read_text()
-    assert reference.page(text) == text, "`make reference` writes the page again"
+    assert generated.page(text) == text, "`make reference` writes the page again"
 
 
 def test_every_table_is_on_a_page() -> None:
-    text = "".join((ROOT / "docs" / name).read_text() for name in reference.PAGES)
-    assert sorted(name for name, _ in MADE.findall(text)) == sorted(reference.TABLES)
+    text = "".join((ROOT / "docs" / name).read_text() for name in generated.PAGES)
+    assert sorted(name for name, _ in MADE.findall(text)) == sorted(generated.TABLES)
 
 
 def test_a_page_that_is_behind_is_made_again() -> None:
     behind = "before\n<!-- generated: overrides -->\n| stale |\n<!-- /generated -->\nbehind\n"
-    made = reference.page(behind)
+    made = generated.page(behind)
     assert made.startswith("before\n<!-- generated: overrides -->\n| key | values | meaning |\n")
     assert made.endswith("\n<!-- /generated -->\nbehind\n")
     assert "stale" not in made
@@ -68,3 +72,16 @@ def test_values_and_defaults_are_words(row: str) -> None:
 )
 def test_settings_have_their_defaults(row: str) -> None:
     assert row in reference.settings()
+
+
+def test_figures_are_those_that_a_script_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    results.show("Bytes", ("model", "bytes"), [("a|b", "<1 KB")])
+    path = results.write("some", {"bytes": 999}, seed=7)
+    made = figures.tables(path)
+    assert made.startswith("Bytes:\n\n| model | bytes |\n|---|---|\n| a\\|b | &lt;1 KB |\n")
+    assert f"ONNX Runtime {onnxruntime.__version__}" in made
+    assert made.endswith(", seed 7.\n")
+    assert json.loads(results.write("next", []).read_text())["tables"] == []
