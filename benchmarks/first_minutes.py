@@ -8,6 +8,7 @@ What is timed is every line of it. The root stays in build/first-minutes/ until 
 import argparse
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -66,6 +67,8 @@ def main() -> None:
         sys.exit("An empty machine is made by root, with debootstrap (apt-get install debootstrap)")
     loads = [os.getloadavg()]
     root = _empty_machine(folder)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = usage.ru_utime + usage.ru_stime
     steps = list(_typed(root))
     loads.append(os.getloadavg())
     total = sum(step.seconds for step in steps if step.whose == "README")
@@ -74,7 +77,17 @@ def main() -> None:
         [f"all of the README's, at most {ASKED_MINUTES:g} minutes asked", "", f"{total:.1f}"]
     )
     show("From an empty machine to a model of one's own, compressed and run", ["typed", "whose", "seconds"], rows)  # fmt: skip
-    facts = {"total_seconds": total, "asked_minutes": ASKED_MINUTES, "load_before_and_after": loads}
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = usage.ru_utime + usage.ru_stime - before
+    print(
+        f"processor seconds, all lines: {cpu:.0f}; load of the last minute: {loads[0][0]:.1f} before, {loads[1][0]:.1f} after"
+    )
+    facts = {
+        "total_seconds": total,
+        "cpu_seconds": cpu,
+        "asked_minutes": ASKED_MINUTES,
+        "load_before_and_after": loads,
+    }
     print(f"written: {write('first-minutes', [asdict(step) for step in steps], **facts)}")
 
 

@@ -130,6 +130,12 @@ def _fidelity(found: Report) -> None:
             "" if output.agreement is None else percent(output.agreement),
         )
     table.show(out)
+    before, after = fidelity.latency_before, fidelity.latency
+    if before is not None and after is not None:
+        out.print(
+            f"latency: {before.median_ms:.3g} ms → {after.median_ms:.3g} ms, one thread, median of {after.calls} calls\n",
+            markup=False,
+        )
 
 
 def _bytes(found: Report) -> None:
