@@ -99,7 +99,7 @@ class OutputFidelity:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one inference on one thread: the median of several calls, and their quartiles."""
+    """Milliseconds of processor time of one inference on one thread: the median of several calls, and their quartiles."""
 
     median_ms: float
     low_ms: float

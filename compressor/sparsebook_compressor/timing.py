@@ -1,4 +1,8 @@
-"""How long an inference takes: of one model, or of several that take turns, so that other work on the machine slows all alike."""
+"""How long an inference takes: of one model, or of several in turns.
+
+What counts is the processor time of the one thread that a session has. On an idle machine the clock says the same; beside other jobs the
+clock says how long a thread waited for a processor, which on the machine of a service is several times as much and by chance.
+"""
 
 import statistics
 import time
@@ -15,8 +19,8 @@ class Effort:
     Attributes:
         warming: calls that are not counted: memory is touched, and caches are warm, after a few.
         fewest, most: calls that are.
-        seconds: for each model; after them no more than `fewest` are made.
-        longest: seconds for each model after which even these are not.
+        seconds: for each model, by the clock; after them no more than `fewest` are made.
+        longest: likewise, after which even these are not.
     """
 
     warming: int
@@ -33,7 +37,10 @@ THOROUGH = Effort(3, 5, 1000, 2.0, 60.0)
 
 
 def in_turns(runs: Sequence[Callable[[], object]], effort: Effort) -> list[Latency]:
-    """Call each in its turn, again and again, and say what each took by the clock."""
+    """Call each in its turn, again and again, and say what each took of this thread's processor time.
+
+    Turns, because the caches and the clock rate that other work leaves change within seconds.
+    """
     taken: list[list[float]] = [[] for _ in runs]
     began = time.perf_counter()
     for count in range(-effort.warming, effort.most):
@@ -42,10 +49,10 @@ def in_turns(runs: Sequence[Callable[[], object]], effort: Effort) -> list[Laten
         if enough and taken[0]:
             break
         for run, milliseconds in zip(runs, taken, strict=True):
-            started = time.perf_counter()
+            started = time.thread_time()
             run()
             if count >= 0 or enough:
-                milliseconds.append(1000 * (time.perf_counter() - started))
+                milliseconds.append(1000 * (time.thread_time() - started))
     return [_latency(milliseconds) for milliseconds in taken]
 
 

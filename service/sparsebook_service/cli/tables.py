@@ -134,7 +134,7 @@ def _fidelity(found: Report) -> None:
     before, after = fidelity.latency_before, fidelity.latency
     if before is not None and after is not None:
         out.print(
-            f"latency: {duration(before.median_ms)} → {duration(after.median_ms)}, one thread, median of {after.calls} calls\n",
+            f"latency: {duration(before.median_ms)} → {duration(after.median_ms)}, of one thread, median of {after.calls} calls\n",
             markup=False,
         )
 
