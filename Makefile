@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
+IS_311 := import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do "$$p" -c '$(IS_311)' 2>/dev/null && echo "$$p" && break; done)
 
 UV := .tools/bin/uv
@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help docs demo paper labelled calibrated vgg distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help docs demo paper labelled calibrated vgg distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench reference first-minutes test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -85,6 +85,12 @@ size-bench: .venv ## models of 1 to 10 GB: time and memory of the whole command;
 
 updates-bench: .venv .venv-trainer .data ## what updates of retrained nets take; minutes
 	$(BIN)/python -m benchmarks.updates
+
+reference: .venv ## write the tables in docs/ again: options from the models, figures from benchmarks/results
+	$(BIN)/python -m docs.site.generated
+
+first-minutes: .venv ## README.md typed by somebody new on an empty Debian, made by root with debootstrap: how long it takes
+	$(BIN)/python -m benchmarks.first_minutes
 
 page-test: .venv .venv-trainer .models .chromium ## the page alone, in a real Chromium; screenshots go to build/screenshots
 	$(BIN)/python -m pytest tests/e2e/page tests/e2e/test_page_parts.py
@@ -164,11 +170,13 @@ lock: .tools ## make the locks in requirements/ from the .in files beside them
 	$(COMPILE) requirements/servers.in -o requirements/servers.lock
 	$(COMPILE) requirements/platforms.in -o requirements/platforms.lock
 	$(COMPILE) requirements/exporters.in -o requirements/exporters.lock
+	$(COMPILE) requirements/first-minutes.in -o requirements/first-minutes.lock
 	$(COMPILE) --no-deps requirements/models.in -o requirements/models.lock
 	$(COMPILE) --no-deps requirements/models-large.in -o requirements/models-large.lock
 
 install: .tools ## the product alone, without development tools: make install PREFIX=/opt/sparsebook
 	@[[ -n "$(PREFIX)" ]] || { echo "Say where to: make install PREFIX=/opt/sparsebook" >&2; exit 1; }
+	$(REQUIRE_COMPILER)
 	$(UV) venv --quiet --clear --python .tools/bin/python $(PREFIX)
 	$(SYNC) $(PREFIX)/bin/python requirements/product.lock
 	$(INSTALL) $(PREFIX)/bin/python ./compressor ./runtime ./service
@@ -204,15 +212,24 @@ clean: ## remove everything that was built or installed
 
 .tools/.stamp: requirements/bootstrap.lock
 	@[[ -n "$(PYTHON)" ]] && "$(PYTHON)" -c '$(IS_311)' || { \
-	    echo "Sparsebook needs Python 3.11, with its venv module. Install it (Debian 12: apt-get install python3.11-venv)" >&2; \
+	    echo "Sparsebook needs Python 3.11, with its venv module. Install it (Debian 12: apt-get install g++ make python3.11-venv)" >&2; \
 	    echo "or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	touch $@
 
+# Python says which compiler builds for it, unless CXX does; without one the build would fail later, in CMake's words.
+define REQUIRE_COMPILER
+@CXX="$${CXX:-$$(.tools/bin/python -c 'import sysconfig; print((sysconfig.get_config_var("CXX") or "c++").split()[0])')}"; \
+command -v "$${CXX%% *}" >/dev/null || { \
+    echo "Sparsebook compiles its operator library, and there is no C++ compiler: $$CXX is missing." >&2; \
+    echo "Install it (Debian 12: apt-get install g++) or name another: CXX=clang++ make" >&2; exit 1; }
+endef
+
 # The product and its development tools. The two pure Python distributions are linked to their sources, so that only
 # a change of their pyproject.toml, or of a lock, makes this again.
 .venv/.stamp: .tools/.stamp requirements/product.lock requirements/dev.lock compressor/pyproject.toml service/pyproject.toml
+	$(REQUIRE_COMPILER)
 	$(UV) venv --quiet --clear --python .tools/bin/python .venv
 	$(SYNC) $(BIN)/python requirements/product.lock requirements/dev.lock
 	$(INSTALL) $(BIN)/python -e compressor -e service

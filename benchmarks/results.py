@@ -14,12 +14,15 @@ from sparsebook_compressor.summary import versions
 from sparsebook_service.bench.machine import cores, processor
 
 FOLDER = Path("build/benchmarks")
+# What has been printed since the last file was written: it goes into that file, so that docs/benchmarks.md can be made of it.
+_shown: list[dict[str, Any]] = []
 
 
 def show(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], picture: str | None = None
 ) -> None:
-    """Print one table, and keep it as an SVG picture where it has a name."""
+    """Print one table, remember it for the JSON, and keep it as an SVG picture where it has a name."""
+    _shown.append({"title": title, "columns": list(columns), "rows": [list(row) for row in rows]})
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
@@ -36,10 +39,11 @@ def show(
 
 
 def write(name: str, results: Any, **facts: Any) -> Path:
-    """Write JSON with versions and machine beside the results."""
+    """Write JSON with versions and machine beside the results, and the tables that were shown since the last file."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.json"
     machine = {"processor": processor(), "cores": cores()}
-    contents = {"versions": versions(), "machine": machine, **facts, "results": results}
-    path.write_text(json.dumps(contents, indent=1, sort_keys=True) + "\n")
+    facts |= {"versions": versions(), "machine": machine, "tables": list(_shown)}
+    _shown.clear()
+    path.write_text(json.dumps({**facts, "results": results}, indent=1, sort_keys=True) + "\n")
     return path

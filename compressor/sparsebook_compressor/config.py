@@ -1,6 +1,7 @@
 """The config of a job: one JSON object, checked before anything else is looked at.
 
-Unknown keys are refused, and by name what another part does, so that nobody believes that it was honoured.
+Unknown keys are refused, and by name what another part does, so that nobody believes that it was honoured. What each key means is said
+here, in the words of docs/configuration.md, whose tables are made of these models.
 """
 
 import json
@@ -45,97 +46,156 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class WeightOverride(_Section):
-    """What a glob over weight names sets for the weights it matches; None leaves the preset's choice.
+    """What a glob over weight names sets for the weights it matches; None leaves the preset's choice."""
 
-    Whole `bits` unless sharing is for bits.
-    """
-
-    density: Density | None = None
-    threshold: Threshold | None = None
-    bits: Bits | None = None
-    init: Init | None = None
-    codec: Codec | None = None
-    skip: bool = False
+    density: Density | None = Field(default=None, description="share of elements that survive")
+    threshold: Threshold | None = Field(
+        default=None, description="instead: elements of a magnitude up to it are pruned"
+    )
+    bits: Bits | None = Field(
+        default=None,
+        description="log2 of the codebook's size; 2^bits - 1 values besides zero. With `share.objective` `bits` the Huffman bits "
+        "of a code, fractions among them",
+    )
+    init: Init | None = Field(default=None, description="`share.init` for these weights")
+    codec: Codec | None = Field(default=None, description="`codec` for these weights")
+    skip: bool = Field(default=False, description="leave the weight as it is")
 
 
 class Prune(_Section):
-    """Pruning by magnitude; `scope` global ranks the elements of all weights together.
+    """Pruning by magnitude."""
 
-    `rounds` of pruning a little and retraining lead to the density where there is something to retrain with; None takes as
-    many as halve the survivors.
-    """
-
-    method: Literal["magnitude"] = "magnitude"
-    scope: Scope = "weight"
-    rounds: Annotated[int, Field(ge=1, le=100)] | None = None
+    method: Literal["magnitude"] = Field(default="magnitude", description="which elements go")
+    scope: Scope = Field(
+        default="weight",
+        description="`global` ranks the elements of all weights together, to the mean of their densities",
+    )
+    rounds: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description="rounds of pruning a little and retraining behind it, on the way to the density; null takes as many as halve "
+        "the survivors, at most 5. Without data there is nothing to retrain with, and one cut is made; a budget search has rounds "
+        "of its own",
+    )
 
 
 class Share(_Section):
-    """Sharing by one-dimensional k-means; `iterations` None runs Lloyd's algorithm to convergence.
+    """Sharing by one-dimensional k-means."""
 
-    `objective` error takes a weight's `bits` as the width of a code; bits as what a Huffman code may take on average.
-    `retrain` lets elements choose another centroid while the model is trained, before the centroids are.
-    """
-
-    objective: Objective = "error"
-    retrain: bool = False
-    init: Init = "linear"
-    iterations: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    objective: Objective = Field(
+        default="error",
+        description="`error`: a weight's `bits` are the width of a code, and k-means finds the values. `bits`: they are what a "
+        "survivor's Huffman code takes on average, such as 3.7; values are rounded to even steps, as fine as that allows, at most "
+        "255 of them. Unset weights of `safe` keep the way of `safe`; not with `budget.max_drop`",
+    )
+    retrain: bool = Field(
+        default=False,
+        description="with data, once more for the epochs of the last round: weights are trained while the graph sees their "
+        "shared values, and each element takes the nearest one again (docs/fine-tuning.md); not with "
+        "`budget.max_drop`",
+    )
+    init: Init = Field(
+        default="linear",
+        description="how k-means starts; set explicitly, `safe` keeps to it too",
+    )
+    iterations: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
+        default=None,
+        description="Lloyd steps; null runs to convergence. Unset, `safe` takes one",
+    )
 
 
 class Train(_Section):
-    """Fine-tuning, where there is data; what is None is chosen by the data's size (training/orders/settings.py).
+    """Fine-tuning, where there is data; what is None is chosen by the data's size (training/orders/settings.py)."""
 
-    `rate` is what the size of the weights, as the model has them, adds to the loss while pruning goes on: train for bytes.
-    `weight_decay` is AdamW's, for weights that are retrained and for biases; centroids have none.
-    `noise` is the share of every float input's elements that is taken away from the samples, in retraining and in tuning.
-    `shift` is the most elements by which a sample is moved along the last two axes of every float input that has them, in retraining.
-    """
-
-    loss: LossKind = "auto"
-    epochs: Count | None = None
-    batch_size: Count | None = None
-    learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] | None = None
-    optimizer: Optimizer = "adamw"
-    schedule: Schedule = "cosine"
-    patience: Count | None = None
-    rate: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 0.0
-    noise: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = 0.0
-    shift: Annotated[int, Field(ge=0, le=1024)] = 0
+    loss: LossKind = Field(
+        default="auto",
+        description="what retraining minimises: docs/data.md. `none` retrains nothing",
+    )
+    epochs: Count | None = Field(
+        default=None,
+        description="passes over the train part, all rounds together; null is 4,000 steps, at least 16 epochs and at most 100. "
+        "Every round has one at least. The centroids are tuned for a quarter of them",
+    )
+    batch_size: Count | None = Field(default=None, description="samples a step; null is 64")
+    learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] | None = Field(
+        default=None, description="null is 0.001 with `adamw`, 0.01 with `sgd`"
+    )
+    optimizer: Optimizer = Field(default="adamw", description="which steps are taken")
+    schedule: Schedule = Field(
+        default="cosine", description="how the rate falls, within each round"
+    )
+    patience: Count | None = Field(
+        default=None,
+        description="epochs without a better state after which a round ends; null trains all",
+    )
+    rate: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = Field(
+        default=0.0,
+        description="train for bytes: what the size of the weights, as the model has them, adds to the loss while pruning goes "
+        "on; 0.15 did well on the LeNets (docs/fine-tuning.md). Where `prune.rounds` is null there are two rounds at "
+        "least, with one epoch each if `train.epochs` is 1; with `prune.rounds` 1 it is refused",
+    )
+    weight_decay: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = Field(
+        default=0.0,
+        description="AdamW's, while weights are retrained: take what the model was trained with; 0 with `sgd`. Centroids have none",
+    )
+    noise: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = Field(
+        default=0.0,
+        description="share of the elements of every float input that is taken away from a sample while training; 0.2 did well on "
+        "the LeNets (docs/fine-tuning.md)",
+    )
+    shift: Annotated[int, Field(ge=0, le=1024)] = Field(
+        default=0,
+        description="pictures: the most elements by which a sample is moved along the last two axes of every float input that has "
+        "them, while weights are retrained (docs/fine-tuning.md); refused where no input has them",
+    )
 
 
 class Calibrate(_Section):
-    """What the preset `small` looks at: at most so many samples of the train part."""
+    """What the preset `small` looks at."""
 
-    samples: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    samples: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=256, description="of the train part, that the preset `small` looks at"
+    )
 
 
 class Budget(_Section):
-    """What compression may cost: at most `max_drop` of the metric, a fraction such as 0.005; and what must come of it.
+    """What compression may cost, and what must come of it: an artifact that misses a gate is kept, and the job fails."""
 
-    `min_ratio` (bytes of the model / bytes of the artifact) and `max_latency_ms` (of one inference on one thread) are gates: an
-    artifact that misses one is kept, and the job fails. The preset `small` aims at `min_ratio` where there is no `max_drop`.
-    """
-
-    metric: MetricKind = "auto"
-    max_drop: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
-    min_ratio: Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)] | None = None
-    max_latency_ms: Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)] | None = None
+    metric: MetricKind = Field(default="auto", description="what is measured: docs/data.md")
+    max_drop: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="search the smallest file whose metric on the eval part drops at most so much; 0.005 is half a point. "
+        "Densities and bits that the config sets under `weights` stay",
+    )
+    min_ratio: Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="a gate: the artifact must be so many times smaller; the goal of `small` where `max_drop` is null",
+    )
+    max_latency_ms: Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="a gate: an inference of the artifact must not take longer",
+    )
 
 
 class Config(_Section):
-    """All that a caller decides. Defaults are those of the preset `safe`.
+    """All that a caller decides. Defaults are those of the preset `safe`."""
 
-    `codec` writes codes and gaps: huffman, which loads fastest; context, which is smaller; auto, the smaller one of a weight where that is
-    worth it. A weight's own `codec` comes before it. Outputs without operators have neither.
-    """
-
-    preset: Preset = "safe"
-    output: Output = "operator"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    codec: Codec = "huffman"
-    weights: dict[str, WeightOverride] = Field(default_factory=dict)
+    preset: Preset = Field(
+        default="safe", description="density and codebook of every weight: docs/presets.md"
+    )
+    output: Output = Field(default="operator", description="what the artifact is")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        default=0, description="random initialisation, synthetic inputs, the split of data"
+    )
+    codec: Codec = Field(
+        default="huffman",
+        description="how codes and gaps are written where `output` is `operator`. `huffman` loads fastest; `context` looks at "
+        "rows, columns and neighbours, is 1 to 7% smaller on pruned weights and takes some 15 times as long to read "
+        "(docs/benchmarks.md#codecs); `auto` takes it for each weight where it saves at least 1%. Runtimes from before "
+        "it cannot read `context`",
+    )
+    weights: dict[str, WeightOverride] = Field(
+        default_factory=dict, description="by a glob over weight names, what is below"
+    )
     prune: Prune = Field(default_factory=Prune)
     share: Share = Field(default_factory=Share)
     train: Train = Field(default_factory=Train)

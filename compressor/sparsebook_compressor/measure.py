@@ -1,14 +1,13 @@
 """Running models in ONNX Runtime to measure them: the artifact's outputs against the original's.
 
-The two sessions never live at the same time: the original's outputs wait in a temporary folder.
+The two sessions live at the same time where both are small. Else the original's is gone before the artifact's comes, and its outputs wait
+in a temporary folder.
 """
 
 import ctypes
 import json
 import re
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,11 +21,12 @@ from sparsebook_compressor.errors import BadData, InternalError, InvalidGraph
 from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, synthetic
 from sparsebook_compressor.parts import PART_BYTES, Parts
 from sparsebook_compressor.report import Fidelity, Latency, OutputFidelity
+from sparsebook_compressor.timing import QUICK, Effort, in_turns
 
 Array = npt.NDArray[np.generic]
 F64 = npt.NDArray[np.float64]
-# Memory is touched, and caches are warm, after a few calls; quartiles want some.
-WARMING_CALLS, FEWEST_CALLS, MOST_CALLS, TIMING_SECONDS = 3, 5, 1000, 2.0
+# Up to so large an original stays in memory beside the artifact, so that both can be timed in turns.
+MOST_TOGETHER = 128 << 20
 _WORST = float(np.finfo(np.float32).max)
 
 
@@ -127,10 +127,11 @@ def compare(
     seed: int,
     output: str,
     library: Path | None,
-    timed: bool = False,
+    size: int,
+    effort: Effort = QUICK,
     in_parts: bool = False,
 ) -> Compared:
-    """Compare an artifact with its original.
+    """Compare an artifact with its original, and time both on the first sample.
 
     Args:
         original: the model that was handed in.
@@ -141,8 +142,10 @@ def compare(
         seed: of synthetic inputs.
         output: what the artifact is, for the report.
         library: the operator library, which an artifact with operators needs.
-        timed: whether to measure the latency of both too, one after the other.
-        in_parts: whether both are run part by part (parts.py), for lack of memory.
+        size: bytes of the original, with its external data.
+        effort: with which both are timed: in turns where memory holds both, else one after the other.
+        in_parts: whether both are run part by part (parts.py), for lack of memory. Then they are timed only where more is asked for
+            than a quick look.
 
     Raises:
         BadData: the original does not run on the samples given.
@@ -157,10 +160,15 @@ def compare(
             reference = _run_original(made, specs, given, rows, seed, Path(folder))
         except CannotRun as reason:
             return Compared(Fidelity(kind, 0, output, (), str(reason)))
+        feed = reference.feeds[0]
+        before: Latency | None = None
+        kept = made if size <= MOST_TOGETHER and not in_parts else None
+        if kept is None and not in_parts:
+            (before,) = in_turns([made.call(feed)], effort)
         del made
         runner = partial(_Runner, artifact, library, in_parts, Path(folder), forms.look)
         try:
-            comparisons, after, parts = _run_artifact(runner, reference)
+            comparisons, after, running = _run_artifact(runner, reference)
         except InternalError as error:
             fault = None if in_parts else _without_optimiser(original, reference.feeds[0])
             if fault is None:
@@ -170,8 +178,14 @@ def compare(
                 f"weight is encoded; with no optimisation it fails: {fault}"
             ) from error
         firsts = [_load(reference.folder, 0, number) for number in range(len(reference.names))]
-        latency = _time(session(artifact, library), reference.feeds[0]) if timed else None
-        before = _time(session(original), reference.feeds[0]) if timed else None
+        latency: Latency | None = None
+        if kept is not None:
+            before, latency = in_turns([kept.call(feed), running.call(feed)], effort)
+        elif not in_parts:
+            (latency,) = in_turns([running.call(feed)], effort)
+        elif effort is not QUICK:
+            (latency,) = in_turns([_Runner(artifact, library).call(feed)], effort)
+            (before,) = in_turns([_Runner(original).call(feed)], effort)
     outputs = tuple(
         comparison.result(name)
         for name, comparison in zip(reference.names, comparisons, strict=True)
@@ -183,7 +197,7 @@ def compare(
         output,
         outputs,
         latency=latency,
-        parts=parts,
+        parts=running.parts,
         latency_before=before,
     )
     return Compared(found, tuple(reference.names), tuple(firsts), after, forms.told())
@@ -195,9 +209,9 @@ class _Runner:
     def __init__(
         self,
         model: Path,
-        library: Path | None,
-        in_parts: bool,
-        folder: Path,
+        library: Path | None = None,
+        in_parts: bool = False,
+        folder: Path | None = None,
         watch: Callable[[], None] = lambda: None,
     ) -> None:
         """Raises CannotRun where ONNX Runtime does not load the model."""
@@ -221,6 +235,11 @@ class _Runner:
     def parts(self) -> int:
         """How many sessions one run takes."""
         return 1 if self._parts is None else len(self._parts.parts)
+
+    def call(self, feed: Feed) -> Callable[[], object]:
+        """One inference of a model that is whole, to be timed."""
+        assert self._whole is not None
+        return partial(self._whole.run, None, feed)
 
     def run(self, feeds: list[Feed]) -> Iterator[list[object]]:
         """The outputs for every feed; raises whatever ONNX Runtime throws."""
@@ -273,8 +292,8 @@ def _synthetic_candidates(
 
 def _run_artifact(
     opened: Callable[[], _Runner], reference: Reference
-) -> "tuple[list[_Comparison], tuple[Array | None, ...], int]":
-    """The comparison of every output, the artifact's own for the first sample, and how many sessions a run took."""
+) -> "tuple[list[_Comparison], tuple[Array | None, ...], _Runner]":
+    """The comparison of every output, the artifact's own for the first sample, and what ran it."""
     first: tuple[Array | None, ...] = ()
     try:
         running = opened()
@@ -290,7 +309,7 @@ def _run_artifact(
         raise InternalError(
             f"verify: the artifact does not run though the original does: {first_line(error)}"
         ) from error
-    return comparisons, first, running.parts
+    return comparisons, first, running
 
 
 def _without_optimiser(original: Path, feed: Feed) -> str | None:
@@ -304,21 +323,6 @@ def _without_optimiser(original: Path, feed: Feed) -> str | None:
     except Exception as error:  # whatever ONNX Runtime throws, it says why
         return first_line(error)
     return None
-
-
-def _time(running: ort.InferenceSession, feed: Feed) -> Latency:
-    milliseconds: list[float] = []
-    for _ in range(WARMING_CALLS):
-        running.run(None, feed)
-    end = time.perf_counter() + TIMING_SECONDS
-    while len(milliseconds) < FEWEST_CALLS or (
-        len(milliseconds) < MOST_CALLS and time.perf_counter() < end
-    ):
-        started = time.perf_counter()
-        running.run(None, feed)
-        milliseconds.append(1000 * (time.perf_counter() - started))
-    low, median, high = statistics.quantiles(milliseconds, n=4, method="inclusive")
-    return Latency(median, low, high, len(milliseconds))
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.reporting import page
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
+from sparsebook_compressor.timing import QUICK, THOROUGH
 from sparsebook_compressor.training.aim.own import OwnGraphs
 from sparsebook_compressor.training.course.beginning import Means, Original, begin
 from sparsebook_compressor.training.course.course import Course
@@ -243,7 +244,8 @@ class _Job:
             seed=config.seed,
             output=config.output,
             library=library,
-            timed=config.budget.max_latency_ms is not None,
+            size=size,
+            effort=QUICK if config.budget.max_latency_ms is None else THOROUGH,
             in_parts=size > MOST_WHOLE,
         )
 

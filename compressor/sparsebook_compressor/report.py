@@ -99,7 +99,7 @@ class OutputFidelity:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one inference on one thread: the median of several calls, and their quartiles."""
+    """Milliseconds of processor time of one inference on one thread: the median of several calls, and their quartiles."""
 
     median_ms: float
     low_ms: float
@@ -116,7 +116,7 @@ class Fidelity:
         samples: how many runs were compared.
         runs: what was run, "operator" or "portable" or "dense".
         skipped: why nothing was measured, where that is so.
-        latency: of the artifact on the first sample, where it was asked for.
+        latency: of the artifact on the first sample, None where it was not run whole.
         parts: in how many pieces, one after the other, the artifact was run; 1 where memory holds it whole.
         latency_before: of the original, likewise.
     """

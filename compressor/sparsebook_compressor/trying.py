@@ -11,6 +11,8 @@ from sparsebook_compressor import admit, feeds, measure
 from sparsebook_compressor.artifact import payloads
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.graph.view import GraphView, survey
+from sparsebook_compressor.pack import source_facts
+from sparsebook_compressor.timing import THOROUGH
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.trial import Example, Pair, Trial
 
@@ -26,7 +28,7 @@ def try_both(
     library: Path | None,
     seed: int = 0,
 ) -> Trial:
-    """Run both on the same inputs, one after the other, on one thread.
+    """Run both on the same inputs, on one thread.
 
     Args:
         model: the original; its external data lies in the same folder.
@@ -44,6 +46,7 @@ def try_both(
     specs = feeds.input_specs(parsed)
     rows = smallest_table(survey(parsed, model))
     output = "operator" if payloads(admit.load(artifact), artifact) else "portable"
+    size = source_facts(model, parsed).bytes
     del parsed
     with tempfile.TemporaryDirectory(prefix="sparsebook-") as folder:
         given = None
@@ -60,7 +63,8 @@ def try_both(
             seed=seed,
             output=output,
             library=library,
-            timed=True,
+            size=size,
+            effort=THOROUGH,
         )
     if found.fidelity.skipped is not None:
         raise BadValue(f"{model.name}: {found.fidelity.skipped}")

@@ -16,6 +16,21 @@ def size(count: float) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
+def duration(milliseconds: float) -> str:
+    """A time in the unit that suits it, three figures.
+
+    >>> duration(0.0298), duration(16.92), duration(1980)
+    ('29.8 µs', '16.9 ms', '1.98 s')
+    """
+    value, unit = milliseconds, "ms"
+    if value < 0.9995:
+        value, unit = 1000 * value, "µs"
+    elif value >= 999.5:
+        value, unit = value / 1000, "s"
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
 def percent(share: float) -> str:
     """A share in percent, one decimal."""
     return f"{100 * share:.1f}%"

@@ -1,4 +1,7 @@
-"""The settings of the service, from the environment (`SPARSEBOOK_…`) and the command line."""
+"""The settings of the service, from the environment (`SPARSEBOOK_…`) and the command line.
+
+What each is for is said here, in the words of docs/http.md, whose table is made of this model.
+"""
 
 import base64
 import ipaddress
@@ -107,7 +110,7 @@ class Settings(BaseSettings):
         Access,
         Field(
             description="who is served: `loopback` this machine alone, without keys; `keys` whoever has an API key; "
-            "`anyone` whoever reaches the address"
+            "`anyone` whoever reaches the address (docs/keys.md)"
         ),
     ] = "loopback"
     database_url: Annotated[
@@ -115,17 +118,23 @@ class Settings(BaseSettings):
         AfterValidator(_postgres_url),
         Field(
             repr=False,
-            description="the Postgres that hosts share, postgresql://USER:PASSWORD@HOST:PORT/NAME; SQLite without",
+            description="`postgresql://USER:PASSWORD@HOST:PORT/NAME`, which hosts share (docs/scaling.md); without, SQLite in "
+            "the data folder",
         ),
     ] = None
     storage: Annotated[
         str | None,
         AfterValidator(_s3_url),
-        Field(description="the bucket that hosts share, s3://BUCKET/PREFIX; a folder without"),
+        Field(
+            description="`s3://BUCKET/PREFIX`, which hosts share; credentials, region and endpoint come from the usual `AWS_…` "
+            "variables; without, a folder in the data folder"
+        ),
     ] = None
     serve_jobs: Annotated[
         bool,
-        Field(description="whether `serve` runs jobs itself; off, `sparsebook worker` must"),
+        Field(
+            description="whether `serve` runs jobs itself; off, `sparsebook worker --queue compress` must"
+        ),
     ] = True
     host_lost_seconds: Annotated[
         float,
@@ -140,7 +149,7 @@ class Settings(BaseSettings):
         Field(
             default_factory=lambda: machine.memory_bytes() * 8 // 10,
             ge=MIB,
-            description="memory that jobs, or trainings, may use together on this host; by default four fifths of the machine's",
+            description="memory that jobs, or trainings, may use together on this host, by their estimates; by default four fifths of the machine's",
         ),
     ]
     workers: Annotated[
@@ -149,7 +158,7 @@ class Settings(BaseSettings):
             default_factory=lambda: max(2, machine.processors()),
             ge=1,
             le=256,
-            description="jobs that run at once on this host; by default one for a processor, and two at least",
+            description="jobs that run at once on this host; by default one a processor, two at least",
         ),
     ]
     max_upload_bytes: Annotated[
@@ -209,7 +218,7 @@ class Settings(BaseSettings):
         int | None,
         Field(
             ge=1,
-            description="with more kept for all jobs together new ones are refused; none by default",
+            description="with more kept for all jobs together new ones are refused",
         ),
     ] = None
     retention_days: Annotated[
@@ -217,7 +226,7 @@ class Settings(BaseSettings):
         Field(
             gt=0,
             allow_inf_nan=False,
-            description="jobs are forgotten so long after their end; never by default",
+            description="jobs are forgotten so long after their end, also a fraction of a day; never where it is unset",
         ),
     ] = None
     job_deadline_seconds: Annotated[
@@ -226,7 +235,7 @@ class Settings(BaseSettings):
             gt=0,
             le=MAX_DEADLINE_SECONDS,
             allow_inf_nan=False,
-            description="most that a job may take from its acceptance to its end, waiting included; none by default",
+            description="most that a job may take from its acceptance to its end, waiting included",
         ),
     ] = None
     zip_max_ratio: Annotated[
@@ -241,13 +250,13 @@ class Settings(BaseSettings):
         ),
     ]
     job_cpu_seconds: Annotated[
-        int | None, Field(ge=1, description="processor time of a job (RLIMIT_CPU); none by default")
+        int | None, Field(ge=1, description="processor time of a job (RLIMIT_CPU)")
     ] = None
     job_file_bytes: Annotated[
         int | None,
         Field(
             ge=MIB,
-            description="largest file a job or a trainer may write (RLIMIT_FSIZE); none by default",
+            description="largest file a job or a trainer may write (RLIMIT_FSIZE)",
         ),
     ] = None
     serve_worker: Annotated[
@@ -263,7 +272,7 @@ class Settings(BaseSettings):
             default_factory=lambda: max(1, machine.processors() // 2),
             ge=1,
             le=256,
-            description="trainings that a fine-tuning worker runs at once; by default one for two processors",
+            description="trainings that a fine-tuning worker runs at once; by default half the processors",
         ),
     ]
     trainer_python: Annotated[
@@ -271,12 +280,14 @@ class Settings(BaseSettings):
         AfterValidator(Path.absolute),
         Field(
             default_factory=_trainer_python,
-            description="the trainer's Python; by default that of `.venv-trainer` beside the product's environment",
+            description="the trainer's Python; by default `.venv-trainer/bin/python` beside the product's environment",
         ),
     ]
     trainer_device: Annotated[
         Literal["auto", "cpu", "cuda"],
-        Field(description="what is trained on; auto takes CUDA where there is a GPU"),
+        Field(
+            description="what is trained on: `cpu`, `cuda`, or `auto`, which takes CUDA where there is a GPU"
+        ),
     ] = "auto"
     runtimes: Annotated[
         Path | None,
@@ -315,14 +326,14 @@ class Settings(BaseSettings):
         NoDecode,
         BeforeValidator(_parts),
         Field(
-            description="`s3://BUCKET` or `s3://BUCKET/PREFIX`, with commas between, from where models may be taken (`?source=`); none by default"
+            description="`s3://BUCKET` or `s3://BUCKET/PREFIX`, with commas between, from where models may be taken (`?source=`)"
         ),
     ] = ()
     destinations: Annotated[
         tuple[Bucket, ...],
         NoDecode,
         BeforeValidator(_parts),
-        Field(description="likewise, to where artifacts may be pushed (`?push=`); none by default"),
+        Field(description="likewise, to where artifacts may be pushed (`?push=`)"),
     ] = ()
     signing_key: Annotated[
         Path | None,
@@ -333,9 +344,14 @@ class Settings(BaseSettings):
     ] = None
     log_format: Annotated[
         Literal["auto", "console", "json"],
-        Field(description="auto: console on a terminal, json elsewhere"),
+        Field(description="`auto`: `console` on a terminal, `json` elsewhere"),
     ] = "auto"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Field(
+            description="the least severe level that is logged: `debug`, `info`, `warning`, `error`"
+        ),
+    ] = "info"
 
     @property
     def database_file(self) -> Path:

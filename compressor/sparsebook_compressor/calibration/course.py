@@ -219,7 +219,8 @@ def calibrate(
 
 def alone() -> AbstractContextManager[object]:
     """One thread for BLAS: how it splits sums depends on their number, so that one gives the same bytes on every machine of a kind."""
-    return threadpool_limits(1, user_api="blas")
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def prepare(

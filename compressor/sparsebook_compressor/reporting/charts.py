@@ -140,26 +140,32 @@ class _Plane:
     def __init__(self, xs: Iterable[float], ys: Iterable[float]) -> None:
         xs, ys = list(xs), list(ys)
         self._x, self._x_span = min(xs), (max(xs) - min(xs)) or 1.0
-        self._y, self._y_span = min(ys), (max(ys) - min(ys)) or 1.0
-        self._y_most = max(ys)
+        self._y, self._y_most = min(ys), max(ys)
 
     def x(self, value: float) -> float:
         return self.left + (self.right - self.left) * (value - self._x) / self._x_span
 
     def y(self, value: float) -> float:
-        return self.bottom - (self.bottom - self.top) * (value - self._y) / self._y_span
+        """What never changes is a line in the middle."""
+        span = self._y_most - self._y
+        share = (value - self._y) / span if span else 0.5
+        return self.bottom - (self.bottom - self.top) * share
 
     def centre(self, x: float, y: float) -> str:
         return f'cx="{self.x(x):.1f}" cy="{self.y(y):.1f}"'
 
     def axes(self, low: str, high: str) -> str:
         frame = f"M{self.left} {self.top}V{self.bottom}H{self.right}"
+        least, most = _apart(self._y, self._y_most)
         labels = [
             (self.left, self.bottom + 16, "start", low),
-            (self.right, self.bottom + 16, "end", high),
-            (self.left - 5, self.bottom, "end", _short(self._y)),
-            (self.left - 5, self.top + 8, "end", _short(self._y_most)),
+            (self.left - 5, self.bottom, "end", least),
+            (self.left - 5, self.top + 8, "end", most),
         ]
+        if self._y == self._y_most:
+            labels[1:] = [(self.left - 5, (self.top + self.bottom) // 2 + 4, "end", most)]
+        if high != low:
+            labels.append((self.right, self.bottom + 16, "end", high))
         texts = "".join(
             f'<text class="label" x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
             for x, y, anchor, text in labels
@@ -209,5 +215,13 @@ def _svg(
     )
 
 
-def _short(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")
+def _apart(low: float, high: float) -> tuple[str, str]:
+    """Two figures with as many digits as tell them apart, six at most."""
+    for digits in range(3, 6):
+        if low == high or _short(low, digits) != _short(high, digits):
+            return _short(low, digits), _short(high, digits)
+    return _short(low, 6), _short(high, 6)
+
+
+def _short(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}g}".replace("-", "−")

@@ -14,7 +14,8 @@ def environment(package: str, folder: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"size": words.size, "percent": words.percent, "figure": figure}
+    made.filters |= {"size": words.size, "percent": words.percent, "duration": words.duration}
+    made.filters["figure"] = figure
     return made
 
 

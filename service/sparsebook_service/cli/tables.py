@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparsebook_compressor.calibrated import Calibration
 from sparsebook_compressor.report import Report
+from sparsebook_compressor.words import duration
 from sparsebook_service.cli import training_tables
 from sparsebook_service.cli.console import out
 from sparsebook_service.cli.form import Table, made_of, percent, shape, size, strip
@@ -130,6 +131,12 @@ def _fidelity(found: Report) -> None:
             "" if output.agreement is None else percent(output.agreement),
         )
     table.show(out)
+    before, after = fidelity.latency_before, fidelity.latency
+    if before is not None and after is not None:
+        out.print(
+            f"latency: {duration(before.median_ms)} → {duration(after.median_ms)}, of one thread, median of {after.calls} calls\n",
+            markup=False,
+        )
 
 
 def _bytes(found: Report) -> None:

@@ -109,7 +109,7 @@ class Metrics(BaseModel):
     )
     latency_ms: float | None = Field(
         default=None,
-        description="Median of one inference on one thread; measured where budget.max_latency_ms is set",
+        description="Median processor time of one inference of the artifact on one thread, where it was run whole",
     )
     trained: TestMetric | None = Field(default=None, description="Set where the model was trained")
 

@@ -1,5 +1,6 @@
 """A job from the drop to the report, as a person sees it."""
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -250,3 +251,38 @@ def test_it_weighs_little(server: Server, open_page: Open) -> None:
     page.wait_for_timeout(200)
     assert len(bodies) >= 7
     assert sum(bodies) < 150_000
+
+
+def test_the_keyboard_is_enough(server: Server, open_page: Open, tmp_path: Path) -> None:
+    """All but the system's own window in which a file is chosen."""
+    (tmp_path / "by-keyboard.onnx").write_bytes(models.small(seed=11))
+    page = open_page(server)
+    page.set_input_files("#files", tmp_path / "by-keyboard.onnx")
+    page.focus("input[value=safe]")
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    expect(page.locator("input[value=budget]")).to_be_checked()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#drop-said")).to_have_text("0.6 points")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("input[value=safe]")).to_be_checked()
+    page.keyboard.press("Tab")
+    expect(page.locator(".more summary")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#output")).to_be_visible()
+    page.focus("#config")
+    page.keyboard.press("Tab")
+    expect(page.locator("#go")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/page/jobs/*")
+    ends(page, "succeeded")
+    head = page.locator("table.sortable").first.locator("th").first
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", re.compile("ascending|descending"))
+    weight = page.locator("details.weight").first
+    weight.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(weight).not_to_have_attribute("open", re.compile(".*"))

@@ -42,6 +42,7 @@ def fidelity(
         seed=0,
         output="dense",
         library=None,
+        size=paths[0].stat().st_size,
     ).fidelity
 
 

@@ -13,6 +13,7 @@ from sparsebook_compressor import Config, Report
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.protocol import Phase, Point, Protocol, StageMetric
 from sparsebook_compressor.report import KeptRow
+from sparsebook_compressor.reporting import charts
 from sparsebook_compressor.reporting.page import document, part
 from tests.e2e import models
 
@@ -237,3 +238,14 @@ def test_numbers_of_a_report_take_a_line(report: Report) -> None:
     text = report.to_json()
     assert len(text) < 30_000
     assert re.search(r'"strip": \[ \d+, \d+', text)
+
+
+def test_what_never_changes_is_a_line_in_the_middle() -> None:
+    drawn = charts.lines([("metric", [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)])], "Metric")
+    assert 'd="M46.0 74.0L199.0 74.0L352.0 74.0"' in drawn
+    assert re.findall(r">([^<]+)</text>", drawn) == ["0", "1", "2"]
+
+
+def test_labels_of_an_axis_are_told_apart() -> None:
+    drawn = charts.lines([("metric", [(0.0, 0.9996), (1.0, 1.0)])], "Metric")
+    assert re.findall(r">([^<]+)</text>", drawn) == ["0", "0.9996", "1", "1"]

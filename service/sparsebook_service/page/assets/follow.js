@@ -25,32 +25,32 @@ async function showJob() {
   }
 }
 
-// The same inputs through both. The original that this tab has sent is there as an upload until that expires.
+// The same inputs through both. The original that this browser has sent is there as an upload until that expires.
 function wireTrial(form) {
   const [model, data, note, found] = ["model", "data", "said", "found"].map((id) => document.getElementById(`trial-${id}`));
   const kept = `sparsebook-original ${jobId}`;
   const original = document.getElementById("trial-original");
-  original.hidden = Boolean(sessionStorage.getItem(kept));
+  original.hidden = Boolean(localStorage.getItem(kept));
   const button = form.querySelector("button");
   const going = new AbortController();
   async function run() {
     noComplaint();
     const send = (file) => upload(file, (bytes) => { note.textContent = `sending ${file.name}, ${inUnits(bytes)}`; }, going.signal);
-    let id = sessionStorage.getItem(kept);
+    let id = localStorage.getItem(kept);
     if (model.files[0]) id = await send(model.files[0]);
     if (!id) return complain("Choose the original first: the file that was sent for this job.");
     const query = new URLSearchParams({ model: id });
     if (data.files[0]) query.set("data", await send(data.files[0]));
     note.textContent = "running both";
     found.replaceChildren(...await part(`${partPath}/trial?${query}`, { method: "POST" }));
-    sessionStorage.setItem(kept, id);
+    localStorage.setItem(kept, id);
   }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     button.disabled = true;
     run().catch((error) => {
       if (error instanceof Refused && error.slug === "unknown-upload") {
-        sessionStorage.removeItem(kept);
+        localStorage.removeItem(kept);
         original.hidden = false;
       }
       complain(said(error));
@@ -65,6 +65,7 @@ async function act(button) {
     if (button.dataset.do === "cancel") await ask(`${path}/cancel`, { method: "POST" });
     else if (window.confirm("Delete this job, its artifact and its report?")) {
       await ask(path, { method: "DELETE" });
+      localStorage.removeItem(`sparsebook-original ${jobId}`);
       window.location.assign("/");
       return;
     }

@@ -92,7 +92,7 @@ async function compress(model, others, config, show, signal) {
     try {
       const tell = (bytes, total) => others.length && show(name, bytes, total, "");
       const job = await post(`/compress?upload=${encodeURIComponent(id)}`, form, headers, tell, signal);
-      sessionStorage.setItem(`sparsebook-original ${job.id}`, id);
+      localStorage.setItem(`sparsebook-original ${job.id}`, id);
       return job;
     } catch (error) {
       if (signal.aborted || !mayPass(error) || attempt > ATTEMPTS) throw error;

@@ -130,6 +130,19 @@ def test_labels_that_suit_no_loss_are_refused_with_both_shapes(kind: str, tmp_pa
         Job(tmp_path, make(0, 17), {"x": X, "labels": labels})
 
 
+def test_scores_behind_a_label_are_named(tmp_path: Path) -> None:
+    """As scikit-learn's classifiers come: integers first, which nothing can be trained through."""
+    model = plain(SOFTMAX)(0, 17)
+    scores = model.graph.output.pop()
+    model.graph.node.append(helper.make_node("Cast", [scores.name], ["label"], to=INT64))
+    model.graph.output.extend(
+        [helper.make_tensor_value_info("label", INT64, ["N", CLASSES]), scores]
+    )
+    words = f"the first output 'label' is int64, which cannot be trained; make '{scores.name}' the first"
+    with pytest.raises(BadData, match=words):
+        Job(tmp_path, model, {"x": X, "labels": CLASS})
+
+
 @pytest.mark.parametrize(("ending", "words"), [(SOFTMAX, "Softmax"), (SIGMOID, "Sigmoid")])
 def test_probabilities_lie_between_0_and_1(ending: Any, words: str, tmp_path: Path) -> None:
     with pytest.raises(
