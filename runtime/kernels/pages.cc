@@ -51,7 +51,7 @@ void* allocate_block(std::size_t bytes) {
   return ::operator new(bytes, CACHE_LINE);
 }
 
-void free_block(void* block, std::size_t bytes) noexcept {
+void free_block(void* block, [[maybe_unused]] std::size_t bytes) noexcept {
 #if defined(__linux__)
   if (block != nullptr && is_mapped(bytes)) {
     ::munmap(block, mapped_bytes(bytes));
