@@ -9,6 +9,8 @@ namespace {
 
 // Of inputs that are laid out together: a part of a second cache.
 constexpr std::size_t BAND_BYTES = std::size_t{128} << 10;
+// The most that one row of outputs may want laid out: beyond it, next to nothing is met of what is laid out, or a row is wider than any image.
+constexpr double MOST_BYTES = 64 << 20;
 // Cycles of a vector: a multiply-add, and laying it out and storing it.
 constexpr double TAP = 0.6, AROUND = 10;
 
@@ -33,9 +35,14 @@ struct Depthwise::Band {
   std::size_t rows;
 };
 
-bool Depthwise::fits(const ConvShape& shape) {
+bool Depthwise::fits(const Variant& variant, const ConvShape& shape) {
   const ConvAxis& leading = shape.axis[0];
-  return shape.group_inputs == 1 && shape.group_outputs == 1 && leading.input == 1 && leading.kernel == 1 && leading.output == 1;
+  if (shape.group_inputs != 1 || shape.group_outputs != 1 || leading.input != 1 || leading.kernel != 1 || leading.output != 1) return false;
+  const ConvShape flat = laid_flat(shape);
+  if (flat.axis[1].output == 0 || flat.axis[2].output == 0) return true;
+  // In double: the product of two attributes and a vector's bytes may be beyond 64 bits.
+  const double positions = static_cast<double>(reach(flat.axis[1], 1)) * static_cast<double>(reach(flat.axis[2], flat.axis[2].output));
+  return positions * static_cast<double>(variant.lanes * sizeof(float)) <= MOST_BYTES;
 }
 
 Depthwise::Depthwise(const Variant& variant, const ConvShape& shape) : variant_(&variant), shape_(laid_flat(shape)), columns_(0), band_(1) {

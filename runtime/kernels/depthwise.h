@@ -15,8 +15,9 @@ namespace sparsebook::kernels {
 
 class Depthwise {
  public:
-  /// Whether groups have one channel, before and after, and the first axis is none.
-  [[nodiscard]] static bool fits(const ConvShape& shape);
+  /// Whether groups have one channel, before and after, the first axis is none, and what one row of outputs meets is no larger than what is worth
+  /// laying out: padding, dilations and strides may span any distance.
+  [[nodiscard]] static bool fits(const Variant& variant, const ConvShape& shape);
 
   /// The shape fits.
   Depthwise(const Variant& variant, const ConvShape& shape);

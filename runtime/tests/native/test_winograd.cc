@@ -1,4 +1,6 @@
 // Winograd's tiles of every kernel and variant that has them against the definition in double, whatever they cost; and what becomes of infinity.
+#include <string>
+
 #include "conv_case.h"
 
 using namespace sparsebook::kernels;
@@ -67,6 +69,21 @@ void both_forms() {
   }
 }
 
+// Blocks are made only where they cost less than what codes can do, tiles or panels.
+void no_needless_blocks() {
+  std::mt19937 random(37);
+  const ConvAxis one;
+  for (const std::size_t batch : {0u, 1u}) {
+    for (const std::size_t size : {1u, 2u, 4u, 7u, 28u}) {
+      const ConvShape s = shape(batch, 1, 64, 64, one, three(size, 1, 1), three(size, 1, 1));
+      const SparseSample weight = sample(s, 64, 1.0, random, 31);
+      const ConvWeight packed(*tested, weight.view(), 1, Winograd::transforms(*tested, s));
+      const Conv conv(s, packed);
+      CHECK(packed.form() == std::string("codes"));
+    }
+  }
+}
+
 void infinity() {
   std::mt19937 random(29);
   const ConvAxis one;
@@ -91,6 +108,7 @@ int main() {
     computed = 0;
     if (variant->winograd != nullptr) all_shapes();
     both_forms();
+    no_needless_blocks();
     infinity();
   }
   return check::finish();
