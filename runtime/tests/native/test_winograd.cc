@@ -100,6 +100,27 @@ void infinity() {
   }
 }
 
+// Finite in order, though not within a tile.
+void overflow() {
+  std::mt19937 random(41);
+  const ConvAxis one;
+  const ConvShape s = shape(1, 1, 32, 32, one, three(28, 1, 1), three(28, 1, 1));
+  const SparseSample weight = sample(s, 32, 1.0, random);
+  const std::vector<double> dense = weight.dense();
+  for (const float scale : {1e35f, 1e36f, 3e36f, 1e37f}) {
+    const std::size_t count = 32 * 28 * 28;
+    const Guarded x(count), y(count);
+    for (std::size_t i = 0; i < count; ++i) x[i] = scale * (static_cast<float>(random() % 2000) / 1000 - 1);
+    const ConvWeight packed(*tested, weight.view(), 1, Winograd::transforms(*tested, s));
+    Scratch scratch;
+    Conv(s, packed).run(packed, {x.get(), nullptr, nullptr, {}}, Serial(), scratch, y.get());
+    for (std::size_t i = 0; i < count; ++i) {
+      const double sum = conv_case::expected(s, dense, x.get(), 0, i / (28 * 28), {0, i / 28 % 28, i % 28});
+      if (std::fabs(sum) < 5e37) CHECK(std::fabs(y[i] - sum) < 1e-4 * 17 * static_cast<double>(scale));
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -110,6 +131,7 @@ int main() {
     both_forms();
     no_needless_blocks();
     infinity();
+    overflow();
   }
   return check::finish();
 }
