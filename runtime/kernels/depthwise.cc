@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cost.h"
 #include "kernels/lane_rows.h"
 
 namespace sparsebook::kernels {
@@ -64,20 +65,25 @@ double Depthwise::cost() const {
 
 void Depthwise::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
   const Call call = {weight, arguments, scratch, y};
-  const std::size_t lanes = variant_->lanes;
-  parallel.run((shape_.group + lanes - 1) / lanes,
-               [&](std::size_t part) { run_channels(call, part * lanes, std::min(lanes, shape_.group - part * lanes)); });
+  const std::size_t vectors = (shape_.group + variant_->lanes - 1) / variant_->lanes, bands = shape_.batch * image_bands();
+  // Few vectors are cut into bands for the threads' sake: each part reads its taps.
+  const std::size_t ranges = parts_of(cost() / static_cast<double>(vectors), bands);
+  parallel.run(vectors * ranges, [&](std::size_t part) {
+    const std::size_t range = part % ranges;
+    run_bands(call, part / ranges, bands * range / ranges, bands * (range + 1) / ranges);
+  });
 }
 
-void Depthwise::run_channels(const Call& call, std::size_t channel, std::size_t channels) const {
+// Of a vector of channels the bands [begin, end), counted through all images.
+void Depthwise::run_bands(const Call& call, std::size_t vector, std::size_t begin, std::size_t end) const {
+  const std::size_t channel = vector * variant_->lanes, channels = std::min(variant_->lanes, shape_.group - channel);
   const auto memory = call.scratch.lend(at_.size() * (variant_->lanes * sizeof(float) + sizeof(std::ptrdiff_t)));
   float* const weights = memory.floats();
   auto* const at = reinterpret_cast<std::ptrdiff_t*>(weights + at_.size() * variant_->lanes);
   const LaneTaps taps = {weights, at, read_taps(call, channel, channels, weights, at)};
-  for (std::size_t n = 0; n < shape_.batch; ++n) {
-    for (std::size_t first = 0; first < high().output; first += band_) {
-      run_band(call, taps, {n, channel, channels, first, std::min(band_, high().output - first)});
-    }
+  for (std::size_t band = begin; band < end; ++band) {
+    const std::size_t first = band % image_bands() * band_;
+    run_band(call, taps, {band / image_bands(), channel, channels, first, std::min(band_, high().output - first)});
   }
 }
 

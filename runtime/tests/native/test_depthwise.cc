@@ -51,12 +51,37 @@ void all_shapes() {
   check_lanes(shape(1, 20, 1, 1, one, axis(12, 3, 1, 1, 1, 1), axis(12, 3, 1, 1, 1, 1)), random, 1.0, true);
 }
 
+// A layer of one vector of channels has work for several threads.
+void few_channels_are_cut() {
+  struct Counted final : Parallel {
+    mutable std::size_t parts = 0;
+    void run(std::size_t count, const std::function<void(std::size_t)>& body) const override {
+      parts += count;
+      for (std::size_t part = count; part != 0; --part) body(part - 1);
+    }
+  };
+  std::mt19937 random(43);
+  const ConvAxis one;
+  for (const auto& [batch, size] : {std::pair<std::size_t, std::size_t>(1, 130), {40, 28}}) {
+    const ConvShape s = shape(batch, 4, 1, 1, one, axis(size, 3, 1, 1, 1, 1), axis(size, 3, 1, 1, 1, 1));
+    const Counted parallel;
+    const auto lanes = [&](const ConvWeight& weight, const ConvArguments& arguments, float* y) {
+      Scratch scratch;
+      Depthwise(*tested, s).run(weight, arguments, parallel, scratch, y);
+      return true;
+    };
+    conv_case::check_way(*tested, s, sample(s, 4, 1.0, random), random, lanes);
+    CHECK(parallel.parts >= 2);
+  }
+}
+
 }  // namespace
 
 int main() {
   for (const Variant* variant : runnable_variants()) {
     tested = variant;
     all_shapes();
+    few_channels_are_cut();
   }
   return check::finish();
 }
