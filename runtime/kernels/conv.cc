@@ -41,13 +41,16 @@ Padding cheaper_padding(const ConvShape& shape, const ConvWeight& weight, WideFo
   return met < copied ? Padding::LAID_OUT : Padding::MASKED;
 }
 
-// The form in which a weight that has codes for Winograd's sake costs least in this shape; else the one that it has.
+// The form in which a weight that has codes for Winograd's sake costs least in this shape; else the one that it has. Codes go by panels where
+// those cost less than tiles do.
 WideForm cheaper_form(const ConvShape& shape, const ConvWeight& weight) {
   if (weight.taps() != nullptr) return WideForm::CODES;  // of which there is none
   if (!weight.is_for_winograd()) return weight.decoded_form();
   const std::size_t outputs = shape.axis[1].output * shape.axis[2].output;
-  const double blocks = static_cast<double>(shape.batch) * weight.blocks_cost(outputs);
-  return blocks < Winograd(weight.variant(), shape).cost() ? WideForm::BLOCKS : WideForm::CODES;
+  const auto batch = static_cast<double>(shape.batch);
+  const double panels = static_cast<double>(shape.group) * weight.group(0, WideForm::CODES).cheapest_tiling(outputs, weight.columns()).cost;
+  const double codes = std::min(Winograd(weight.variant(), shape).cost(), batch * panels);
+  return batch * weight.blocks_cost(outputs) < codes ? WideForm::BLOCKS : WideForm::CODES;
 }
 
 }  // namespace
@@ -83,7 +86,7 @@ Conv::Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form, Padd
     }
   }
   cut(weight);
-  if (weight.taps() != nullptr && Depthwise::fits(shape_)) {
+  if (weight.taps() != nullptr && Depthwise::fits(weight.variant(), shape_)) {
     Depthwise depthwise(weight.variant(), shape_);
     if (depthwise.cost() < static_cast<double>(shape_.batch) * taps_cost(weight)) depthwise_ = std::move(depthwise);
   }

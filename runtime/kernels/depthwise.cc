@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cost.h"
 #include "kernels/lane_rows.h"
 
 namespace sparsebook::kernels {
@@ -9,6 +10,8 @@ namespace {
 
 // Of inputs that are laid out together: a part of a second cache.
 constexpr std::size_t BAND_BYTES = std::size_t{128} << 10;
+// The most that one row of outputs may want laid out: beyond it, next to nothing is met of what is laid out, or a row is wider than any image.
+constexpr double MOST_BYTES = 64 << 20;
 // Cycles of a vector: a multiply-add, and laying it out and storing it.
 constexpr double TAP = 0.6, AROUND = 10;
 
@@ -33,9 +36,14 @@ struct Depthwise::Band {
   std::size_t rows;
 };
 
-bool Depthwise::fits(const ConvShape& shape) {
+bool Depthwise::fits(const Variant& variant, const ConvShape& shape) {
   const ConvAxis& leading = shape.axis[0];
-  return shape.group_inputs == 1 && shape.group_outputs == 1 && leading.input == 1 && leading.kernel == 1 && leading.output == 1;
+  if (shape.group_inputs != 1 || shape.group_outputs != 1 || leading.input != 1 || leading.kernel != 1 || leading.output != 1) return false;
+  const ConvShape flat = laid_flat(shape);
+  if (flat.axis[1].output == 0 || flat.axis[2].output == 0) return true;
+  // In double: the product of two attributes and a vector's bytes may be beyond 64 bits.
+  const double positions = static_cast<double>(reach(flat.axis[1], 1)) * static_cast<double>(reach(flat.axis[2], flat.axis[2].output));
+  return positions * static_cast<double>(variant.lanes * sizeof(float)) <= MOST_BYTES;
 }
 
 Depthwise::Depthwise(const Variant& variant, const ConvShape& shape) : variant_(&variant), shape_(laid_flat(shape)), columns_(0), band_(1) {
@@ -57,20 +65,25 @@ double Depthwise::cost() const {
 
 void Depthwise::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
   const Call call = {weight, arguments, scratch, y};
-  const std::size_t lanes = variant_->lanes;
-  parallel.run((shape_.group + lanes - 1) / lanes,
-               [&](std::size_t part) { run_channels(call, part * lanes, std::min(lanes, shape_.group - part * lanes)); });
+  const std::size_t vectors = (shape_.group + variant_->lanes - 1) / variant_->lanes, bands = shape_.batch * image_bands();
+  // Few vectors are cut into bands for the threads' sake: each part reads its taps.
+  const std::size_t ranges = parts_of(cost() / static_cast<double>(vectors), bands);
+  parallel.run(vectors * ranges, [&](std::size_t part) {
+    const std::size_t range = part % ranges;
+    run_bands(call, part / ranges, bands * range / ranges, bands * (range + 1) / ranges);
+  });
 }
 
-void Depthwise::run_channels(const Call& call, std::size_t channel, std::size_t channels) const {
+// Of a vector of channels the bands [begin, end), counted through all images.
+void Depthwise::run_bands(const Call& call, std::size_t vector, std::size_t begin, std::size_t end) const {
+  const std::size_t channel = vector * variant_->lanes, channels = std::min(variant_->lanes, shape_.group - channel);
   const auto memory = call.scratch.lend(at_.size() * (variant_->lanes * sizeof(float) + sizeof(std::ptrdiff_t)));
   float* const weights = memory.floats();
   auto* const at = reinterpret_cast<std::ptrdiff_t*>(weights + at_.size() * variant_->lanes);
   const LaneTaps taps = {weights, at, read_taps(call, channel, channels, weights, at)};
-  for (std::size_t n = 0; n < shape_.batch; ++n) {
-    for (std::size_t first = 0; first < high().output; first += band_) {
-      run_band(call, taps, {n, channel, channels, first, std::min(band_, high().output - first)});
-    }
+  for (std::size_t band = begin; band < end; ++band) {
+    const std::size_t first = band % image_bands() * band_;
+    run_band(call, taps, {band / image_bands(), channel, channels, first, std::min(band_, high().output - first)});
   }
 }
 

@@ -15,8 +15,9 @@ namespace sparsebook::kernels {
 
 class Depthwise {
  public:
-  /// Whether groups have one channel, before and after, and the first axis is none.
-  [[nodiscard]] static bool fits(const ConvShape& shape);
+  /// Whether groups have one channel, before and after, the first axis is none, and what one row of outputs meets is no larger than what is worth
+  /// laying out: padding, dilations and strides may span any distance.
+  [[nodiscard]] static bool fits(const Variant& variant, const ConvShape& shape);
 
   /// The shape fits.
   Depthwise(const Variant& variant, const ConvShape& shape);
@@ -30,10 +31,11 @@ class Depthwise {
  private:
   struct Call;
   struct Band;
-  void run_channels(const Call& call, std::size_t channel, std::size_t channels) const;
+  void run_bands(const Call& call, std::size_t vector, std::size_t begin, std::size_t end) const;
   std::size_t read_taps(const Call& call, std::size_t channel, std::size_t channels, float* weights, std::ptrdiff_t* at) const;
   void run_band(const Call& call, const LaneTaps& taps, const Band& band) const;
 
+  [[nodiscard]] std::size_t image_bands() const { return (high().output + band_ - 1) / band_; }
   [[nodiscard]] const ConvAxis& high() const { return shape_.axis[1]; }
   [[nodiscard]] const ConvAxis& wide() const { return shape_.axis[2]; }
 

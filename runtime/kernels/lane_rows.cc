@@ -24,7 +24,7 @@ void lay_out_lanes(const Variant& variant, const ChannelRow& row, std::ptrdiff_t
   }
   const auto from = static_cast<std::size_t>(begin), behind = static_cast<std::size_t>(end);
   std::fill_n(to, from * lanes, 0.0f);
-  variant.transpose(row.at + first + begin, row.image, row.channels, behind - from, to + from * lanes, lanes);
+  variant.transpose(row.at + (first + begin), row.image, row.channels, behind - from, to + from * lanes, lanes);
   std::fill_n(to + behind * lanes, (columns - behind) * lanes, 0.0f);
 }
 

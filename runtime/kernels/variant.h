@@ -230,15 +230,15 @@ struct WinogradProduct {
   float* sums;              ///< `columns` a tile
 };
 
-/// `tiles` neighbouring tiles of one row, whose inputs lie channels side by side at from + row * row_floats + column * lanes. Returns whether all
-/// results are finite.
-using WinogradInput = bool (*)(const float* from, std::size_t row_floats, std::size_t tiles, const WinogradPlane& to);
+/// `tiles` neighbouring tiles of one row, whose inputs lie channels side by side at from + row * row_floats + column * lanes.
+using WinogradInput = void (*)(const float* from, std::size_t row_floats, std::size_t tiles, const WinogradPlane& to);
 /// `channels` input channels (the tiles of `to`) by a block of output channels.
 using WinogradWeight = void (*)(const WinogradCodes& codes, std::size_t channels, const WinogradPlane& to);
 /// The sums of `tiles` tiles.
 using WinogradSums = void (*)(WinogradProduct of, std::size_t tiles);
-/// One vector of output channels of `tiles` neighbouring tiles of one row, to lie as inputs do.
-using WinogradOutput = void (*)(const WinogradPlane& from, std::size_t tiles, float* to, std::size_t row_floats);
+/// One vector of output channels of `tiles` neighbouring tiles of one row, to lie as inputs do. Returns whether all of it is finite: an infinity or
+/// NaN of the inputs, or one of the transforms' own where numbers are huge, comes through to some output.
+using WinogradOutput = bool (*)(const WinogradPlane& from, std::size_t tiles, float* to, std::size_t row_floats);
 
 /// Cycles a point.
 struct WinogradCosts {

@@ -19,6 +19,8 @@ constexpr std::size_t MANY_BLOCKS = 8;
 constexpr std::size_t LINE_FLOATS = 16;
 // Fewer tiles at once than this do not hide the latency of the additions.
 constexpr double LATENT_TILES = 4;
+// Sums are loaded and stored for every product, which fewer channels do not make up for: 3 to 32 of them at 112 x 112 took as long as 8.
+constexpr double FEWEST_CHANNELS = 12;
 
 constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -73,7 +75,8 @@ double Winograd::cost() const {
   const double outputs = count(tiles()) * vectors * static_cast<double>(of.output);
   const double channels = count(shape_.group_inputs) * vectors;
   const double weights = count(blocks()) * channels * static_cast<double>(of.weight);
-  const double products = std::max(count(tiles()), LATENT_TILES) * channels * static_cast<double>(of.product);
+  const double products = std::max(count(tiles()), LATENT_TILES) * std::max(count(shape_.group_inputs), FEWEST_CHANNELS) * vectors *
+                          static_cast<double>(of.product);
   return count(shape_.group * points_) * (inputs + outputs + weights + products);
 }
 
@@ -105,31 +108,28 @@ void Winograd::for_runs(const Block& block, const Body& body) const {
   }
 }
 
-// Returns whether all activations are finite.
+// Returns whether all sums are finite.
 bool Winograd::run_block(const Call& call, const Block& block, const Parallel& parallel) const {
   const std::size_t tile_floats = input_vectors() * variant_->lanes, apart = point_floats(block.count * tile_floats);
   const auto memory = call.scratch.lend(points_ * apart * sizeof(float));
   const WinogradPlane inputs = {memory.floats(), apart, tile_floats};
+  parallel.run(input_vectors(), [&](std::size_t part) { lay_out_inputs(call, block, part, inputs); });
   std::atomic<bool> finite{true};
-  parallel.run(input_vectors(), [&](std::size_t part) {
-    if (!lay_out_inputs(call, block, part, inputs)) finite = false;
+  parallel.run(column_blocks(), [&](std::size_t part) {
+    if (finite && !sum_channels(call, block, part, inputs)) finite = false;
   });
-  if (!finite) return false;
-  parallel.run(column_blocks(), [&](std::size_t part) { sum_channels(call, block, part, inputs); });
-  return true;
+  return finite;
 }
 
 // The transformed inputs of one vector of channels.
-bool Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const {
+void Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const {
   const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
   const auto memory = call.scratch.lend(transforms_->high.points * strip_columns(tiles) * lanes * sizeof(float));
-  bool finite = true;
   for_runs(block, [&](const Run& run) {
     lay_out_strip(call, block, run, part * lanes, memory.floats());
-        const WinogradPlane its = {to.at + part * lanes + run.at * to.tile_floats, to.point_floats, to.tile_floats};
-    finite = transforms_->input(memory.floats(), strip_columns(run.count) * lanes, run.count, its) && finite;
+    const WinogradPlane its = {to.at + part * lanes + run.at * to.tile_floats, to.point_floats, to.tile_floats};
+    transforms_->input(memory.floats(), strip_columns(run.count) * lanes, run.count, its);
   });
-  return finite;
 }
 
 // The inputs of neighbouring tiles, a vector of channels side by side, zeros where there is padding or no channel.
@@ -146,8 +146,8 @@ void Winograd::lay_out_strip(const Call& call, const Block& block, const Run& ru
   }
 }
 
-// One block of output channels: their weights, the products at every point, and what becomes of them.
-void Winograd::sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const {
+// One block of output channels: their weights, the products at every point, and what becomes of them. Returns whether all are finite.
+bool Winograd::sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const {
   const CodeLayout& codes = *call.weight.group(block.group, WideForm::CODES).codes();
   const std::size_t taps = std::size_t{transforms_->high.taps} * transforms_->wide.taps;
   const std::size_t width = kernels_->columns, channel = part * width;
@@ -168,19 +168,22 @@ void Winograd::sum_channels(const Call& call, const Block& block, std::size_t pa
     }
   }
   for (std::size_t v = 0; v < width && channel + v < shape_.group_outputs; v += variant_->lanes) {
-    put_outputs(call, block, channel + v, {sums.at + v, sum_apart, width});
+    if (!put_outputs(call, block, channel + v, {sums.at + v, sum_apart, width})) return false;
   }
+  return true;
 }
 
-// A vector of output channels.
-void Winograd::put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const {
+// A vector of output channels. Returns whether all of it is finite.
+bool Winograd::put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const {
   const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
   const auto memory = call.scratch.lend(transforms_->high.out * tiles * transforms_->wide.out * lanes * sizeof(float));
+  bool finite = true;
   for_runs(block, [&](const Run& run) {
     const WinogradPlane its = {sums.at + run.at * sums.tile_floats, sums.point_floats, sums.tile_floats};
-    transforms_->output(its, run.count, memory.floats(), run.count * transforms_->wide.out * lanes);
+    finite = transforms_->output(its, run.count, memory.floats(), run.count * transforms_->wide.out * lanes) && finite;
     store(call, block, run, channel, memory.floats());
   });
+  return finite;
 }
 
 // The outputs of neighbouring tiles, which lie with their channels side by side.

@@ -28,8 +28,9 @@ class Winograd {
   /// Of all of it, in the variant's unit.
   [[nodiscard]] double cost() const;
 
-  /// y = activation(convolution + bias + addend), as Conv::run. Every group of the weight lies as codes. Returns false where an activation is
-  /// not finite, which would spoil its neighbours in a tile; y then is to be computed by another way.
+  /// y = activation(convolution + bias + addend), as Conv::run. Every group of the weight lies as codes. Returns false where a sum is
+  /// not finite: an infinite activation spoils its neighbours in a tile, and huge ones overflow in transforms whose outputs would not. y then is to
+  /// be computed by another way.
   bool run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
 
  private:
@@ -52,10 +53,10 @@ class Winograd {
   template <class Body>
   void for_runs(const Block& block, const Body& body) const;
   bool run_block(const Call& call, const Block& block, const Parallel& parallel) const;
-  bool lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const;
+  void lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const;
   void lay_out_strip(const Call& call, const Block& block, const Run& run, std::size_t channel, float* strip) const;
-  void sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const;
-  void put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const;
+  bool sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const;
+  bool put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const;
   void store(const Call& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const;
 
   [[nodiscard]] std::size_t tiles() const { return shape_.batch * tile_rows_ * tile_columns_; }

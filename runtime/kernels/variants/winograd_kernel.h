@@ -124,10 +124,9 @@ struct WinogradLine<Simd, 5> : WinogradSixPoints<Simd> {
 
 /// kernels/variant.h, WinogradInput.
 template <class Simd, class High, class Wide>
-bool winograd_input(const float* from, std::size_t row_floats, std::size_t tiles, const WinogradPlane& to) {
+void winograd_input(const float* from, std::size_t row_floats, std::size_t tiles, const WinogradPlane& to) {
   using Vector = typename Simd::Vector;
   const std::size_t apart = to.point_floats;  // what is read through `to` would be read again after every store
-  Vector spoilt = Simd::zero();               // stays zero while everything is finite
   for (std::size_t t = 0; t < tiles; ++t, from += Wide::OUT * Simd::LANES) {
     Vector half[High::POINTS][Wide::POINTS];
     for (unsigned column = 0; column < Wide::POINTS; ++column) {
@@ -141,16 +140,10 @@ bool winograd_input(const float* from, std::size_t row_floats, std::size_t tiles
       Vector done[Wide::POINTS];
       Wide::input(half[row], done);
       for (unsigned column = 0; column < Wide::POINTS; ++column, out += apart) {
-        spoilt = Simd::multiply_add(done[column], Simd::zero(), spoilt);
         Simd::store(out, done[column]);
       }
     }
   }
-  float lanes[Simd::LANES];
-  Simd::store(lanes, spoilt);
-  bool finite = true;
-  for (const float lane : lanes) finite = finite && lane == 0;
-  return finite;
 }
 
 /// kernels/variant.h, WinogradWeight. `Values` looks the codes of a vector up: one byte of every row of neighbouring panels.
@@ -231,8 +224,9 @@ void winograd_product(WinogradProduct of, std::size_t tiles) {
 
 /// kernels/variant.h, WinogradOutput.
 template <class Simd, class High, class Wide>
-void winograd_output(const WinogradPlane& from, std::size_t tiles, float* to, std::size_t row_floats) {
+bool winograd_output(const WinogradPlane& from, std::size_t tiles, float* to, std::size_t row_floats) {
   using Vector = typename Simd::Vector;
+  Vector spoilt = Simd::zero();  // stays zero while everything is finite
   for (std::size_t t = 0; t < tiles; ++t, to += Wide::OUT * Simd::LANES) {
     const float* in = from.at + t * from.tile_floats;
     Vector half[High::POINTS][Wide::OUT];
@@ -245,9 +239,17 @@ void winograd_output(const WinogradPlane& from, std::size_t tiles, float* to, st
       Vector line[High::POINTS], done[High::OUT];
       for (unsigned row = 0; row < High::POINTS; ++row) line[row] = half[row][column];
       High::output(line, done);
-      for (unsigned row = 0; row < High::OUT; ++row) Simd::store(to + row * row_floats + column * Simd::LANES, done[row]);
+      for (unsigned row = 0; row < High::OUT; ++row) {
+        spoilt = Simd::multiply_add(done[row], Simd::zero(), spoilt);
+        Simd::store(to + row * row_floats + column * Simd::LANES, done[row]);
+      }
     }
   }
+  float lanes[Simd::LANES];
+  Simd::store(lanes, spoilt);
+  bool finite = true;
+  for (const float lane : lanes) finite = finite && lane == 0;
+  return finite;
 }
 
 /// A vector's values one after the other, for instruction sets without a look-up.
