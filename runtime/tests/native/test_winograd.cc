@@ -1,6 +1,11 @@
 // Winograd's tiles of every kernel and variant that has them against the definition in double, whatever they cost; and what becomes of infinity.
 #include <string>
 
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <thread>
+
 #include "conv_case.h"
 
 using namespace sparsebook::kernels;
@@ -59,14 +64,40 @@ void all_shapes() {
   CHECK(tested->winograd == nullptr || computed > 150);
 }
 
-// A weight that has both forms, in images that want the one and the other, and the threads' order of parts.
+class Threads final : public Parallel {
+ public:
+  void run(std::size_t parts, const std::function<void(std::size_t)>& body) const override {
+    std::atomic<std::size_t> next{0};
+    const auto work = [&] {
+      for (std::size_t part = next++; part < parts; part = next++) body(part);
+    };
+    std::thread other(work);
+    work();
+    other.join();
+  }
+};
+
+// A weight that has both forms, in images that want the one and the other; and the same bits by two threads.
 void both_forms() {
   std::mt19937 random(23);
   const ConvAxis one;
-  for (const std::size_t size : {2u, 7u, 14u, 28u}) {
-    const ConvShape s = shape(1, 1, 64, 64, one, three(size, 1, 1), three(size, 1, 1));
-    conv_case::check_weight(*tested, s, sample(s, 64, 0.3, random, 31), random);
+  const SparseSample weight(64, std::size_t{64} * 9, 0.3, random, 31);
+  const ConvWeight packed(*tested, weight.view(), 1, Winograd::transforms(*tested, shape(1, 1, 64, 64, one, three(28, 1, 1), three(28, 1, 1))));
+  std::string forms;
+  for (const std::size_t size : {28u, 14u, 7u, 2u}) {
+    const ConvShape s = shape(2, 1, 64, 64, one, three(size, 1, 1), three(size, 1, 1));
+    conv_case::check_weight(*tested, s, weight, random);
+    std::vector<float> x(2 * 64 * size * size), serial(x.size()), threaded(x.size());
+    for (float& value : x) value = std::normal_distribution<float>()(random);
+    Scratch scratch;
+    const Conv conv(s, packed);
+    conv.run(packed, {x.data(), nullptr, nullptr, {}}, Serial(), scratch, serial.data());
+    conv.run(packed, {x.data(), nullptr, nullptr, {}}, Threads(), scratch, threaded.data());
+    CHECK(std::memcmp(serial.data(), threaded.data(), serial.size() * sizeof(float)) == 0);
+    forms += std::string(packed.form()) + " ";
   }
+  // The large image goes by tiles, the small one by non-zeros.
+  if (tested->winograd != nullptr) CHECK(forms.rfind("codes codes", 0) == 0 && forms.find("codes+block") != std::string::npos);
 }
 
 // Blocks are made only where they cost less than what codes can do, tiles or panels.
