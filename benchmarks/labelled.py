@@ -34,8 +34,8 @@ CONFIGS: dict[str, Settings] = {
         "preset": "paper",
         "train": TRAINING,
         "weights": {
-            "lstm.w": {"density": 0.11, "bits": 4},
-            "lstm.r": {"density": 0.11, "bits": 4},
+            "lstm.w": {"density": 0.15, "bits": 4},
+            "lstm.r": {"density": 0.15, "bits": 4},
             "head.weight": {"density": 0.4, "bits": 4},
         },
     },
@@ -43,7 +43,7 @@ CONFIGS: dict[str, Settings] = {
         "preset": "paper",
         "train": TRAINING,
         "weights": {
-            "*": {"density": 0.11, "bits": 4},
+            "*": {"density": 0.15, "bits": 4},
             "positions": {"density": 0.5, "bits": 4},
             "head.weight": {"density": 0.5, "bits": 4},
         },
