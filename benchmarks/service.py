@@ -1,7 +1,7 @@
 """The service: what is lost, how fast it is, how much memory it takes, and what damaged files do to it.
 
     .venv/bin/python -m benchmarks.service [--only latency|throughput|polling|upload|malformed|kills] [--kills N] [--jobs N]
-        [--seconds S] [--upload-mib N] [--malformed N] [--minutes M] [--seed N] [--database sqlite|postgres]
+        [--seconds S] [--upload-mib N] [--malformed N] [--first N] [--minutes M] [--seed N] [--database sqlite|postgres]
 
 All on the loopback, with client and service on the same processors. Every measurement has a service of its own, with a folder and SQLite, or
 a database of its own in a Postgres that is started for it.
@@ -58,7 +58,7 @@ def _measurements(
         "polling": lambda folder: service_runs.polling(serve, folder, 200, flags.seconds),
         "upload": lambda folder: service_runs.upload(serve, folder, flags.upload_mib * MIB),
         "malformed": lambda folder: service_hostile.malformed(
-            serve, folder, flags.malformed, flags.seed, flags.minutes
+            serve, folder, flags.malformed, flags.seed, flags.minutes, flags.first
         ),
         "kills": lambda folder: service_runs.kills(serve, folder, flags.kills, flags.seed),
     }
@@ -121,6 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=15, help="of polling")
     parser.add_argument("--upload-mib", type=int, default=1024)
     parser.add_argument("--malformed", type=int, default=300)
+    parser.add_argument("--first", type=int, default=0, help="of damaged models, left out")
     parser.add_argument("--minutes", type=float, default=240, help="of damaged models, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")

@@ -48,13 +48,15 @@ class Damage:
         return self.answers_5xx + self.faults + self.hangs + self.restarts
 
 
-def malformed(serve: Serve, folder: Path, count: int, seed: int, minutes: float) -> dict[str, Any]:
-    """Send so many damaged models, or as many as the minutes allow."""
+def malformed(
+    serve: Serve, folder: Path, count: int, seed: int, minutes: float, first: int = 0
+) -> dict[str, Any]:
+    """Send so many damaged models, but for the `first` that an earlier run has sent, or as many as the minutes allow."""
     originals = service_models.real()
     start = time.monotonic()
     contents = itertools.takewhile(
         lambda _: time.monotonic() - start < 60 * minutes,
-        service_damage.damaged(originals, count, seed),
+        itertools.islice(service_damage.damaged(originals, count, seed), first, None),
     )
     limits = {"job_cpu_seconds": JOB_CPU_SECONDS, "job_address_space_bytes": 4 << 30}
     with serve(folder, workers=WORKERS, **limits) as (server, http):

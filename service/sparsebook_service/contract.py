@@ -134,6 +134,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 del operation["responses"]["422"]
             operation["responses"].setdefault("500", _refusal(["internal"]))
             _add_examples(operation)
+            if "503" in operation["responses"]:
+                operation["responses"]["503"]["headers"] = {
+                    "Retry-After": header("Seconds to wait", "2")
+                }
             if "security" in operation:
                 _add_access(operation)
     return document

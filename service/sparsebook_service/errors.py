@@ -40,6 +40,8 @@ from sparsebook_service import problems, secure
 from sparsebook_service.addresses import methods
 from sparsebook_service.schemas import Problem
 
+# A stop and a start take a little longer; whoever is told asks a few times.
+NOT_READY_SECONDS = 2
 CHALLENGE = 'Bearer realm="sparsebook"'
 
 log = structlog.get_logger(__name__)
@@ -238,6 +240,8 @@ def _headers(error: SparsebookError) -> dict[str, str]:
             return {"Connection": "close"}
         case Refused(retry_after=int(seconds)):
             return {"Retry-After": str(seconds)}
+        case NotReady():
+            return {"Retry-After": str(NOT_READY_SECONDS)}
         case _:
             return {}
 

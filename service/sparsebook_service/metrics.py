@@ -1,12 +1,14 @@
 """Numbers for Prometheus."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.report import Report
 from sparsebook_service.finetune.repository import TrainingState
 from sparsebook_service.jobs.schemas import State
@@ -32,13 +34,15 @@ class _ByState(Collector):
 
 
 class Metrics:
-    """The metrics of one app, in a registry of its own."""
+    """The metrics of one process, in a registry of its own."""
 
-    def __init__(self, count_by_state: Callable[[], Mapping[State, int]]) -> None:
+    def __init__(self, count_by_state: Callable[[], Mapping[State, int]] | None) -> None:
+        """Without `count_by_state` it is about what this process does alone: hosts that share jobs would each count all of them."""
         self.registry = CollectorRegistry()
-        self.registry.register(
-            _ByState("sparsebook_jobs", "Jobs by state", get_args(State), count_by_state)
-        )
+        if count_by_state is not None:
+            self.registry.register(
+                _ByState("sparsebook_jobs", "Jobs by state", get_args(State), count_by_state)
+            )
         self._bytes_in = Counter(
             "sparsebook_input_bytes", "Bytes of models accepted", registry=self.registry
         )
@@ -82,3 +86,36 @@ class Metrics:
         self._ratio.observe(report.ratio)
         for stage in report.stages:
             self._stage_seconds.labels(stage.stage).observe(stage.seconds)
+
+
+@contextmanager
+def shown(metrics: Metrics, host: str, port: int | None) -> Iterator[str | None]:
+    """Show the metrics of a process that serves nothing else, while the block runs.
+
+    Args:
+        metrics: of the process.
+        host: the address to listen on.
+        port: 0 takes a free one; None shows them nowhere.
+
+    Yields:
+        Where they are.
+
+    Raises:
+        BadValue: the address cannot be listened on.
+    """
+    if port is None:
+        yield None
+        return
+    try:
+        server, thread = start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        raise BadValue(
+            f"metrics cannot be shown at {host}:{port}: {error.strerror or error}; choose another SPARSEBOOK_WORKER_METRICS_PORT"
+        ) from error
+    try:
+        shown_at = f"[{host}]" if ":" in host else host
+        yield f"http://{shown_at}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

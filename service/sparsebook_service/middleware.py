@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sparsebook_service import problems, secure
-from sparsebook_service.errors import ProblemResponse
+from sparsebook_service.errors import NOT_READY_SECONDS, ProblemResponse
 
 
 class SecurityHeaders:
@@ -61,4 +61,5 @@ class CutShort:
             structlog.get_logger(__name__).warning("request cut by the stop", path=path)
             if not begun:
                 problem = problems.describe("not-ready", "the service is stopping", path)
-                await ProblemResponse(problem)(scope, receive, send)
+                headers = {"Retry-After": str(NOT_READY_SECONDS)}
+                await ProblemResponse(problem, headers)(scope, receive, send)

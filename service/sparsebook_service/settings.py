@@ -136,6 +136,14 @@ class Settings(BaseSettings):
             description="whether `serve` runs jobs itself; off, `sparsebook worker --queue compress` must"
         ),
     ] = True
+    worker_metrics_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="port on SPARSEBOOK_HOST at which `sparsebook worker --queue compress` shows the metrics of what it runs; none by default",
+        ),
+    ] = None
     host_lost_seconds: Annotated[
         float,
         Field(

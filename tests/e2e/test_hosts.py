@@ -1,6 +1,7 @@
 """Many hosts on one Postgres and one bucket: work is shared, and what a dead host had goes on elsewhere."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -64,6 +65,11 @@ class Host:
             "the worker starts",
         )
         assert self.process.poll() is None, self._log.read_text()
+
+    def ready(self) -> dict[str, Any]:
+        """What it has logged of itself when it was."""
+        lines = map(json.loads, self._log.read_text().splitlines())
+        return next(line for line in lines if line["event"] == "worker ready")
 
     def jobs(self) -> list[psutil.Process]:
         """The processes of jobs that run here."""
@@ -157,9 +163,14 @@ def test_hosts_share_jobs_and_any_api_answers_for_them(cluster: Cluster) -> None
     with first.client() as one, second.client() as other:
         accepted = submit(one, BYTES, params={"name": "tiny.onnx"})
         assert other.get(f"/jobs/{accepted['id']}").json()["state"] == "queued"
-        cluster.host()
+        host = cluster.host(SPARSEBOOK_WORKER_METRICS_PORT="0")
         job = wait(other, accepted["id"])
         assert job["state"] == "succeeded", job
+        # What is counted where a job runs is shown there.
+        counted = httpx.get(host.ready()["metrics"]).text
+        assert f"sparsebook_artifact_bytes_total {float(job['result']['bytes'])}" in counted
+        assert 'sparsebook_stage_seconds_count{stage="pack"} 1.0' in counted
+        assert "sparsebook_jobs{" not in counted  # each API host shows all of them
         for http in (one, other):
             found = http.get(f"/jobs/{job['id']}/artifact/model.onnx")
             assert found.status_code == 200

@@ -59,7 +59,9 @@ def test_readiness_tells_of_a_full_service(make_server: Any) -> None:
     with server.client() as http:
         assert http.get("/readyz").status_code == 200
         wait(http, submit(http, BYTES, params={"config": '{"output": "dense"}'})["id"])
-        detail = assert_problem(http.get("/readyz"), 503, "not-ready")
+        refused = http.get("/readyz")
+        detail = assert_problem(refused, 503, "not-ready")
+        assert int(refused.headers["retry-after"]) > 0
         assert "SPARSEBOOK_MAX_STORED_BYTES" in detail
         assert http.get("/healthz").status_code == 200
 

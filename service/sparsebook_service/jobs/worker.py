@@ -27,7 +27,7 @@ from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.workflow import QUEUE, Queue
 from sparsebook_service.leaving import stop_on_hangup
-from sparsebook_service.metrics import Metrics
+from sparsebook_service.metrics import Metrics, shown
 from sparsebook_service.s3 import open_storage
 from sparsebook_service.settings import Settings
 
@@ -38,7 +38,7 @@ def work(chosen: Settings) -> None:
     """Run jobs until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
-        BadValue: there is no shared database, or it, the storage or the data folder cannot be used.
+        BadValue: there is no shared database, or it, the storage, the data folder or the address for metrics cannot be used.
     """
     if chosen.database_url is None:
         raise BadValue(
@@ -55,10 +55,14 @@ def work(chosen: Settings) -> None:
     stop_on_hangup()
     with claim_worker(chosen.data_dir, QUEUE) as name:
         logs.configure(chosen.log_format, chosen.log_level)
-        _serve(chosen, name, stop)
+        metrics = Metrics(None)
+        with shown(metrics, chosen.host, chosen.worker_metrics_port) as at:
+            _serve(chosen, name, stop, metrics, at)
 
 
-def _serve(chosen: Settings, name: str, stop: threading.Event) -> None:
+def _serve(
+    chosen: Settings, name: str, stop: threading.Event, metrics: Metrics, shown_at: str | None
+) -> None:
     folder = chosen.data_dir / name
     recovery.empty_work(folder)
     nursery.start()
@@ -73,7 +77,6 @@ def _serve(chosen: Settings, name: str, stop: threading.Event) -> None:
             data_dir=chosen.data_dir,
             worker_comes=lambda: False,
         )
-        metrics = Metrics(repository.count_by_state)
         runner = Runner(chosen, storage, repository, trainings, None, metrics, folder)
         executor = identity.executor(chosen.data_dir, name, shared=True)
         room = Room(chosen.workers, chosen.memory_bytes)
@@ -91,7 +94,13 @@ def _serve(chosen: Settings, name: str, stop: threading.Event) -> None:
         ),
         Housekeeper("patient", leftovers.clear),
     )
-    log.info("worker ready", worker=executor, jobs=room.at_once, memory_bytes=room.memory)
+    log.info(
+        "worker ready",
+        worker=executor,
+        jobs=room.at_once,
+        memory_bytes=room.memory,
+        metrics=shown_at,
+    )
     stop.wait()
     runner.close()
     for housekeeper in housekeepers:
