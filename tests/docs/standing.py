@@ -67,7 +67,7 @@ class Standing:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=300,
+                timeout=900,  # a block that hangs; ten starts of the command take minutes beside other tests
             )
         finally:
             aside.stop(self._hidden)

@@ -1,5 +1,6 @@
 """The page's addresses, asked without a browser."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -8,6 +9,8 @@ import httpx
 import pytest
 import yaml
 
+from sparsebook_compressor.looks import Histogram
+from sparsebook_compressor.reporting import charts
 from sparsebook_service import openapi
 from sparsebook_service.jobs.history import Event, Happened
 from sparsebook_service.page import curves, render
@@ -109,3 +112,32 @@ def test_the_services_own_process_does_without_onnx_runtime() -> None:
     """50 MB, which only the processes of jobs need."""
     code = "import sparsebook_service.app, sys; sys.exit('onnxruntime' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_pages_style_changes_nothing_in_the_reports_pictures() -> None:
+    """Both are on the page of a job; a rule for a class of the same name once hid the chosen point of the curve."""
+    drawn = set(re.findall(r'class="([\w -]+)"', charts_drawn()))
+    styled = set(re.findall(r"\.([a-z][\w-]*)", re.sub(r"\{[^}]*\}", "", page_style())))
+    assert {"chosen", "met", "missed", "axis", "label", "strip"} <= drawn
+    assert not styled & {name for each in drawn for name in each.split()}
+
+
+def charts_drawn() -> str:
+    """One of every picture."""
+    points = [(2.0, 0.9, True, False), (4.0, 0.8, True, True), (8.0, 0.1, False, False)]
+    found = Histogram(1.0, (1, 2), (1, 0))
+    return "".join(
+        [
+            charts.scatter(points, "x", "y"),
+            charts.lines([("a", [(0.0, 1.0), (1.0, 2.0)])], "a"),
+            charts.histogram(found, pruned=True),
+            charts.codebooks(1.0, (0.5,), (0.4,)),
+            charts.distribution((1, 2), 1, "codes"),
+            charts.stack([("codes", 1)], 1),
+            charts.strip((1, 0), "w"),
+        ]
+    )
+
+
+def page_style() -> str:
+    return render.asset("page.css").decode()
