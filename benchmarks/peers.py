@@ -1,12 +1,12 @@
 """Real models compressed by others and by us: bytes against the fidelity of outputs, and latency.
 
     .venv/bin/python -m benchmarks.peers [--quick] [--model NAME|FILE.onnx ...] [--aim 0.01 0.05 0.1] [--samples 64 32 32]
-        [--without nncf ...] [--kept]
+        [--without nncf ...] [--ours] [--kept]
 
 Each peer is in an environment of its own and gets the same files and the same calibration samples; fidelity is measured on held-out samples
 that nobody else saw, in one way for all. `--quick` takes ONNX Runtime's quantisers, zstd -19 and COO over our pruned floats, and ours; the full run
 NNCodec, NNCF with OpenVINO, ZipNN and DeepSparse besides. What was measured of a model is kept in build/benchmarks/peers and not measured again
-unless settings or the product's sources change, or `--again` is given; `--kept` measures nothing and shows what is there. Asked for are 0.8 times the bytes of the best peer at its own fidelity, 0.5 the aim.
+unless settings or the product's sources change, or `--again` is given; `--ours` measures ours anew beside the peers that are kept, `--kept` nothing: it shows what is there. Asked for are 0.8 times the bytes of the best peer at its own fidelity, 0.5 the aim.
 """
 
 import argparse
@@ -63,6 +63,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=8.0, help="of timing for a model")
     parser.add_argument("--again", action="store_true", help="measure what is kept too")
+    parser.add_argument("--ours", action="store_true", help="measure ours anew, keep the peers")
     parser.add_argument("--kept", action="store_true", help="show what is kept, by any settings")
     arguments = parser.parse_args()
     aims = arguments.aim or list(QUICK_AIMS if arguments.quick else AIMS)
@@ -89,8 +90,9 @@ def main() -> None:
             found, known = [Row(**row) for row in had["rows"]], had["versions"]
             by[name] = had["settings"]
         else:
-            found, known = keep(name, settings)
-            by[name] = settings
+            before = had if arguments.ours else None
+            by[name] = settings if before is None else with_peers_of(before, settings)
+            found, known = keep(name, by[name], before)
         rows += found
         versions.update(known)
         for row in found:
@@ -113,10 +115,30 @@ def read(name: str, *, quick: bool) -> dict[str, Any] | None:
     return had if had["name"] == name else None
 
 
-def keep(name: str, settings: dict[str, Any]) -> tuple[list[Row], dict[str, str]]:
-    """A model's rows and the peers' versions, measured now and kept."""
+def with_peers_of(before: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings for ours alone: on the samples, and beside the peers, that are kept."""
+    same = {key: before["settings"][key] for key in ("samples", "without", "seed")}
+    return {**settings, **same}
+
+
+def keep(
+    name: str, settings: dict[str, Any], before: dict[str, Any] | None
+) -> tuple[list[Row], dict[str, str]]:
+    """A model's rows and the peers' versions, measured now and kept.
+
+    Args:
+        name: of the model.
+        settings: what is asked for.
+        before: what is kept of the peers, where only ours is measured.
+    """
     file = place(name, quick=settings["quick"])
-    rows, versions = measure(subject(name, tuple(settings["samples"])), settings)
+    model = subject(name, tuple(settings["samples"]))
+    if before is None:
+        rows, versions = measure(model, settings)
+    else:
+        rows, versions = ours_alone(model, settings), before["versions"]
+        kept = [Row(**row) for row in before["rows"]]
+        rows += [row for row in kept if row.kind not in (OURS, ORIGINAL)]
     file.parent.mkdir(parents=True, exist_ok=True)
     contents = {
         "name": name,
@@ -128,13 +150,26 @@ def keep(name: str, settings: dict[str, Any]) -> tuple[list[Row], dict[str, str]
     return rows, versions
 
 
+def ours_alone(model: Subject, settings: dict[str, Any]) -> list[Row]:
+    """The original and our artifacts."""
+    with tempfile.TemporaryDirectory(prefix="sparsebook-peers-") as scratch:
+        ours = list(artifacts(model, settings["aims"], Path(scratch)))
+        files = [Made(_whole(model), model.model)]
+        files += [made for made in ours if made.row.failure is None]
+        rows, _ = run_all(files, model.held, settings["seconds"])
+        return rows + [made.row for made in ours if made.row.failure is not None]
+
+
+def _whole(model: Subject) -> Row:
+    size = model.model.stat().st_size
+    return Row(model.name, model.family, "original", model.inputs, ORIGINAL, bytes=size)
+
+
 def measure(model: Subject, settings: dict[str, Any]) -> tuple[list[Row], dict[str, str]]:
     """Everything about one model."""
     with tempfile.TemporaryDirectory(prefix="sparsebook-peers-") as scratch:
         folder = Path(scratch)
-        size = model.model.stat().st_size
-        whole = Row(model.name, model.family, "original", model.inputs, ORIGINAL, bytes=size)
-        original = Made(whole, model.model)
+        original = Made(_whole(model), model.model)
         ours = list(artifacts(model, settings["aims"], folder))
         able = [made for made in ours if made.row.failure is None]
         # What others make of our floats: of both presets, and of `small` half-way.

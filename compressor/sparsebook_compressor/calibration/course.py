@@ -1,7 +1,7 @@
 """Calibration from beginning to end: look at the weights, search the price, pack what the best pass made."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -217,10 +217,11 @@ def calibrate(
         return ready.settle(search(ready.goal, ready.curves, ready.run))
 
 
-def alone() -> AbstractContextManager[object]:
+@contextmanager
+def alone() -> Iterator[None]:
     """One thread for BLAS: how it splits sums depends on their number, so that one gives the same bytes on every machine of a kind."""
-    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
-    return limits
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def prepare(

@@ -65,7 +65,7 @@ def feel(subject: Subject, clock: Clock) -> list[Felt]:
     done = 0
     for block in blocks:
         with clock.stage("plan"):
-            sights = look(subject.bench, block, subject.feeds(), subject.masks)
+            sights = look(subject.bench, block, subject.feeds(), subject.used, subject.masks)
         for sight in sights:
             site = sight.site
             share = site.weight.elements

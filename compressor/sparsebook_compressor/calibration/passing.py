@@ -74,7 +74,7 @@ def run(
     done = 0
     for block in in_blocks(subject.sites, MOST_BLOCKS):
         with clock.stage("share"):
-            sights = look(subject.bench, block, subject.feeds(), subject.masks)
+            sights = look(subject.bench, block, subject.feeds(), subject.used, subject.masks)
         for sight in sights:
             name, elements = sight.site.weight.name, sight.site.weight.elements
             with clock.weight(name, done / total, (done + elements) / total):

@@ -11,7 +11,7 @@ from sparsebook_compressor.calibration.sites import Site
 from sparsebook_compressor.calibration.vectors import vectors
 from sparsebook_compressor.calibration.workbench import Workbench
 from sparsebook_compressor.feeds import Feed
-from sparsebook_compressor.stages.moments import Factor, Moments
+from sparsebook_compressor.stages.moments import Factor, Moments, shrunk
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -28,20 +28,23 @@ _DEAD = 0.05
 
 @dataclass(eq=False)
 class Sight:
-    """What was seen at a site: moments by group and block, or how often rows were looked up."""
+    """What was seen at a site: moments by group and block, or how often rows were looked up, on so many samples."""
 
     site: Site
+    samples: int
     moments: list[list[Moments]]
     counts: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, site: Site) -> "Sight":
+    def of(cls, site: Site, samples: int) -> "Sight":
         """Nothing seen yet."""
         moments: list[list[Moments]] = []
         if site.kind not in ("table", "plain"):
             sizes = [part.stop - part.start for part in site.blocks]
             moments = [[Moments(size) for size in sizes] for _ in range(site.groups)]
-        return cls(site, moments, np.zeros(site.rows if site.kind == "table" else 0, np.int64))
+        return cls(
+            site, samples, moments, np.zeros(site.rows if site.kind == "table" else 0, np.int64)
+        )
 
     def add(self, value: Array, mask: Array | None) -> None:
         """Look at the tap's value on one feed."""
@@ -89,7 +92,8 @@ class Sight:
         for matrix, blocks in zip(site.matrices(values), self.moments, strict=True):
             row = []
             for part, moments in zip(site.blocks, blocks, strict=True):
-                second = moments.matrix(centred=centred)
+                seen = moments.matrix(centred=centred)
+                second = shrunk(seen, moments.vectors, self.samples)
                 row.append(Factor.of(second))
                 piece = matrix[:, part].astype(np.float64)
                 norm += float(np.einsum("ij,ij->", piece @ second, piece))
@@ -118,10 +122,22 @@ class Sight:
 
 
 def look(
-    bench: Workbench, sites: Sequence[Site], feeds: Iterable[Feed], masks: Sequence[str]
+    bench: Workbench,
+    sites: Sequence[Site],
+    feeds: Iterable[Feed],
+    samples: int,
+    masks: Sequence[str],
 ) -> list[Sight]:
-    """Run the model as it is and see what feeds some sites; what they need fits into memory (`MOST_BYTES`)."""
-    sights = [Sight.of(site) for site in sites]
+    """Run the model as it is and see what feeds some sites; what they need fits into memory (`MOST_BYTES`).
+
+    Args:
+        bench: the model.
+        sites: to look at.
+        feeds: what is run.
+        samples: in all feeds together.
+        masks: inputs that say what is padding.
+    """
+    sights = [Sight.of(site, samples) for site in sites]
     taps = list(dict.fromkeys([*(site.tap for site in sites if site.tap), *masks]))
     if not taps:
         return sights

@@ -11,6 +11,8 @@ I64 = npt.NDArray[np.int64]
 
 # GPTQ's one percent of the mean diagonal, which makes H invertible and keeps few samples from being believed too much.
 DAMPING = 0.01
+# Second moments are never believed less than the identity of their scale is.
+_MOST_SHRUNK = 0.5
 
 
 @dataclass(slots=True)
@@ -64,6 +66,30 @@ class Moments:
             return np.zeros_like(self.squares)
         whole = self.squares / self.weight
         return whole - np.outer(self.mean, self.mean) if centred else whole
+
+
+def shrunk(second_moments: F64, vectors: int, samples: int) -> F64:
+    """Second moments drawn towards the identity of their scale, the more the fewer vectors they are from.
+
+    Feedback makes the most of every direction in which inputs do not seem to move; from few vectors many only seem so. How far to draw is
+    oracle approximating shrinkage (Chen, Wiesel, Eldar and Hero, IEEE Trans. SP 58(10), 2010, eq. 23), which takes independent
+    vectors. Those of one sample (steps, tokens, pixels) are not, nor are they one: the geometric mean of vectors and samples counts.
+
+    Args:
+        second_moments: float64[n, n].
+        vectors: that they are from.
+        samples: that these are from.
+    """
+    size = len(second_moments)
+    trace, square = float(np.trace(second_moments)), float(np.square(second_moments).sum())
+    apart = square - trace * trace / max(1, size)
+    independent = float(np.sqrt(max(1, vectors) * max(1, min(samples, vectors))))
+    if size < 2 or not (np.isfinite(square) and apart > 0):
+        return second_moments
+    share = ((1 - 2 / size) * square + trace * trace) / ((independent + 1 - 2 / size) * apart)
+    share = min(share, _MOST_SHRUNK)
+    drawn: F64 = (1 - share) * second_moments + np.eye(size) * (share * trace / size)
+    return drawn
 
 
 @dataclass(frozen=True, slots=True)
