@@ -61,7 +61,8 @@ void all_shapes() {
   check_tiles(shape(2, 1, 20, 40, one, axis(200, 5, 1, 1, 0, 2), one), random);
   check_tiles(shape(3, 2, 6, 10, one, three(9, 1, 1), three(7, 1, 1)), random);
   check_tiles(shape(2, 4, 20, 36, one, three(30, 1, 1), three(31, 1, 1)), random, 31, 0.6);
-  CHECK(tested->winograd == nullptr || computed > 150);
+  // Of 288 shapes some lie as blocks where a variant finds those cheaper.
+  CHECK(computed > 90);
 }
 
 class Threads final : public Parallel {
