@@ -28,7 +28,7 @@ from sparsebook_service.jobs.feed import Feed
 from sparsebook_service.jobs.leftovers import Leftovers
 from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import Repository
-from sparsebook_service.jobs.retention import forgetting
+from sparsebook_service.jobs.retention import forgetting, look_seconds
 from sparsebook_service.jobs.runner import Runner
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.trials import Trials
@@ -45,8 +45,6 @@ from sparsebook_service.webhooks.sender import Sender
 
 # Listing a bucket costs money; what is swept there waits.
 SWEEP_SECONDS = 30.0
-# What the queues know of work that has ended is in nobody's way.
-FORGET_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,14 +228,15 @@ def _patient(
     """For what waits for the storage, which may be slow."""
     repository, trainings = kept.repository, kept.trainings
     sweep = trainings.sweep
+    pace = look_seconds(settings.retention_days)
     return Housekeeper(
         "patient",
         leftovers.clear,
         sweep if settings.storage is None else paced(sweep, SWEEP_SECONDS),
         uploads.sweep,
         forgetting(settings.retention_days, repository, jobs.forget),
-        paced(lambda: queue.forget_ended(repository.live_among), FORGET_SECONDS),
-        paced(trainings.forget_ended, FORGET_SECONDS),
+        paced(lambda: queue.forget_ended(repository.live_among), pace),
+        paced(trainings.forget_ended, pace),
         *([] if tidy is None else [once(tidy)]),
     )
 

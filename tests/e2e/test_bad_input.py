@@ -246,7 +246,11 @@ def test_unknown_addresses(http: httpx.Client, done: dict[str, Any]) -> None:
     ):
         assert_problem(http.get(path), 404, "not-found")
     assert_problem(http.get(f"{artifact}/..%2f..%2f..%2fsparsebook.sqlite"), 404, "not-found")
-    for path, allowed in (("/jobs", "GET"), ("/jobs/x", "DELETE, GET"), ("/compress", "POST")):
+    for path, allowed in (
+        ("/jobs", "GET, HEAD"),
+        ("/jobs/x", "DELETE, GET, HEAD"),
+        ("/compress", "POST"),
+    ):
         refused = http.put(path)
         assert_problem(refused, 405, "method-not-allowed")
         assert refused.headers["allow"] == allowed

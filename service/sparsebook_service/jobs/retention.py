@@ -36,5 +36,9 @@ def forgetting(
             forget(row.id)
             log.info("job forgotten", job=row.id, state=row.state, owner=row.owner)
 
-    # A minute more or less does not matter after days; after less than that it may.
-    return paced(look, min(LOOK_SECONDS, keep_seconds / 10))
+    return paced(look, look_seconds(days))
+
+
+def look_seconds(days: float | None) -> float:
+    """How often to look for what is over: a minute more or less does not matter after days; after less than that it may."""
+    return LOOK_SECONDS if days is None else min(LOOK_SECONDS, days * DAY_SECONDS / 10)
