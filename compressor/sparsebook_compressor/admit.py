@@ -63,6 +63,10 @@ def load(path: Path) -> ModelProto:
     return model
 
 
+# ONNX's own functions take versions of 32 bits.
+_LAST_VERSION = 2**31 - 1
+
+
 def opset(model: ModelProto | FunctionProto) -> int:
     """Version of the standard operator set that a model or function imports; 0 where it imports none."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
@@ -102,6 +106,11 @@ def _tensor_texts(tensor: TensorProto) -> Iterator[object]:
 
 
 def _check(model: ModelProto, name: str) -> None:
+    for holder in (model, *model.functions):
+        if not 0 <= opset(holder) <= _LAST_VERSION:
+            raise InvalidGraph(
+                f"{name}: it imports version {opset(holder)} of the standard operator set, which there cannot be"
+            )
     try:
         onnx.checker.check_model(_without_large_tensors(model))
     except UnicodeDecodeError as error:

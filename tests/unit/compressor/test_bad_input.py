@@ -129,6 +129,16 @@ def test_an_invalid_graph_is_refused(kind: str, tmp_path: Path, out: Path) -> No
     assert "model.onnx" in refused(InvalidGraph, saved(INVALID[kind], tmp_path), out)
 
 
+@pytest.mark.parametrize("version", [2**31, 2**40, 2**63 - 1, -1])
+def test_a_version_that_there_cannot_be_is_refused(version: int, tmp_path: Path, out: Path) -> None:
+    """ONNX's own look-up of LayerNormalization takes 32 bits, and threw a TypeError."""
+    model = one_matmul()
+    model.graph.node.append(node("LayerNormalization", ["y", "scale"], ["normal"]))
+    model.graph.initializer.append(tensor("scale", np.ones(N, np.float32)))
+    model.opset_import[0].version = version
+    assert f"version {version}" in refused(InvalidGraph, saved(model, tmp_path), out)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("scope", ["weight", "global"])
 @pytest.mark.parametrize("preset", ["safe", "paper"])
