@@ -106,10 +106,10 @@ def _tensor_texts(tensor: TensorProto) -> Iterator[object]:
 
 
 def _check(model: ModelProto, name: str) -> None:
-    for holder in (model, *model.functions):
-        if not 0 <= opset(holder) <= _LAST_VERSION:
+    for version in (opset(model), *(opset(function) for function in model.functions)):
+        if not 0 <= version <= _LAST_VERSION:
             raise InvalidGraph(
-                f"{name}: it imports version {opset(holder)} of the standard operator set, which there cannot be"
+                f"{name}: it imports version {version} of the standard operator set, which there cannot be"
             )
     try:
         onnx.checker.check_model(_without_large_tensors(model))
