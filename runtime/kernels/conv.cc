@@ -86,14 +86,20 @@ Conv::Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form, Padd
     }
   }
   cut(weight);
+  take_cheaper_way(weight);
+}
+
+// Than the tiles and taps that have been cut.
+void Conv::take_cheaper_way(const ConvWeight& weight) {
+  const auto batch = static_cast<double>(shape_.batch);
   if (weight.taps() != nullptr && Depthwise::fits(weight.variant(), shape_)) {
     Depthwise depthwise(weight.variant(), shape_);
-    if (depthwise.cost() < static_cast<double>(shape_.batch) * taps_cost(weight)) depthwise_ = std::move(depthwise);
+    if (depthwise.cost() < batch * taps_cost(weight)) depthwise_ = std::move(depthwise);
   }
-  if (weight.is_for_winograd() && form == WideForm::CODES) {
+  if (weight.is_for_winograd() && form_ == WideForm::CODES) {
     Winograd winograd(weight.variant(), shape_);
     const double tiled = static_cast<double>(shape_.group) * tiling_.cost + fill_cost(shape_, planes_);
-    if (winograd.cost() < static_cast<double>(shape_.batch) * tiled) winograd_ = winograd;
+    if (winograd.cost() < batch * tiled) winograd_ = winograd;
   }
 }
 

@@ -39,6 +39,7 @@ class Conv {
   Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form);
   Conv(const ConvShape& shape, const ConvWeight& weight, WideForm form, Padding padding);
   void cut(const ConvWeight& weight);
+  void take_cheaper_way(const ConvWeight& weight);
   void fill(const float* x, std::size_t first, std::size_t count, float* planes) const;
   void run_wide(const Image& image, const Parallel& parallel) const;
   [[nodiscard]] double taps_cost(const ConvWeight& weight) const;

@@ -7,6 +7,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/late.h"
+#include "kernels/scratch.h"
 #include "kernels/sparse_matrix.h"
 #include "kernels/tap_layout.h"
 #include "kernels/variant.h"
@@ -58,6 +59,14 @@ struct ConvArguments {
   const float* bias = nullptr;    ///< a value an output channel; null for none
   const float* addend = nullptr;  ///< a value an output; null for none
   Activation activation;
+};
+
+/// What all parts of one run have in common.
+struct ConvCall {
+  const ConvWeight& weight;
+  const ConvArguments& arguments;
+  Scratch& scratch;
+  float* y;
 };
 
 }  // namespace sparsebook::kernels

@@ -19,14 +19,6 @@ std::size_t reach(const ConvAxis& axis, std::size_t outputs) { return (outputs -
 
 }  // namespace
 
-// What all parts of one run have in common.
-struct Depthwise::Call {
-  const ConvWeight& weight;
-  const ConvArguments& arguments;
-  Scratch& scratch;
-  float* y;
-};
-
 // Neighbouring rows of outputs of one image and vector of channels.
 struct Depthwise::Band {
   std::size_t image;
@@ -64,7 +56,7 @@ double Depthwise::cost() const {
 }
 
 void Depthwise::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
-  const Call call = {weight, arguments, scratch, y};
+  const ConvCall call = {weight, arguments, scratch, y};
   const std::size_t vectors = (shape_.group + variant_->lanes - 1) / variant_->lanes, bands = shape_.batch * image_bands();
   // Few vectors are cut into bands for the threads' sake: each part reads its taps.
   const std::size_t ranges = parts_of(cost() / static_cast<double>(vectors), bands);
@@ -75,7 +67,7 @@ void Depthwise::run(const ConvWeight& weight, const ConvArguments& arguments, co
 }
 
 // Of a vector of channels the bands [begin, end), counted through all images.
-void Depthwise::run_bands(const Call& call, std::size_t vector, std::size_t begin, std::size_t end) const {
+void Depthwise::run_bands(const ConvCall& call, std::size_t vector, std::size_t begin, std::size_t end) const {
   const std::size_t channel = vector * variant_->lanes, channels = std::min(variant_->lanes, shape_.group - channel);
   const auto memory = call.scratch.lend(at_.size() * (variant_->lanes * sizeof(float) + sizeof(std::ptrdiff_t)));
   float* const weights = memory.floats();
@@ -88,7 +80,7 @@ void Depthwise::run_bands(const Call& call, std::size_t vector, std::size_t begi
 }
 
 // The channels' values at every element of the kernel that not all of them have pruned, and where it meets activations; returns how many.
-std::size_t Depthwise::read_taps(const Call& call, std::size_t channel, std::size_t channels, float* weights, std::ptrdiff_t* at) const {
+std::size_t Depthwise::read_taps(const ConvCall& call, std::size_t channel, std::size_t channels, float* weights, std::ptrdiff_t* at) const {
   const TapLayout& layout = *call.weight.taps();
   const std::size_t lanes = variant_->lanes;
   std::fill_n(weights, at_.size() * lanes, 0.0f);
@@ -105,7 +97,7 @@ std::size_t Depthwise::read_taps(const Call& call, std::size_t channel, std::siz
   return kept;
 }
 
-void Depthwise::run_band(const Call& call, const LaneTaps& taps, const Band& band) const {
+void Depthwise::run_band(const ConvCall& call, const LaneTaps& taps, const Band& band) const {
   const std::size_t lanes = variant_->lanes, row_floats = columns_ * lanes, rows = reach(high(), band.rows);
   const auto memory = call.scratch.lend((rows * row_floats + wide().output * lanes) * sizeof(float));
   float* const strip = memory.floats();

@@ -29,11 +29,10 @@ class Depthwise {
   void run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
 
  private:
-  struct Call;
   struct Band;
-  void run_bands(const Call& call, std::size_t vector, std::size_t begin, std::size_t end) const;
-  std::size_t read_taps(const Call& call, std::size_t channel, std::size_t channels, float* weights, std::ptrdiff_t* at) const;
-  void run_band(const Call& call, const LaneTaps& taps, const Band& band) const;
+  void run_bands(const ConvCall& call, std::size_t vector, std::size_t begin, std::size_t end) const;
+  std::size_t read_taps(const ConvCall& call, std::size_t channel, std::size_t channels, float* weights, std::ptrdiff_t* at) const;
+  void run_band(const ConvCall& call, const LaneTaps& taps, const Band& band) const;
 
   [[nodiscard]] std::size_t image_bands() const { return (high().output + band_ - 1) / band_; }
   [[nodiscard]] const ConvAxis& high() const { return shape_.axis[1]; }

@@ -28,14 +28,6 @@ std::size_t point_floats(std::size_t floats) { return ceil_div(floats, 2 * LINE_
 
 }  // namespace
 
-// What all parts of one run have in common.
-struct Winograd::Call {
-  const ConvWeight& weight;
-  const ConvArguments& arguments;
-  Scratch& scratch;
-  float* y;
-};
-
 const WinogradTransforms* Winograd::transforms(const Variant& variant, std::size_t high, std::size_t wide) {
   if (variant.winograd == nullptr) return nullptr;
   for (const WinogradTransforms& some : variant.winograd->transforms) {
@@ -81,7 +73,7 @@ double Winograd::cost() const {
 }
 
 bool Winograd::run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const {
-  const Call call = {weight, arguments, scratch, y};
+  const ConvCall call = {weight, arguments, scratch, y};
   std::atomic<bool> finite{true};
   const auto run_part = [&](std::size_t part, const Parallel& helpers) {
     if (!finite) return;
@@ -109,7 +101,7 @@ void Winograd::for_runs(const Block& block, const Body& body) const {
 }
 
 // Returns whether all sums are finite.
-bool Winograd::run_block(const Call& call, const Block& block, const Parallel& parallel) const {
+bool Winograd::run_block(const ConvCall& call, const Block& block, const Parallel& parallel) const {
   const std::size_t tile_floats = input_vectors() * variant_->lanes, apart = point_floats(block.count * tile_floats);
   const auto memory = call.scratch.lend(points_ * apart * sizeof(float));
   const WinogradPlane inputs = {memory.floats(), apart, tile_floats};
@@ -122,7 +114,7 @@ bool Winograd::run_block(const Call& call, const Block& block, const Parallel& p
 }
 
 // The transformed inputs of one vector of channels.
-void Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const {
+void Winograd::lay_out_inputs(const ConvCall& call, const Block& block, std::size_t part, const WinogradPlane& to) const {
   const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
   const auto memory = call.scratch.lend(transforms_->high.points * strip_columns(tiles) * lanes * sizeof(float));
   for_runs(block, [&](const Run& run) {
@@ -133,7 +125,7 @@ void Winograd::lay_out_inputs(const Call& call, const Block& block, std::size_t 
 }
 
 // The inputs of neighbouring tiles, a vector of channels side by side, zeros where there is padding or no channel.
-void Winograd::lay_out_strip(const Call& call, const Block& block, const Run& run, std::size_t channel, float* strip) const {
+void Winograd::lay_out_strip(const ConvCall& call, const Block& block, const Run& run, std::size_t channel, float* strip) const {
   const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
   const std::size_t image = high.input * wide.input, columns = strip_columns(run.count);
   const std::size_t channels = std::min(variant_->lanes, shape_.group_inputs - channel);
@@ -147,7 +139,7 @@ void Winograd::lay_out_strip(const Call& call, const Block& block, const Run& ru
 }
 
 // One block of output channels: their weights, the products at every point, and what becomes of them. Returns whether all are finite.
-bool Winograd::sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const {
+bool Winograd::sum_channels(const ConvCall& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const {
   const CodeLayout& codes = *call.weight.group(block.group, WideForm::CODES).codes();
   const std::size_t taps = std::size_t{transforms_->high.taps} * transforms_->wide.taps;
   const std::size_t width = kernels_->columns, channel = part * width;
@@ -174,7 +166,7 @@ bool Winograd::sum_channels(const Call& call, const Block& block, std::size_t pa
 }
 
 // A vector of output channels. Returns whether all of it is finite.
-bool Winograd::put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const {
+bool Winograd::put_outputs(const ConvCall& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const {
   const std::size_t lanes = variant_->lanes, tiles = std::min(tile_columns_, block.count);
   const auto memory = call.scratch.lend(transforms_->high.out * tiles * transforms_->wide.out * lanes * sizeof(float));
   bool finite = true;
@@ -187,7 +179,7 @@ bool Winograd::put_outputs(const Call& call, const Block& block, std::size_t cha
 }
 
 // The outputs of neighbouring tiles, which lie with their channels side by side.
-void Winograd::store(const Call& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const {
+void Winograd::store(const ConvCall& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const {
   const ConvAxis &high = shape_.axis[1], &wide = shape_.axis[2];
   const std::size_t image = high.output * wide.output, column = run.first * transforms_->wide.out;
   const std::size_t row = run.row * transforms_->high.out, rows = std::min<std::size_t>(transforms_->high.out, high.output - row);

@@ -34,7 +34,6 @@ class Winograd {
   bool run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
 
  private:
-  struct Call;
   /// Neighbouring tiles of a row of them.
   struct Run {
     std::size_t image;
@@ -52,12 +51,12 @@ class Winograd {
 
   template <class Body>
   void for_runs(const Block& block, const Body& body) const;
-  bool run_block(const Call& call, const Block& block, const Parallel& parallel) const;
-  void lay_out_inputs(const Call& call, const Block& block, std::size_t part, const WinogradPlane& to) const;
-  void lay_out_strip(const Call& call, const Block& block, const Run& run, std::size_t channel, float* strip) const;
-  bool sum_channels(const Call& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const;
-  bool put_outputs(const Call& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const;
-  void store(const Call& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const;
+  bool run_block(const ConvCall& call, const Block& block, const Parallel& parallel) const;
+  void lay_out_inputs(const ConvCall& call, const Block& block, std::size_t part, const WinogradPlane& to) const;
+  void lay_out_strip(const ConvCall& call, const Block& block, const Run& run, std::size_t channel, float* strip) const;
+  bool sum_channels(const ConvCall& call, const Block& block, std::size_t part, const WinogradPlane& inputs) const;
+  bool put_outputs(const ConvCall& call, const Block& block, std::size_t channel, const WinogradPlane& sums) const;
+  void store(const ConvCall& call, const Block& block, const Run& run, std::size_t channel, const float* strip) const;
 
   [[nodiscard]] std::size_t tiles() const { return shape_.batch * tile_rows_ * tile_columns_; }
   [[nodiscard]] std::size_t blocks() const { return (tiles() + block_tiles_ - 1) / block_tiles_; }
