@@ -70,7 +70,7 @@ def test_a_killed_trainer_and_a_killed_worker_change_nothing(
 
 
 def test_a_worker_that_is_started_again_goes_on(shop: Workshop, tmp_path: Path) -> None:
-    job = order(tmp_path / "job", epochs=100, samples=4000)
+    job = order(tmp_path / "job", epochs=400, samples=4000)
     worker = shop.worker()
     training = shop.ask(job)
     shop.until_checkpoint(training)

@@ -134,7 +134,12 @@ class Workshop:
     def until_checkpoint(self, training_id: str) -> None:
         """Until the storage holds a whole checkpoint."""
         folder = self.data_dir / "files/finetune" / training_id / "checkpoint"
-        until(lambda: list(folder.glob("*.json")), "a checkpoint is stored")
+
+        def stored() -> bool:
+            assert self.trainings.look(training_id).result is None, "it ended too soon"
+            return bool(list(folder.glob("*.json")))
+
+        until(stored, "a checkpoint is stored")
 
     def files(self) -> set[str]:
         """What trainings have in the storage."""
