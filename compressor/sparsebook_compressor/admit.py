@@ -112,7 +112,7 @@ def _check(model: ModelProto, name: str) -> None:
                 f"{name}: it imports version {version} of the standard operator set, which there cannot be"
             )
     try:
-        onnx.checker.check_model(_without_large_tensors(model))
+        onnx.checker.check_model(without_large_tensors(model))
     except UnicodeDecodeError as error:
         raise InvalidGraph(f"{name}: a text in the graph is not UTF-8") from error
     except onnx.checker.ValidationError as error:
@@ -120,7 +120,7 @@ def _check(model: ModelProto, name: str) -> None:
         raise InvalidGraph(f"{name}: {reason}; onnx.checker.check_model shows it too") from error
 
 
-def _without_large_tensors(model: ModelProto) -> ModelProto:
+def without_large_tensors(model: ModelProto) -> ModelProto:
     """The same model with large initializers of the main graph declared as inputs instead."""
     light = ModelProto(ir_version=model.ir_version)
     light.opset_import.extend(model.opset_import)

@@ -34,6 +34,7 @@ from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.replacing import finish
 from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.reporting import page
+from sparsebook_compressor.rewrite import declared
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
 from sparsebook_compressor.timing import QUICK, THOROUGH
@@ -144,6 +145,7 @@ class _Job:
             specs = feeds.input_specs(parsed)
             release = None if base is None else Base.of(base)
             own = OwnGraphs.read(self.loss, self.metric, parsed)
+            declared.correct(parsed)
             dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
             view = survey(parsed, model)
