@@ -190,7 +190,6 @@ class _Job:
                 verify,
                 source.bytes,
             )
-            found = with_forms(found, payloads, compared.forms)
             protocol = None if course is None else course.protocol(artifact, runs)
         report = summarise(
             source,
@@ -200,7 +199,7 @@ class _Job:
             done,
             compared.fidelity,
             clock.costs(),
-            found,
+            with_forms(found, payloads, compared.forms),
             protocol,
             () if remark is None else (remark,),
             update,
@@ -216,10 +215,16 @@ class _Job:
         """The data checked and split; without training, the test part alone."""
         if not self.files:
             return None
+        calibrates = self.config.preset == "small"
         trains = self.trainer is not None and self.config.train.loss != "none"
-        trains = trains or self.config.preset == "small"
         return Dataset.prepare(
-            self.files, specs, scratch / "data", self.config.seed, own.arrays, trains=trains
+            self.files,
+            specs,
+            scratch / "data",
+            self.config.seed,
+            own.arrays,
+            trains=trains or calibrates,
+            calibrates=calibrates,
         )
 
     def _fidelity(

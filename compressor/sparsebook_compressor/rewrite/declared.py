@@ -20,9 +20,7 @@ def correct(model: ModelProto) -> tuple[str, ...]:
     Returns:
         Names of the values whose declaration was wrong; empty where shapes cannot be inferred.
     """
-    declared = [
-        value for value in (*model.graph.value_info, *model.graph.output) if _shape(value)
-    ]
+    declared = [value for value in (*model.graph.value_info, *model.graph.output) if _shape(value)]
     inferred = _inferred(model) if declared else {}
     wrong = []
     for value in declared:

@@ -69,6 +69,7 @@ class Dataset:
         extra: Sequence[str] = (),
         *,
         trains: bool = True,
+        calibrates: bool = False,
     ) -> "Dataset":
         """Check data files and copy them into a folder.
 
@@ -80,6 +81,7 @@ class Dataset:
             extra: names of further arrays that a loss or metric of the caller's own reads.
             trains: whether anything is trained. Else all is checked, and only the test part kept: the given one, or a tenth
                 of the plain arrays, one sample at least.
+            calibrates: whether layers are fitted without training: more of few samples is split off, since they need fewer.
 
         Raises:
             BadData: a file does not fit; the message says which, where, and what to do.
@@ -87,7 +89,9 @@ class Dataset:
         if not files:
             raise BadData("no data file was given")
         check_inputs(specs, files[0].name)
-        found = Preparation(files, specs, folder, seed, tuple(extra), trains=trains).run()
+        found = Preparation(
+            files, specs, folder, seed, tuple(extra), trains=trains, calibrates=calibrates
+        ).run()
         dataset = cls(
             folder, specs, found.arrays, found.whole, found.splits, found.files, found.shards
         )

@@ -15,7 +15,10 @@ PREFIXES: dict[Part, str] = {"train": "", "eval": "eval_", "test": "test_"}
 
 SHARE = 10
 """A part that is not given is one sample in this many."""
+OF_FEW = 4
 FEWEST_TO_TRAIN = 2
+FEWEST_TO_CHOOSE = 32
+"""Samples of a part by which a calibration is chosen: by nine it is chosen by chance (ADR 33)."""
 UNUSED = len(PARTS)
 """Stands for a part, where a sample is checked and then left alone."""
 
@@ -50,7 +53,9 @@ def part_of(name: str, inputs: Iterable[str]) -> tuple[Part, str]:
     return "train", name
 
 
-def split(total: int, missing: tuple[Part, ...], seed: int, names: str) -> npt.NDArray[np.uint8]:
+def split(
+    total: int, missing: tuple[Part, ...], seed: int, names: str, least: int = 1
+) -> npt.NDArray[np.uint8]:
     """Split parts off the train part.
 
     Args:
@@ -58,6 +63,7 @@ def split(total: int, missing: tuple[Part, ...], seed: int, names: str) -> npt.N
         missing: the parts to split off, a tenth each and at least one sample.
         seed: decides which samples.
         names: of the files, for the message.
+        least: samples that a part should have, where they are no more than a quarter.
 
     Returns:
         For every sample the index of its part in `PARTS`, uint8 [total].
@@ -65,7 +71,7 @@ def split(total: int, missing: tuple[Part, ...], seed: int, names: str) -> npt.N
     Raises:
         BadData: too few samples.
     """
-    share = max(1, total // SHARE)
+    share = max(1, total // SHARE, min(least, total // OF_FEW))
     if total - share * len(missing) < FEWEST_TO_TRAIN:
         parts = "".join(f", none for the {part} part" for part in missing)
         raise BadData(

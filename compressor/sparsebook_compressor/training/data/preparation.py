@@ -16,6 +16,7 @@ from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import InputSpec, check_fits, converted, held, shown
 from sparsebook_compressor.training.data.archive import Archive, Member, shortened
 from sparsebook_compressor.training.data.parts import (
+    FEWEST_TO_CHOOSE,
     PARTS,
     PREFIXES,
     UNUSED,
@@ -83,8 +84,10 @@ class Preparation:
         extra: tuple[str, ...],
         *,
         trains: bool,
+        calibrates: bool,
     ) -> None:
         self.trains = trains
+        self.least = FEWEST_TO_CHOOSE if calibrates else 1
         self.specs = {spec.name: spec for spec in specs}
         self.folder = folder
         self.seed = seed
@@ -254,7 +257,7 @@ class Preparation:
             return np.zeros(0, np.uint8)
         if self.trains:
             missing = tuple(part for part in PARTS if part not in given)
-            return split(total, missing, self.seed, self.names)
+            return split(total, missing, self.seed, self.names, self.least)
         if "test" in given:
             return np.full(total, UNUSED, np.uint8)
         return split_to_compare(total, self.seed)

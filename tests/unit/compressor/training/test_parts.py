@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsebook_compressor.errors import BadData
-from sparsebook_compressor.training.data.parts import PARTS, Part, part_of, split
+from sparsebook_compressor.training.data.parts import FEWEST_TO_CHOOSE, PARTS, Part, part_of, split
 
 MISSING: list[tuple[Part, ...]] = [(), ("eval",), ("test",), ("eval", "test")]
 
@@ -21,6 +21,14 @@ def test_every_sample_is_in_one_part_and_parts_have_their_sizes(
     expected = {part: share if part in missing else 0 for part in ("eval", "test")}
     assert counts == {"train": total - sum(expected.values()), **expected}
     assert (assigned == split(total, missing, seed, "data.npz")).all()
+
+
+@pytest.mark.parametrize(
+    ("total", "share"), [(4, 1), (8, 2), (96, 24), (128, 32), (319, 32), (330, 33)]
+)
+def test_a_calibration_chooses_by_more_of_few_samples(total: int, share: int) -> None:
+    counts = np.bincount(split(total, ("eval", "test"), 0, "data.npz", FEWEST_TO_CHOOSE))
+    assert counts.tolist() == [total - 2 * share, share, share]
 
 
 def test_another_seed_is_another_split_and_every_sample_has_its_chance() -> None:
