@@ -5,6 +5,7 @@ cancelled needs no word to the queue, and what is run twice by a crash finds the
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -31,6 +32,10 @@ MAX_RUNS = 100
 FORGET_SECONDS = 86_400.0
 # So many pieces of work that have ended are forgotten at a time.
 FORGOTTEN_AT_ONCE = 100
+# So many that have not ended are looked through at a time.
+LOOKED_THROUGH_AT_ONCE = 500
+# A run hears within a second that its job is over; whoever has not ended it so long afterwards never will.
+STRANDED_SECONDS = 300.0
 # How often a write that found the disk full is tried again.
 ROOM_SECONDS = 1.0
 
@@ -46,6 +51,7 @@ _DEAD = frozenset(
 _ENDED = _DEAD | {WorkflowStatusString.SUCCESS.value}
 _CLAIMED = WorkflowStatusString.PENDING.value
 _ENQUEUED = WorkflowStatusString.ENQUEUED.value
+_UNDER_WAY = {_CLAIMED, _ENQUEUED, WorkflowStatusString.DELAYED.value}
 
 log = structlog.get_logger(__name__)
 
@@ -210,6 +216,8 @@ class QueueClient:
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self._name = name
         self._tickets = Tickets(engine, name)
+        # What was found stranded, and when first, by this process's clock.
+        self._stranded: dict[str, float] = {}
         self._client = DBOSClient(
             system_database_engine=engine, application_name=APPLICATION, lazy=True
         )
@@ -285,6 +293,45 @@ class QueueClient:
                 self._client.delete_workflows(sorted(gone))
             if not gone or len(found) < FORGOTTEN_AT_ONCE:
                 return
+
+    def end_stranded(self, live: Callable[[set[str]], set[str]]) -> None:
+        """End and remove what DBOS has under way though its work is over, as this process has seen for `STRANDED_SECONDS`.
+
+        So it comes about: a host that was only silent loses a job to another one, its run of it stops without an end in
+        DBOS, and the job ends or is deleted before anybody resumes it.
+
+        `live` is as in `forget_ended`. It is asked after DBOS, and a row is there before it is submitted (`Jobs.admit`,
+        `Asking.ask`): work that is being accepted is never taken for over.
+        """
+        under_way = self._under_way()
+        over = under_way - live(under_way)
+        now = time.monotonic()
+        self._stranded = {each: self._stranded.get(each, now) for each in over}
+        ended = {each for each in over if now - self._stranded[each] >= STRANDED_SECONDS}
+        if ended:
+            log.warning("stranded work is ended", queue=self._name, pieces=sorted(ended))
+            # The tickets first: nobody begins it any more, and a crash in between leaves what the next look finds.
+            self._tickets.drop(ended)
+            self._client.cancel_workflows(sorted(ended))
+            self._client.delete_workflows(sorted(ended))
+
+    def _under_way(self) -> set[str]:
+        """All that have not ended."""
+        found: set[str] = set()
+        while True:
+            page = self._client.list_workflows(
+                name=self._name,
+                status=sorted(_UNDER_WAY),
+                limit=LOOKED_THROUGH_AT_ONCE,
+                offset=len(found),
+                load_input=False,
+                load_output=False,
+            )
+            # Where some ended meanwhile the next page begins too late; those that it leaves out are seen at the next look.
+            fresh = {each.workflow_id for each in page} - found
+            found |= fresh
+            if len(page) < LOOKED_THROUGH_AT_ONCE or not fresh:
+                return found
 
     def close(self) -> None:
         """Let go."""

@@ -89,11 +89,11 @@ class Metrics:
 
 
 @contextmanager
-def shown(metrics: Metrics, host: str, port: int | None) -> Iterator[str | None]:
+def shown(registry: CollectorRegistry, host: str, port: int | None) -> Iterator[str | None]:
     """Show the metrics of a process that serves nothing else, while the block runs.
 
     Args:
-        metrics: of the process.
+        registry: of the process.
         host: the address to listen on.
         port: 0 takes a free one; None shows them nowhere.
 
@@ -107,7 +107,7 @@ def shown(metrics: Metrics, host: str, port: int | None) -> Iterator[str | None]
         yield None
         return
     try:
-        server, thread = start_http_server(port, host, metrics.registry)
+        server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise BadValue(
             f"metrics cannot be shown at {host}:{port}: {error.strerror or error}; choose another SPARSEBOOK_WORKER_METRICS_PORT"

@@ -237,6 +237,8 @@ def _patient(
         forgetting(settings.retention_days, repository, jobs.forget),
         paced(lambda: queue.forget_ended(repository.live_among), pace),
         paced(trainings.forget_ended, pace),
+        paced(lambda: queue.end_stranded(repository.live_among), pace),
+        paced(trainings.end_stranded, pace),
         *([] if tidy is None else [once(tidy)]),
     )
 

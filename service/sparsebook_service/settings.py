@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             le=65535,
-            description="port on SPARSEBOOK_HOST at which `sparsebook worker --queue compress` shows the metrics of what it runs; none by default",
+            description="port on SPARSEBOOK_HOST at which `sparsebook worker`, of either queue, shows the metrics of what it runs; none by default",
         ),
     ] = None
     host_lost_seconds: Annotated[

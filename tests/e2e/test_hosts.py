@@ -69,7 +69,7 @@ class Host:
     def ready(self) -> dict[str, Any]:
         """What it has logged of itself when it was."""
         lines = map(json.loads, self._log.read_text().splitlines())
-        return next(line for line in lines if line["event"] == "worker ready")
+        return next(line for line in lines if line["event"].endswith("worker ready"))
 
     def jobs(self) -> list[psutil.Process]:
         """The processes of jobs that run here."""
@@ -232,7 +232,7 @@ def test_a_training_goes_on_where_another_host_has_died(cluster: Cluster) -> Non
     server = cluster.api()
     with server.client() as http:
         cluster.host()
-        trainers = [cluster.host("finetune"), cluster.host("finetune")]
+        trainers = [cluster.host("finetune", SPARSEBOOK_WORKER_METRICS_PORT="0") for _ in range(2)]
         job = ask(http, training, samples=4000)
         until_training(http, job, epoch=2)
         (dying,) = [host for host in trainers if host.trainers()]
@@ -241,6 +241,16 @@ def test_a_training_goes_on_where_another_host_has_died(cluster: Cluster) -> Non
         until(surviving.trainers, "the other host goes on with the training")
         ended = finish(http, job)
         assert ended["state"] == "succeeded", ended
+        shown = surviving.ready()["metrics"]
+        until(
+            lambda: "sparsebook_trainings_running 0.0" in httpx.get(shown).text,
+            "no training runs any more",
+        )
+        runs = float(surviving._log.read_text().count('"training ended"'))
+        counted = httpx.get(shown).text
+        assert runs >= 1
+        assert f'sparsebook_trainings_ended_total{{how="succeeded"}} {runs}' in counted
+        assert f"sparsebook_training_seconds_count {runs}" in counted
         undisturbed = finish(http, ask(http, training, samples=4000))
         assert files(ended)["model.onnx"] == files(undisturbed)["model.onnx"]
 

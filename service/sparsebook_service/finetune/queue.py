@@ -47,6 +47,12 @@ class TrainingQueue:
             lambda ended: set(map(_workflow_id, live(_numbers(ended)))),
         )
 
+    def end_stranded(self, live: Callable[[set[int]], set[int]]) -> None:
+        """End what nobody has ended of trainings that are over for minutes; `live` as in `forget_ended`."""
+        self._client.end_stranded(
+            lambda under_way: set(map(_workflow_id, live(_numbers(under_way)))),
+        )
+
     def close(self) -> None:
         """Let go."""
         self._client.close()

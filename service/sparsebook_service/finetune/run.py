@@ -24,6 +24,7 @@ from sparsebook_service.durable import Interrupted, when_it_answers, when_there_
 from sparsebook_service.finetune import checkpoints, contents, keys, problems
 from sparsebook_service.finetune.checkpoints import Checkpoints
 from sparsebook_service.finetune.deaths import outlive
+from sparsebook_service.finetune.metrics import Ending, TrainingMetrics
 from sparsebook_service.finetune.program import Failed, Finished, Progressed, Trainer
 from sparsebook_service.finetune.repository import TrainingRepository, TrainingRow
 from sparsebook_service.storage import Storage, full_disk_named
@@ -54,6 +55,7 @@ class Tools:
     storage: Storage
     repository: TrainingRepository
     folder: Path
+    metrics: TrainingMetrics = field(default_factory=TrainingMetrics)
     closing: threading.Event = field(default_factory=threading.Event)
 
 
@@ -70,17 +72,25 @@ def run(tools: Tools, number: int) -> None:
     row = when_there_is_room(lambda: repository.begin(number, holder), closing)
     if row is None:
         return
+    with tools.metrics.training() as counted:
+        counted.ending = _run_held(tools, row, holder)
+
+
+def _run_held(tools: Tools, row: TrainingRow, holder: str) -> Ending:
+    """Bring a training that is held to its end, and say what became of it."""
+    repository, number = tools.repository, row.number
     # Jobs share a training that is the same for them: all are named.
     bound = log.bind(training=number, jobs=repository.wanted_by(row.id))
     bound.info("training started", id=row.id)
     started = time.monotonic()
-    problem: dict[str, str] | None = None
     try:
         with full_disk_named("the training's files"), _Run(tools, row, holder) as this:
             this.to_the_end()
         bound.info("training ended", seconds=round(time.monotonic() - started, 3))
+        return "succeeded"
     except _NoLongerWanted:
         bound.info("training stopped", reason="no longer wanted")
+        return "unwanted"
     except problems.Stopped as stopped:
         problem = {"problem": stopped.problem, "detail": str(stopped)}
     except StorageFull as full:
@@ -89,13 +99,13 @@ def run(tools: Tools, number: int) -> None:
         if not repository.is_held(number, holder):
             # Its files were removed under its hands.
             bound.info("training stopped", reason="no longer wanted")
-            return
+            return "unwanted"
         bound.exception("a fault in a training")
         detail = "an unexpected fault; the fine-tuning worker's log has the details"
         problem = {"problem": "internal", "detail": detail}
-    if problem is not None:
-        bound.warning("training failed", **problem)
-        when_there_is_room(lambda: repository.fail(number, holder, problem), closing)
+    bound.warning("training failed", **problem)
+    when_there_is_room(lambda: repository.fail(number, holder, problem), tools.closing)
+    return "failed"
 
 
 class _Run:
@@ -168,6 +178,7 @@ class _Run:
         return order, storage.at_hand(keys.dataset(dataset), copies / dataset, self._check_copy)
 
     def _mourn(self, died: str, deaths: int) -> None:
+        self._tools.metrics.trainer_died(died)
         log.warning("the trainer died", training=self._row.number, how=died, deaths=deaths)
 
     def _follow(self, folder: Path, work: Path) -> str | None:

@@ -172,6 +172,10 @@ class Trainings:
         """Remove what the queue still knows of trainings that have ended. Call it now and then."""
         self._queue.forget_ended(lambda ended: ended & self._repository.live())
 
+    def end_stranded(self) -> None:
+        """End what the queue still has under way of trainings that are over for minutes. Call it now and then."""
+        self._queue.end_stranded(lambda under_way: under_way & self._repository.live())
+
     def _remove_unwanted(self) -> None:
         rows = self._repository.all()
         wanted = {

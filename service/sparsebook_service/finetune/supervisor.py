@@ -36,6 +36,8 @@ class Supervisor:
             f"{PREFIX}LOG_FORMAT": settings.log_format,
             f"{PREFIX}LOG_LEVEL": settings.log_level,
         }
+        # The port is for a worker that somebody starts: this one would take it from that.
+        self._environment.pop(f"{PREFIX}WORKER_METRICS_PORT", None)
         self._closing = threading.Event()
         self._short_lives = 0
         self._thread = threading.Thread(target=self._keep, name="finetune-supervisor")

@@ -19,12 +19,14 @@ from sparsebook_service import logs, settings
 from sparsebook_service.claim import claim_worker, opening
 from sparsebook_service.database import open_database
 from sparsebook_service.finetune import queue
+from sparsebook_service.finetune.metrics import TrainingMetrics
 from sparsebook_service.finetune.program import Trainer
 from sparsebook_service.finetune.repository import TrainingRepository
 from sparsebook_service.finetune.run import Tools, run
 from sparsebook_service.hosts import identity
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.leaving import leave, stop_on_hangup
+from sparsebook_service.metrics import shown
 from sparsebook_service.s3 import open_storage
 from sparsebook_service.settings import Settings
 
@@ -56,7 +58,7 @@ def work(chosen: Settings) -> None:
 
     Raises:
         TrainerMissing: the environment of the trainer is not there, or does not work.
-        BadValue: the data folder cannot be used.
+        BadValue: the data folder, or the address for metrics, cannot be used.
     """
     trainer = Trainer.limited(chosen)
     trainer.check()
@@ -78,28 +80,41 @@ def work(chosen: Settings) -> None:
                 "is --data-dir that of the service?",
                 data_dir=str(chosen.data_dir),
             )
-        folder = chosen.data_dir / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        with opening(chosen.data_dir):
-            engine = open_database(chosen.database_url, chosen.database_file)
-            repository = TrainingRepository(engine)
-            tools = Tools(trainer, open_storage(chosen), repository, folder)
-            executor = identity.executor(
-                chosen.data_dir, name, shared=chosen.database_url is not None
-            )
-            served = queue.serve(
-                engine,
-                executor,
-                partial(run, tools),
-                Room(chosen.trainings, chosen.memory_bytes),
-                chosen.host_lost_seconds,
-            )
-        log.info("fine-tuning worker ready", worker=executor, trainings=chosen.trainings)
-        _live(repository, executor, stop)
-        tools.closing.set()
-        served.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        metrics = TrainingMetrics()
+        with shown(metrics.registry, chosen.host, chosen.worker_metrics_port) as at:
+            _serve(chosen, trainer, name, stop, metrics, at)
+
+
+def _serve(
+    chosen: Settings,
+    trainer: Trainer,
+    name: str,
+    stop: threading.Event,
+    metrics: TrainingMetrics,
+    shown_at: str | None,
+) -> None:
+    folder = chosen.data_dir / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with opening(chosen.data_dir):
+        engine = open_database(chosen.database_url, chosen.database_file)
+        repository = TrainingRepository(engine)
+        tools = Tools(trainer, open_storage(chosen), repository, folder, metrics)
+        executor = identity.executor(chosen.data_dir, name, shared=chosen.database_url is not None)
+        served = queue.serve(
+            engine,
+            executor,
+            partial(run, tools),
+            Room(chosen.trainings, chosen.memory_bytes),
+            chosen.host_lost_seconds,
+        )
+    log.info(
+        "fine-tuning worker ready", worker=executor, trainings=chosen.trainings, metrics=shown_at
+    )
+    _live(repository, executor, stop)
+    tools.closing.set()
+    served.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _live(repository: TrainingRepository, name: str, stop: threading.Event) -> None:

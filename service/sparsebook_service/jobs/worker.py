@@ -56,7 +56,7 @@ def work(chosen: Settings) -> None:
     with claim_worker(chosen.data_dir, QUEUE) as name:
         logs.configure(chosen.log_format, chosen.log_level)
         metrics = Metrics(None)
-        with shown(metrics, chosen.host, chosen.worker_metrics_port) as at:
+        with shown(metrics.registry, chosen.host, chosen.worker_metrics_port) as at:
             _serve(chosen, name, stop, metrics, at)
 
 

@@ -66,6 +66,10 @@ class Queue:
         """Remove what the queue still knows of jobs that have ended or are deleted; `live` gives those that have not."""
         self._client.forget_ended(live)
 
+    def end_stranded(self, live: Callable[[set[str]], set[str]]) -> None:
+        """End what nobody has ended of jobs that are over for minutes; `live` as in `forget_ended`."""
+        self._client.end_stranded(live)
+
     def close(self) -> None:
         """Stop taking jobs."""
         self._client.close()

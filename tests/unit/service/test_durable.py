@@ -10,11 +10,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from benchmarks.postgres import postgres
 from sparsebook_service import durable
-from sparsebook_service.database import open_sqlite
+from sparsebook_service.database import open_postgres, open_sqlite
+from sparsebook_service.durable import Interrupted, QueueClient
 from sparsebook_service.hosts import admission
 from sparsebook_service.hosts.heartbeats import BEATS, EXECUTORS, Heartbeats, Room
 from sparsebook_service.hosts.tickets import Tickets
+from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.workflow import EXECUTOR, QUEUE, Queue
 
 
@@ -23,6 +26,18 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     engine = open_sqlite(tmp_path / "sparsebook.sqlite")
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
+    """A fresh database of each kind."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("engine")
+        return
+    with postgres() as server:
+        engine = open_postgres(server.database())
+        yield engine
+        engine.dispose()
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -162,6 +177,86 @@ def test_what_has_ended_is_forgotten_and_nothing_else(
     finally:
         go_on.set()
         queue.close()
+
+
+def workflows(engine: sa.Engine) -> dict[str, str]:
+    """What DBOS has, by id, with its status."""
+    schema = "dbos." if engine.dialect.name == "postgresql" else ""
+    with engine.connect() as connection:
+        query = f"SELECT workflow_uuid, status FROM {schema}workflow_status"
+        return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
+
+
+def test_what_a_lost_run_has_left_is_ended_once_its_job_is_over_for_long(
+    either: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "LOOKED_THROUGH_AT_ONCE", 1)
+    began, go_on = threading.Event(), threading.Event()
+
+    def run(job_id: str) -> None:
+        if job_id == "left":
+            raise Interrupted  # another host has it, says the job's row
+        if job_id == "running":
+            began.set()
+            assert go_on.wait(60)
+
+    queue = Queue(either, run, Room(3, 1 << 40))
+    try:
+        queue.submit("left")
+        until(lambda: Tickets(either, QUEUE).held(EXECUTOR) == ["left"])
+        until(lambda: workflows(either)["left"] == "PENDING")
+        queue.submit("running")
+        assert began.wait(60)
+        queue.submit("waits", 2 << 40)  # no ticket of it fits beside others
+        live = {"running", "waits"}
+        queue.end_stranded(lambda under_way: under_way & live)
+        queue.end_stranded(lambda under_way: under_way & live)
+        assert set(workflows(either)) == {"left", "running", "waits"}  # not for long yet
+        monkeypatch.setattr(durable, "STRANDED_SECONDS", 0.0)
+        queue.end_stranded(lambda under_way: under_way)
+        assert set(workflows(either)) == {"left", "running", "waits"}
+        queue.end_stranded(lambda under_way: under_way & live)
+        assert set(workflows(either)) == {"running", "waits"}
+        assert Tickets(either, QUEUE).held(EXECUTOR) == ["running"]
+        # A run that winds down too slowly loses its workflow under its hands, and takes no harm.
+        queue.end_stranded(lambda under_way: under_way & {"waits"})
+        assert set(workflows(either)) == {"waits"}
+        go_on.set()
+        until(lambda: workflows(either) == {"waits": "SUCCESS"})
+    finally:
+        go_on.set()
+        queue.close()
+
+
+def test_work_that_is_being_accepted_is_never_taken_for_stranded(
+    either: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "STRANDED_SECONDS", 0.0)
+    upload = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": [], "external": []}
+    ran: list[str] = []
+    repository = Repository(either)
+    queue = Queue(either, ran.append, Room(8, 1 << 40))
+    other_host = QueueClient(either, QUEUE)
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            other_host.end_stranded(repository.live_among)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    accepted = [f"job-{number}" for number in range(40)]
+    try:
+        for job_id in accepted:
+            repository.add(job_id, config={}, upload=upload, fingerprint="", idempotency_key=None)
+            queue.submit(job_id)
+        until(lambda: len(ran) >= len(accepted))
+    finally:
+        stop.set()
+        looking.join()
+        other_host.close()
+        queue.close()
+    assert sorted(ran) == sorted(accepted)
 
 
 def test_a_heart_beats_on_where_no_connection_was_to_be_had(
