@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto
 
-from sparsebook_compressor.calibration.pictures import picture, sides
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, check_inputs, synthetic
 from sparsebook_compressor.graph.view import GraphView
@@ -18,8 +17,6 @@ Array = npt.NDArray[np.generic]
 
 # What layers are fitted to; what the search goes by, which adds a standard error to what it sees of a few; what is reported.
 PARTS = {"": 80, "eval_": 32, "test_": 24}
-# Mean and standard deviation of pixels in bytes.
-_GREY, _GREYS = 128, 56
 # Nodes between an input and the table that it looks up.
 _LONGEST = 6
 _PASSING = frozenset(
@@ -76,13 +73,7 @@ def write(
     for size in SYNTHETIC_SIZES:
         feeds = synthetic(specs, size, smallest, seed, sum(PARTS.values()))
         rng = np.random.default_rng(seed)
-        feeds = [
-            {
-                name: _fitted(name, array, rows, bool(number % 2), rng)
-                for name, array in feed.items()
-            }
-            for number, feed in enumerate(feeds)
-        ]
+        feeds = [{n: _fitted(n, a, rows, rng) for n, a in feed.items()} for feed in feeds]
         try:
             for feed in feeds[:2]:
                 running.run(None, feed)
@@ -97,18 +88,10 @@ def write(
     )
 
 
-def _fitted(
-    name: str, array: Array, rows: dict[str, int], smooth: bool, rng: np.random.Generator
-) -> Array:
-    """Integers over the whole range that they can have: every row of a table, every value of a pixel; pictures noise by turns, and smooth."""
+def _fitted(name: str, array: Array, rows: dict[str, int], rng: np.random.Generator) -> Array:
+    """Integers over the whole range that they can have: every row of a table, every value of a pixel."""
     if name in rows and "mask" not in name.lower():
         return rng.integers(0, rows[name], array.shape).astype(array.dtype)
-    axes = sides(array.shape)
-    if smooth and axes is not None and (array.dtype.kind == "f" or array.dtype == np.uint8):
-        made = picture(array.shape, axes, rng)
-        if array.dtype == np.uint8:
-            made = (_GREY + _GREYS * made).clip(0, 255)
-        return made.astype(array.dtype)
     if array.dtype == np.uint8:
         return rng.integers(0, 256, array.shape).astype(np.uint8)
     return array

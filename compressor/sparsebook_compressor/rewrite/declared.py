@@ -5,10 +5,10 @@ an operator of a library nothing is inferred, and the declaration is believed: t
 was forgiven.
 """
 
-import onnx
 from onnx import ModelProto, TensorShapeProto, ValueInfoProto
 
 from sparsebook_compressor.admit import without_large_tensors
+from sparsebook_compressor.graph.inference import NotInferred, infer_shapes
 
 
 def correct(model: ModelProto) -> tuple[str, ...]:
@@ -38,8 +38,8 @@ def _inferred(model: ModelProto) -> dict[str, TensorShapeProto]:
         if value.type.WhichOneof("value") == "tensor_type":
             value.type.tensor_type.ClearField("shape")
     try:
-        found = onnx.shape_inference.infer_shapes(light).graph
-    except (RuntimeError, onnx.shape_inference.InferenceError):
+        found = infer_shapes(light).graph
+    except NotInferred:
         return {}  # nothing is known better than what is declared
     values = (*found.value_info, *found.output)
     return {value.name: value.type.tensor_type.shape for value in values if _shape(value)}

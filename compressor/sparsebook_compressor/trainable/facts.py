@@ -4,7 +4,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import (
     ModelProto,
     NodeProto,
@@ -17,6 +16,7 @@ from onnx import (
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.errors import NotTrainable
+from sparsebook_compressor.graph.inference import NotInferred, infer_shapes
 from sparsebook_compressor.graph.scopes import subgraphs
 from sparsebook_compressor.trainable.lift import has_data
 
@@ -149,10 +149,10 @@ def _ranks(inferred: ModelProto) -> dict[str, int]:
 
 def _infer(model: ModelProto) -> ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (RuntimeError, onnx.shape_inference.InferenceError) as error:
+        return infer_shapes(model, data_prop=True)
+    except NotInferred as error:
         raise NotTrainable(
-            f"shapes cannot be inferred: {str(error).strip()}; onnx.shape_inference shows it too: mend the model's export, or "
+            f"shapes cannot be inferred: {error}; onnx.shape_inference shows it too: mend the model's export, or "
             "compress it without data"
         ) from error
 

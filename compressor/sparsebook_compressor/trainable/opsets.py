@@ -5,6 +5,7 @@ from onnx import ModelProto, NodeProto, helper, inliner
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.errors import NotTrainable
+from sparsebook_compressor.graph.inference import NotInferred, infer_shapes
 
 # Before opset 13 the gradient of Concat wants static shapes, and Split, Squeeze and ReduceSum take axes as attributes.
 OLDEST, NEWEST = 13, 21
@@ -43,7 +44,7 @@ def without_functions(model: ModelProto) -> ModelProto:
     mixed = any(version not in (0, opset(model)) for version in imports.values())
     try:
         return inliner.inline_local_functions(_typed(model) if mixed else model, mixed)
-    except RuntimeError as error:
+    except (RuntimeError, NotInferred) as error:
         raise NotTrainable(
             f"functions of other opsets than the graph's cannot be written out: {str(error).strip()}; export the model "
             "without local functions"
@@ -52,7 +53,7 @@ def without_functions(model: ModelProto) -> ModelProto:
 
 def _typed(model: ModelProto) -> ModelProto:
     """With the types that the inliner asks for, those of initializers too."""
-    typed = onnx.shape_inference.infer_shapes(model)
+    typed = infer_shapes(model)
     for tensor in typed.graph.initializer:
         typed.graph.value_info.append(
             helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))

@@ -55,6 +55,9 @@ def test_token_ids_stay_below_the_table_that_they_look_up(tmp_path: Path) -> Non
     assert synthetic.table_rows(model, view) == {"ids": 500, "kind": 2}
     to = synthetic.write(path, model, view, input_specs(model), 0, tmp_path / "made.npz")
     with np.load(to) as made:
+        assert {name: len(made[name]) for name in made.files if "ids" in name} == {
+            prefix + "ids": count for prefix, count in synthetic.PARTS.items()
+        }
         assert made["ids"].max() > 400
         assert made["ids"].max() < 500
         assert set(np.unique(made["kind"])) == {0, 1}

@@ -69,6 +69,15 @@ def test_only_what_is_contradicted_is_corrected(build: Callable[[], ModelProto])
     assert not declared.correct(model)
 
 
+def test_where_nothing_can_be_inferred_all_stays_as_declared() -> None:
+    model = stale_rank()
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("to", 65536))
+    model.graph.node[0].op_type = "Cast"  # ONNX throws a ValueError of its own
+    expected = model.SerializeToString()
+    assert declared.correct(model) == ()
+    assert model.SerializeToString() == expected
+
+
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("build", WRONG)
 def test_artifacts_run_all_the_same(
