@@ -15,6 +15,10 @@ shared at several prices of a bit, with error feedback, in each of these ways:
 
 Bytes are whole payloads, with two for each scale and each value of a vectors' codebook. A way's bytes are read off its own points at the
 distortion that `one` has, between them as the logarithm of the distortion runs; less than 1 is fewer bytes.
+
+Besides, without samples, the preset `safe`, whose error counts all output channels alike: what it takes for a weight, and what for the same weight
+once every output channel has the same norm. What a product with the scales behind each convolution would take of an
+artifact's time is measured with scales of 1.
 """
 
 import argparse
@@ -25,23 +29,34 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.results import show, write
+from benchmarks.structured_cost import COSTLY, cost
 from benchmarks.structured_runs import SAMPLES, Row, rows
+from benchmarks.structured_safe import Safe, safe_rows
 from benchmarks.structured_ways import AIMS, SEED, WAYS, Point
 
 MODELS = (
     "minilm",
-    "magika",
-    "ppocr-rec",
-    "ppocr-cls",
     "gru-encoder",
-    "gru-decoder",
+    "ppocr-cls",
     "silero",
     "benchmarks/baselines/transformer.onnx",
     "benchmarks/baselines/lstm.onnx",
 )
-# Points outside of which a way's bytes would be guessed are continued along their last two.
 _CODECS = ("huffman", "auto")
 _MEASURES = ("layer", "mse")
+_SAFE = (
+    "weights",
+    "spread of norms, octaves",
+    "safe, Huffman",
+    "error",
+    "scaled, Huffman",
+    "auto",
+    "error",
+    "powers of two, Huffman",
+    "auto",
+    "error",
+)
+_COST = ("model", "convolutions", "milliseconds", "with Mul")
 
 
 def main() -> None:
@@ -59,7 +74,29 @@ def main() -> None:
         for codec in _CODECS:
             title = f"Bytes for those of one codebook at equal {measure}, codec {codec}"
             show(title, ("weights", "elements", *list(WAYS)[1:]), _table(found, measure, codec))
-    facts = {"seed": SEED, "samples": SAMPLES, "aims": AIMS, "models": list(models)}
+    alike = list(safe_rows())
+    show(
+        "`safe` on weights whose output channels have one norm, for its bytes without",
+        _SAFE,
+        _of_safe(alike),
+    )
+    costs = [cost(name) for name in COSTLY]
+    show(
+        "CPU time with a Mul behind every convolution, for that without",
+        _COST,
+        [
+            (each.model, str(each.convolutions), f"{each.milliseconds:.2f}", f"{each.ratio:.3f}")
+            for each in costs
+        ],
+    )
+    facts = {
+        "safe": [dataclasses.asdict(row) for row in alike],
+        "costs": [dataclasses.asdict(each) for each in costs],
+        "seed": SEED,
+        "samples": SAMPLES,
+        "aims": AIMS,
+        "models": list(models),
+    }
     print("written:", write("structured", [dataclasses.asdict(row) for row in found], **facts))
 
 
@@ -74,6 +111,36 @@ def _table(found: list[Row], measure: str, codec: str) -> list[Sequence[str]]:
         whole = [row for row in found if row.kind == kind]
         cells.append(_cells(f"all {kind}", whole, measure, codec))
     return cells
+
+
+def _of_safe(found: list[Safe]) -> list[Sequence[str]]:
+    """Models within classes, and classes whole."""
+    keys = sorted({(row.kind, row.model) for row in found})
+    groups = [
+        (f"{kind}, {model}", [row for row in found if (row.kind, row.model) == (kind, model)])
+        for kind, model in keys
+    ]
+    kinds = dict.fromkeys(kind for kind, _ in keys)
+    groups += [(f"all {kind}", [row for row in found if row.kind == kind]) for kind in kinds]
+    groups.append(("all", found))
+    cells = []
+    for name, part in groups:
+        weights = [row.elements for row in part]
+        spread = float(np.average([row.spread for row in part], weights=weights))
+        before = {codec: sum(getattr(row.plain, codec) for row in part) for codec in _CODECS}
+        texts = [f"{spread:.2f}", f"{before['huffman']:,}", f"{_error(part, 'plain'):.2%}"]
+        for way in ("scaled", "powers"):
+            after = [sum(getattr(getattr(row, way), c) for row in part) for c in _CODECS]
+            ratios = [size / before[codec] for size, codec in zip(after, _CODECS, strict=True)]
+            texts += [*(f"{each:.3f}" for each in ratios), f"{_error(part, way):.2%}"]
+        cells.append((name, *texts))
+    return cells
+
+
+def _error(part: list[Safe], way: str) -> float:
+    """Of the channels, over weights by their elements."""
+    squares = [getattr(row, way).error ** 2 for row in part]
+    return float(np.sqrt(np.average(squares, weights=[row.elements for row in part])))
 
 
 def _cells(name: str, part: list[Row], measure: str, codec: str) -> Sequence[str]:
