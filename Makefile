@@ -19,7 +19,7 @@ INSTALL = $(UV) pip install --quiet --no-deps --no-sources --no-build-isolation 
 
 # ---------------------------------------------------------------------------------------------- commands
 
-.PHONY: help docs demo paper labelled calibrated vgg distil kernels codec peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench reference first-minutes test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
+.PHONY: help docs demo paper labelled calibrated vgg distil kernels codec structured peers peers-quick peers-layers service-bench page-bench pictures exporters-test size-bench updates-bench reference first-minutes test page-test lint types native-test sanitize-test fuzz platforms platforms-test languages-test format lock install clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -61,6 +61,9 @@ codec: .venv .venv-peer-nncodec .models ## payload bytes by codec against the en
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPARSEBOOK_TESTS=ON
 	$(BIN)/cmake --build build/native --target decode_speed
 	$(BIN)/python -m benchmarks.codec
+
+structured: .venv .venv/.stamp-bench .models .data ## scales of channels, codebooks for groups and vectors against one codebook, at equal distortion: an hour
+	$(BIN)/python -m benchmarks.structured
 
 service-bench: .venv .venv-servers .models ## the service: kill -9, jobs a minute, polling, memory of uploads, damaged files; minutes
 	$(BIN)/python -m benchmarks.service
