@@ -164,7 +164,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "unsupported-media-type",
         415,
         "This kind of body is not accepted",
-        "A model comes as multipart/form-data or as a raw body, and the Content-Type says something else.",
+        "A model comes as multipart/form-data or as a raw body; the Content-Type says something else, or a Content-Encoding says that it is compressed.",
         "Use multipart/form-data, application/octet-stream or application/zip.",
     ),
     ProblemType(

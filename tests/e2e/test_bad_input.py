@@ -1,5 +1,6 @@
 """What the service refuses, at once or by a job that fails, and what it leaves behind: nothing."""
 
+import gzip
 import io
 import time
 import zipfile
@@ -103,6 +104,18 @@ REFUSED = {
         415,
         "unsupported-media-type",
         "curl",
+    ),
+    "compressed on the way": (
+        {
+            "content": gzip.compress(BYTES),
+            "headers": {
+                "Content-Type": "application/octet-stream",
+                "Content-Encoding": "gzip",
+            },
+        },
+        415,
+        "unsupported-media-type",
+        "gzip",
     ),
     "no boundary": (
         {"content": BYTES, "headers": {"Content-Type": "multipart/form-data"}},
