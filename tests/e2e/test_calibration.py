@@ -43,13 +43,13 @@ def test_inputs_alone_make_a_smaller_model_within_its_budget(cli: Cli) -> None:
         "out",
     )
     assert (plain.status, done.status) == (0, 0), done.err
-    assert "Calibrated on 128 samples, given inputs" in done.out
+    assert "Calibrated on 96 samples, given inputs" in done.out
     report = Report.from_json((cli.folder / "out/report.json").read_text())
     safe = Report.from_json((cli.folder / "safe/report.json").read_text())
     assert report.artifact.bytes < safe.artifact.bytes
     facts = report.calibration
     assert facts is not None
-    assert (facts.samples, facts.eval_samples, facts.test_samples) == (128, 16, 16)
+    assert (facts.samples, facts.eval_samples, facts.test_samples) == (96, 32, 32)
     assert facts.met
     # What the report says is what anybody sees who runs the artifact.
     options = ort.SessionOptions()
