@@ -32,7 +32,7 @@ from benchmarks.results import show, write
 from benchmarks.structured_cost import COSTLY, cost
 from benchmarks.structured_runs import SAMPLES, Row, rows
 from benchmarks.structured_safe import Safe, safe_rows
-from benchmarks.structured_ways import AIMS, SEED, WAYS, Point
+from benchmarks.structured_ways import AIMS, CODECS, SEED, WAYS, Point
 
 MODELS = (
     "minilm",
@@ -42,7 +42,6 @@ MODELS = (
     "benchmarks/baselines/transformer.onnx",
     "benchmarks/baselines/lstm.onnx",
 )
-_CODECS = ("huffman", "auto")
 _MEASURES = ("layer", "mse")
 _SAFE = (
     "weights",
@@ -71,7 +70,7 @@ def main() -> None:
     with threadpool_limits(1, user_api="blas"):
         found = [row for model in models for row in rows(model)]
     for measure in _MEASURES:
-        for codec in _CODECS:
+        for codec in CODECS:
             title = f"Bytes for those of one codebook at equal {measure}, codec {codec}"
             show(title, ("weights", "elements", *list(WAYS)[1:]), _table(found, measure, codec))
     alike = list(safe_rows())
@@ -127,11 +126,11 @@ def _of_safe(found: list[Safe]) -> list[Sequence[str]]:
     for name, part in groups:
         weights = [row.elements for row in part]
         spread = float(np.average([row.spread for row in part], weights=weights))
-        before = {codec: sum(getattr(row.plain, codec) for row in part) for codec in _CODECS}
+        before = {codec: sum(getattr(row.plain, codec) for row in part) for codec in CODECS}
         texts = [f"{spread:.2f}", f"{before['huffman']:,}", f"{_error(part, 'plain'):.2%}"]
         for way in ("scaled", "powers"):
-            after = [sum(getattr(getattr(row, way), c) for row in part) for c in _CODECS]
-            ratios = [size / before[codec] for size, codec in zip(after, _CODECS, strict=True)]
+            after = [sum(getattr(getattr(row, way), c) for row in part) for c in CODECS]
+            ratios = [size / before[codec] for size, codec in zip(after, CODECS, strict=True)]
             texts += [*(f"{each:.3f}" for each in ratios), f"{_error(part, way):.2%}"]
         cells.append((name, *texts))
     return cells

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from benchmarks.codec_runs import real_models
 from benchmarks.structured_runs import kind
+from benchmarks.structured_ways import CODECS, SCALE_BYTES
 from sparsebook_compressor import admit
 from sparsebook_compressor.coding import coded_weight
 from sparsebook_compressor.config import Share
@@ -23,7 +24,6 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 _SEED = 0
-_SCALE_BYTES = 2
 # Larger weights are tables of which nothing new is to be learned.
 _MOST = 1 << 22
 # As in stages/levels.py: a channel below a thousandth of the others' norm is dead.
@@ -84,7 +84,7 @@ def _row(model: str, weight: Weight) -> Safe | None:
     exact[live] = 2.0**-logs
     made = []
     for scales in (np.ones(len(norms)), exact, 2.0 ** np.round(np.log2(exact))):
-        found = _made(weight, values, scales, 0 if not made else _SCALE_BYTES * len(norms))
+        found = _made(weight, values, scales, 0 if not made else SCALE_BYTES * len(norms))
         if found is None:
             return None
         made.append(found)
@@ -114,7 +114,7 @@ def _made(weight: Weight, values: F32, scales: F64, extra: int) -> Made | None:
     wrong = np.square(old - new, dtype=np.float64).sum(axis=1)
     live = norms > _DEAD**2 * norms.max()
     error = math.sqrt(float((wrong[live] / norms[live]).mean()))
-    sizes = [len(encode(coded, codec)[0]) + extra for codec in ("huffman", "auto")]  # type: ignore[arg-type]
+    sizes = [len(encode(coded, codec)[0]) + extra for codec in CODECS]
     return Made(sizes[0], sizes[1], error)
 
 

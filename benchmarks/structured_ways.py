@@ -13,6 +13,7 @@ from sparsebook_compressor.calibration.sites import Site
 from sparsebook_compressor.coding import coded_weight
 from sparsebook_compressor.payload import CodedWeight, encode
 from sparsebook_compressor.payload_header import FLOAT
+from sparsebook_compressor.payload_layout import Codec
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -21,7 +22,8 @@ I64 = npt.NDArray[np.int64]
 # Squared relative losses of a layer that prices aim at.
 AIMS = tuple(4.0**-k for k in (3, 4, 5, 6))
 SEED = 0
-_SCALE_BYTES = 2
+CODECS: tuple[Codec, ...] = ("huffman", "auto")
+SCALE_BYTES = 2
 _VECTORS = ((2, 64), (2, 256), (4, 256), (8, 256))
 # Sub-vectors that k-means learns from in one go.
 _BATCH = 8192
@@ -145,8 +147,8 @@ def _groups(count: int) -> Callable[[Lens, F32], Iterator[Point]]:
                 coded = CodedWeight(
                     some.shape, FLOAT, _width(made.codebook), made.codebook, made.codes
                 )
-                for codec in ("huffman", "auto"):
-                    sizes[codec] += len(encode(coded, codec)[0])  # type: ignore[arg-type]
+                for codec in CODECS:
+                    sizes[codec] += len(encode(coded, codec)[0])
             errors = _errors(lens, matrices - result.reshape(matrices.shape))
             yield _point(lens, matrices, errors, sizes, result.reshape(matrices.shape))
 
@@ -171,8 +173,8 @@ def _vectors(lens: Lens, values: F32) -> Iterator[Point]:
         stand_in = np.arange(1, size, dtype=np.float32)
         coded = CodedWeight(shape_, FLOAT, _width(stand_in), stand_in, codes)
         sizes = {
-            codec: len(encode(coded, codec)[0]) - stand_in.nbytes + 2 * book.size  # type: ignore[arg-type]
-            for codec in ("huffman", "auto")
+            codec: len(encode(coded, codec)[0]) - stand_in.nbytes + 2 * book.size
+            for codec in CODECS
         }
         found = book[codes].reshape(lens.site.matrices(values).shape)
         matrices = lens.site.matrices(values)
@@ -202,10 +204,7 @@ def _scaled(lens: Lens, values: F32, rows: F64, columns: F64, *, scales: int) ->
         made = shape(seen, turned, price, fit(seen, turned, price).levels)
         found = site.matrices(made.values()) / scale
         coded = coded_weight(site.weight, made.codes, made.codebook)
-        sizes = {
-            codec: len(encode(coded, codec)[0]) + _SCALE_BYTES * scales  # type: ignore[arg-type]
-            for codec in ("huffman", "auto")
-        }
+        sizes = {codec: len(encode(coded, codec)[0]) + SCALE_BYTES * scales for codec in CODECS}
         yield _point(lens, matrices, _errors(lens, matrices - found), sizes, found)
 
 

@@ -16,6 +16,7 @@ PREFIXES: dict[Part, str] = {"train": "", "eval": "eval_", "test": "test_"}
 SHARE = 10
 """A part that is not given is one sample in this many."""
 OF_FEW = 4
+"""Of few samples one in this many, where that is no more than was asked for."""
 FEWEST_TO_TRAIN = 2
 FEWEST_TO_CHOOSE = 32
 """Samples of a part by which a calibration is chosen: by nine it is chosen by chance (ADR 33)."""
