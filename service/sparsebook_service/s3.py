@@ -113,6 +113,11 @@ class S3Storage(Storage):
                 found.setdefault(name, set()).add(rest.partition("/")[0])
         return found
 
+    def untouched_since(self, prefix: str) -> float:
+        """As the base says, of files that are whole: others show nowhere, and cannot be removed."""
+        listed = obstore.list(self.store, prefix).collect()
+        return max((found["last_modified"].timestamp() for found in listed), default=0.0)
+
     def free_bytes(self) -> int:
         """There is always room."""
         return ROOM_BYTES

@@ -1,10 +1,11 @@
 """Files of jobs and trainings: what was uploaded and what came of it, through obstore."""
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import obstore
@@ -210,9 +211,16 @@ class Storage:
         return {name: set(self.folders(f"{prefix}/{name}")) for name in self.folders(prefix)}
 
     def untouched_since(self, prefix: str) -> float:
-        """When the newest file below `prefix` was written, in seconds since 1970; 0.0 where there is none."""
-        listed = obstore.list(self.store, prefix).collect()
-        return max((found["last_modified"].timestamp() for found in listed), default=0.0)
+        """When anything below `prefix` was last written, in seconds since 1970, files that are still being written among it; 0.0
+        where there is nothing.
+        """
+        newest = 0.0
+        # Not `obstore.list`, which leaves out what is still being written.
+        for folder, _, files in os.walk(self._root / prefix):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                with suppress(FileNotFoundError):  # removed since it was listed
+                    newest = max(newest, os.stat(path).st_mtime)
+        return newest
 
     def free_bytes(self) -> int:
         """Room left for new files."""

@@ -1,6 +1,7 @@
 """After a start, table, files and queue agree again, however the last run has ended."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -146,6 +147,30 @@ def test_files_that_no_job_needs_are_removed(
         "died in verify": (True, False),
     }
     assert list(settings.work_dir.iterdir()) == []
+
+
+def test_what_another_host_is_taking_in_stays(storage: Storage, repository: Repository) -> None:
+    content = b"x" * (3 << 20)
+    key, abandoned = keys.model("arriving", "m"), keys.model("abandoned", "half#1")
+
+    async def take_in() -> None:
+        async with storage.writer(key) as writer:
+            await writer.write(content)
+            while not storage.folders(f"{keys.inputs('arriving')}/model"):
+                await asyncio.sleep(0.01)
+            assert storage.size(key) is None  # it is on its way, under another name
+            recovery.tidy(storage, repository, shared=True)
+            await writer.write(content)
+
+    path = storage.local(abandoned)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    long_ago = time.time() - recovery.ORPHAN_SECONDS - 60
+    for each in (path, *path.parents[:3]):
+        os.utime(each, (long_ago, long_ago))
+    asyncio.run(take_in())
+    assert storage.content(key) == 2 * content
+    assert storage.folders(keys.JOBS) == ["arriving"]
 
 
 def test_a_job_that_the_queue_never_saw_is_run(
