@@ -137,7 +137,8 @@ def _restore(
 
     What any other Decode of the payload makes is handed on from there under its own name.
     """
-    dtype = payload.header().dtype
+    header = payload.header()
+    dtype, shape = header.dtype, header.shape
     name, others = "", []
     for use in payload.uses:
         if use.node.op_type == "Decode":
@@ -161,7 +162,7 @@ def _restore(
             if dtype != TensorProto.FLOAT:  # operators compute in float32
                 taken = surgeon.fresh(f"{name}.float32")
                 surgeon.put_before(use.scope, use.node, _handed_on(name, taken, dtype))
-            standard.replace(surgeon, use.scope, use.node, use.index, taken)
+            standard.replace(surgeon, use.scope, use.node, use.index, taken, shape)
 
 
 def _known_as(flow: Flow, use: Use, dtype: int) -> tuple[str, list[NodeProto]] | None:

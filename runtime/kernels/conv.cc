@@ -257,12 +257,12 @@ ColumnsAhead Conv::ahead(const Image& image, std::size_t group, std::size_t inde
 // What becomes of a tile's sums of neighbouring output channels.
 void Conv::store(const Image& image, const Tile& tile, std::size_t channel, std::size_t count, const float* sums, std::size_t pitch) const {
   const ConvArguments& with = image.arguments;
-  const float* const bias = with.bias == nullptr ? nullptr : with.bias + channel;
+  const auto from = [](const float* values, std::size_t first) { return values == nullptr ? nullptr : values + first; };
   for (const ConvPlanes::Run& run : tile.runs) {
     const std::size_t at = channel * planes_.outputs() + run.output;
-    const float* const addend = image.addend == nullptr ? nullptr : image.addend + at;
-    image.weight.variant().store({sums + (run.position - tile.first), pitch, count, run.count, bias, addend, with.activation.low,
-                                  with.activation.high, image.y + at, planes_.outputs()});
+    image.weight.variant().store({sums + (run.position - tile.first), pitch, count, run.count, from(with.scale, channel),
+                                  from(with.bias, channel), from(image.addend, at), with.activation.low, with.activation.high,
+                                  image.y + at, planes_.outputs()});
   }
 }
 

@@ -22,8 +22,8 @@ class Conv {
  public:
   Conv(const ConvShape& shape, const ConvWeight& weight);
 
-  /// y = activation(convolution of x with the weight that the constructor was given + bias + addend). Sums are taken in float32, in an order
-  /// that depends on shapes alone. `scratch` may serve any number of convolutions.
+  /// y = activation(scale * convolution of x with the weight that the constructor was given + bias + addend). Sums are taken in float32, in an
+  /// order that depends on shapes alone. `scratch` may serve any number of convolutions.
   void run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
 
  private:

@@ -56,6 +56,7 @@ class ConvWeight {
 /// What is convolved, and what its sums meet before they are stored.
 struct ConvArguments {
   const float* x;
+  const float* scale = nullptr;   ///< a value an output channel; null for ones
   const float* bias = nullptr;    ///< a value an output channel; null for none
   const float* addend = nullptr;  ///< a value an output; null for none
   Activation activation;

@@ -25,7 +25,7 @@ class Depthwise {
   /// Of all of it, in the variant's unit.
   [[nodiscard]] double cost() const;
 
-  /// y = activation(convolution + bias + addend), as Conv::run; the weight lies as taps.
+  /// y = activation(scale * convolution + bias + addend), as Conv::run; the weight lies as taps.
   void run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;
 
  private:

@@ -32,9 +32,9 @@ void store_lanes(const Variant& variant, const float* lanes, const ResultRow& ro
   const std::size_t pitch = (row.width + MOST_LANES - 1) / MOST_LANES * MOST_LANES;
   const auto memory = scratch.lend(variant.lanes * pitch * sizeof(float));
   variant.transpose(lanes, variant.lanes, row.width, variant.lanes, memory.floats(), pitch);
-  variant.store({memory.floats(), pitch, row.channels, row.width, arguments.bias == nullptr ? nullptr : arguments.bias + row.channel,
-                 arguments.addend == nullptr ? nullptr : arguments.addend + row.at, arguments.activation.low, arguments.activation.high,
-                 y + row.at, row.image});
+  const auto from = [](const float* values, std::size_t first) { return values == nullptr ? nullptr : values + first; };
+  variant.store({memory.floats(), pitch, row.channels, row.width, from(arguments.scale, row.channel), from(arguments.bias, row.channel),
+                 from(arguments.addend, row.at), arguments.activation.low, arguments.activation.high, y + row.at, row.image});
 }
 
 }  // namespace sparsebook::kernels

@@ -33,7 +33,7 @@ struct ResultRow {
   std::size_t width;
 };
 
-/// Stores activation(lanes + bias + addend).
+/// Stores activation(scale * lanes + bias + addend).
 void store_lanes(const Variant& variant, const float* lanes, const ResultRow& row, const ConvArguments& arguments, Scratch& scratch, float* y);
 
 }  // namespace sparsebook::kernels

@@ -157,13 +157,14 @@ struct Finish {
 /// Stores `count` results; reads and writes nothing behind them.
 using FinishKernel = void (*)(const float* sums, std::size_t count, const Finish& finish, float* y);
 
-/// Sums of several output channels, and what becomes of them: min(max(sum + bias + addend, low), high), NaN passing. Row r's sums lie at
+/// Sums of several output channels, and what becomes of them: min(max(scale * sum + bias + addend, low), high), NaN passing. Row r's sums lie at
 /// sums + r * pitch; its results go to y + r * y_pitch, and its addends lie likewise.
 struct Channels {
   const float* sums;
   std::size_t pitch;
   std::size_t rows;
   std::size_t count;    ///< of a row's sums
+  const float* scale;   ///< a value a row; null for ones
   const float* bias;    ///< a value a row; null for none
   const float* addend;  ///< null for none
   float low;

@@ -28,7 +28,7 @@ class Winograd {
   /// Of all of it, in the variant's unit.
   [[nodiscard]] double cost() const;
 
-  /// y = activation(convolution + bias + addend), as Conv::run. Every group of the weight lies as codes. Returns false where a sum is
+  /// y = activation(scale * convolution + bias + addend), as Conv::run. Every group of the weight lies as codes. Returns false where a sum is
   /// not finite: an infinite activation spoils its neighbours in a tile, and huge ones overflow in transforms whose outputs would not. y then is to
   /// be computed by another way.
   bool run(const ConvWeight& weight, const ConvArguments& arguments, const Parallel& parallel, Scratch& scratch, float* y) const;

@@ -108,6 +108,15 @@ bool ConvAttributes::has_unit_steps() const {
 
 namespace {
 
+// The values of an optional input that has one for every output channel; null where it is left out.
+const float* a_value_a_channel(const abi::KernelContext& context, std::size_t index, const char* name, std::int64_t channels) {
+  const auto given = context.optional_input(index);
+  if (given && given->shape != abi::Shape{channels}) {
+    throw abi::OperatorError(std::string(name) + " has shape " + abi::to_string(given->shape) + ", which must be " + abi::to_string({channels}));
+  }
+  return given ? given->floats() : nullptr;
+}
+
 // Winograd's transforms for what a weight of this shape convolves; null where there are none.
 const kernels::WinogradTransforms* transforms_of(const abi::Shape& weight, const ConvAttributes& attributes) {
   if (weight.size() > 4 || !attributes.has_unit_steps()) return nullptr;
@@ -153,14 +162,11 @@ void Conv::compute(const abi::KernelContext& context) const {
   const auto form = weight_.get(context);
   const abi::Tensor x = context.input(0);
   const auto prepared = prepare(x.shape, form);
-  const auto bias = context.optional_input(2);
-  if (bias && bias->shape != abi::Shape{form->shape()[0]}) {
-    throw abi::OperatorError("B has shape " + abi::to_string(bias->shape) + ", which must be " +
-                             abi::to_string({form->shape()[0]}));
-  }
+  const float* const bias = a_value_a_channel(context, 2, "B", form->shape()[0]);
+  const float* const scale = a_value_a_channel(context, 4, "S", form->shape()[0]);
   const SessionThreads threads(context);
   const auto addend = context.optional_input(3);
-  kernels::ConvArguments arguments = {x.floats(), bias ? bias->floats() : nullptr, nullptr, activation_};
+  kernels::ConvArguments arguments = {x.floats(), scale, bias, nullptr, activation_};
   if (!addend || addend->shape == prepared->output) {
     if (addend) arguments.addend = addend->floats();
     prepared->conv.run(form->weight(), arguments, threads, *scratch_, context.output(0, prepared->output));

@@ -50,7 +50,7 @@ class ConvolvedWeight final : public DecodedWeight {
 class Conv {
  public:
   static constexpr const char* NAME = "Conv";
-  static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}, {abi::FLOAT, abi::OPTIONAL}, {abi::FLOAT, abi::OPTIONAL}};
+  static constexpr Input INPUTS[] = {{abi::FLOAT}, {abi::UINT8}, {abi::FLOAT, abi::OPTIONAL}, {abi::FLOAT, abi::OPTIONAL}, {abi::FLOAT, abi::OPTIONAL}};
   static constexpr abi::Characteristic OUTPUTS[] = {abi::REQUIRED};
 
   explicit Conv(const abi::KernelInfo& info);

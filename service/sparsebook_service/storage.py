@@ -211,15 +211,16 @@ class Storage:
         return {name: set(self.folders(f"{prefix}/{name}")) for name in self.folders(prefix)}
 
     def untouched_since(self, prefix: str) -> float:
-        """When anything below `prefix` was last written, in seconds since 1970, files that are still being written among it; 0.0
-        where there is nothing.
+        """When anything below `prefix` was last written, in seconds since 1970; 0.0 where there is nothing.
+
+        Files that are still being written count.
         """
         newest = 0.0
         # Not `obstore.list`, which leaves out what is still being written.
         for folder, _, files in os.walk(self._root / prefix):
-            for path in (folder, *(os.path.join(folder, name) for name in files)):
+            for path in (Path(folder), *(Path(folder, name) for name in files)):
                 with suppress(FileNotFoundError):  # removed since it was listed
-                    newest = max(newest, os.stat(path).st_mtime)
+                    newest = max(newest, path.stat().st_mtime)
         return newest
 
     def free_bytes(self) -> int:

@@ -42,6 +42,7 @@ def goldens() -> dict[str, Golden]:
         "gemm": _gemm(),
         "matmul": _matmul(),
         "conv": _conv(),
+        "conv-scale": _scaled(),
         "conv-depthwise": _depthwise(),
         "lstm": _recurrent("LSTM", 4, {"direction": "bidirectional"}),
         "gru": _recurrent("GRU", 3, {"linear_before_reset": 1}),
@@ -122,6 +123,30 @@ def _conv() -> Golden:
         {"w": dense},
         shape | {"activation": "clip", "low": -0.5, "high": 1.5},
         [convolution, added, _standard("Clip", ["between", "low", "high"])],
+    )
+
+
+def _scaled() -> Golden:
+    payload, dense = weight((8, 3, 3, 3), density=0.6)
+    shape = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    convolution = _standard("Conv", ["x", "w"], **shape)
+    normalised = _standard("BatchNormalization", ["sums", "s", "b", "zeros", "ones"], epsilon=0.0)
+    added = _standard("Add", ["scaled", "z"])
+    for each, output in ((convolution, "sums"), (normalised, "scaled"), (added, "between")):
+        each.output[0] = output
+    return Golden(
+        "Conv",
+        ["x", "w", "b", "z", "s"],
+        {
+            "x": normal(2, 3, 7, 9),
+            "b": normal(8, seed=2),
+            "z": normal(2, 8, 7, 9, seed=3),
+            "s": normal(8, seed=4),
+        },
+        {"w": payload},
+        {"w": dense, "zeros": np.zeros(8, np.float32), "ones": np.ones(8, np.float32)},
+        shape | {"activation": "relu"},
+        [convolution, normalised, added, _standard("Relu", ["between"])],
     )
 
 

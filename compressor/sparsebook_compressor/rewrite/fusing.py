@@ -1,4 +1,4 @@
-"""What stands behind an operator goes into it: the Adds of a constant bias and of a residual, then Relu or Clip (docs/operator.md).
+"""What stands behind an operator goes into it: scales and shifts of channels, biases, a residual, an activation (docs/operator.md).
 
 The last node of such a chain becomes the operator, so that its output keeps its name and everything it takes stands before
 it; the others go. A value is fused away only where one node of its own scope consumes it and it is nobody's output.
@@ -7,6 +7,7 @@ it; the others go. A value is fused away only where one node of its own scope co
 import math
 from typing import Any
 
+import numpy as np
 from onnx import (
     GraphProto,
     ModelProto,
@@ -25,26 +26,27 @@ from sparsebook_compressor.graph.roles import domain_of
 from sparsebook_compressor.graph.scopes import Scope
 from sparsebook_compressor.graph.spool import first_bytes
 from sparsebook_compressor.payload_header import read_header
+from sparsebook_compressor.rewrite.affine import Affine, Values, affine_of, vector_of
 from sparsebook_compressor.rewrite.ranks import RankTable
-from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon
+from sparsebook_compressor.rewrite.surgery import DOMAIN, Surgeon, fill
 
 # Before it a Clip has its bounds as attributes.
 OPSET_CLIP_INPUTS = 11
-# Before it an Add has attributes that say how it broadcasts.
-_OPSET_ADD_BROADCASTS = 7
+# Before it Add and Mul have attributes that say how they broadcast, and BatchNormalization one that says whether it trains.
+_OPSET_BROADCASTS = 7
 # Before it activations have an attribute that is gone since, and ONNX Runtime runs none of them.
 _OPSET_ACTIVATIONS = 6
 _FUSING = ("Gemm", "MatMul", "Conv")
 _WITH_BIAS = ("MatMul", "Conv")
-_BIAS = 2
 # A payload begins with its header: 24 bytes and at most eight dimensions.
 _HEADER_BYTES = 256
+BIAS = 2
 # Of Conv alone.
-ADDEND = 3
+ADDEND, SCALE = 3, 4
 
 
 def fuse(model: ModelProto) -> None:
-    """Fuse biases and activations into the operators of a model, in place; done again, it changes nothing."""
+    """Fuse scales, biases and activations into the operators of a model, in place; done again, it changes nothing."""
     _Fusing(model).run()
 
 
@@ -58,6 +60,7 @@ class _Fusing:
         self._merged: set[int] = set()
         self._vectors: dict[Value, str] = {}
         self._taken: dict[Value, Constant] = {}
+        self._made: dict[str, Values] = {}
 
     def run(self) -> None:
         for scope in self._flow.found:
@@ -98,24 +101,77 @@ class _Fusing:
                     return False
                 _set(whole, activation="clip", **bounds)
                 return True
-            case "Add" if version >= _OPSET_ADD_BROADCASTS and whole.op_type in _WITH_BIAS:
+            case "Add" if version >= _OPSET_BROADCASTS and whole.op_type in _WITH_BIAS:
                 bias = self._bias(scope, behind, whole)
-                if bias is None:
-                    return self._take_addend(scope, behind, whole)
-                whole.input.extend([""] * (_BIAS + 1 - len(whole.input)))
-                whole.input[_BIAS] = bias
-                return True
+                if bias is not None:
+                    _give(whole, BIAS, bias)
+                    return True
+                return self._take_affine(scope, behind, whole) or self._take_addend(
+                    scope, behind, whole
+                )
+            case "BatchNormalization" | "Mul" if version >= _OPSET_BROADCASTS:
+                return self._take_affine(scope, behind, whole)
         return False
+
+    def _take_affine(self, scope: Scope, behind: NodeProto, whole: NodeProto) -> bool:
+        """Give a Conv the scale and shift of its channels that a node spells out, composed with those that it has."""
+        if whole.op_type != "Conv" or any(whole.input[ADDEND : ADDEND + 1]):
+            return False
+        shape = self._weight_shape(scope, whole)
+        if shape is None or scope.graph is None:
+            return False
+        scale = self._affine_input(scope, whole, SCALE, np.ones(shape[0]))
+        shift = self._affine_input(scope, whole, BIAS, np.zeros(shape[0]))
+        found = affine_of(
+            behind, whole.output[0], shape, lambda name: self._constants.find(scope, name)
+        )
+        if found is None or scale is None or shift is None:
+            return False
+        together = found.behind(
+            Affine(scale[0], shift[0], tuple(each for _, own in (scale, shift) for each in own))
+        )
+        if not together.is_representable:
+            return False
+        output = behind.output[0]
+        self._put(scope.graph, whole, BIAS, f"{output}.shift", together.shift)
+        if not np.array_equal(together.scale, np.ones(shape[0])):
+            self._put(scope.graph, whole, SCALE, f"{output}.scale", together.scale)
+        self._taken.update((each.value, each) for each in together.taken)
+        return True
+
+    def _affine_input(
+        self, scope: Scope, whole: NodeProto, index: int, missing: Values
+    ) -> tuple[Values, tuple[Constant, ...]] | None:
+        """What a Conv has for its channels so far, and the constant that says so; None where it is not known."""
+        name = next(iter(whole.input[index : index + 1]), "")
+        if not name or name in self._made:
+            return self._made.get(name, missing), ()
+        constant = self._constants.find(scope, name)
+        known = None if constant is None else vector_of(constant.tensor, len(missing))
+        return None if constant is None or known is None else (known, (constant,))
+
+    def _put(
+        self, graph: GraphProto, whole: NodeProto, index: int, wish: str, values: Values
+    ) -> None:
+        """Give a Conv a vector of its own; one that an earlier fold has made goes."""
+        earlier = next(iter(whole.input[index : index + 1]), "")
+        if earlier in self._made:
+            _remove_initializer(graph, earlier)
+            del self._made[earlier]
+        tensor = TensorProto()
+        fill(tensor, self._surgeon.fresh(wish), values.astype(np.float32))
+        self._surgeon.add_initializer(graph, tensor)
+        self._made[tensor.name] = values
+        _give(whole, index, tensor.name)
 
     def _take_addend(self, scope: Scope, add: NodeProto, whole: NodeProto) -> bool:
         """Give a Conv what an Add adds to its whole output, such as a residual; the operator broadcasts as Add does."""
-        if whole.op_type != "Conv" or len(whole.input) > ADDEND:
+        if whole.op_type != "Conv" or any(whole.input[ADDEND : ADDEND + 1]):
             return False
         others = [name for name in add.input if name != whole.output[0]]
         if len(others) != 1 or self._constants.find(scope, others[0]) is not None:
             return False  # added to itself, or a constant that is no bias
-        whole.input.extend([""] * (ADDEND - len(whole.input)))
-        whole.input.append(others[0])
+        _give(whole, ADDEND, others[0])
         return True
 
     def _bounds(self, scope: Scope, clip: NodeProto, version: int) -> dict[str, float] | None:
@@ -141,7 +197,7 @@ class _Fusing:
 
     def _bias(self, scope: Scope, add: NodeProto, operator: NodeProto) -> str | None:
         """The vector that an Add adds to every row or channel of an operator without a bias; None where it is another Add."""
-        if any(operator.input[_BIAS : _BIAS + 1]):
+        if any(operator.input[BIAS : BIAS + 1]):
             return None
         name = add.input[int(add.input[0] == operator.output[0])]
         constant = self._constants.find(scope, name)
@@ -211,8 +267,17 @@ class _Fusing:
             if constant.node is not None:
                 self._surgeon.drop(constant.home, constant.node)
             else:
-                names = [tensor.name for tensor in graph.initializer]
-                del graph.initializer[names.index(constant.name)]
+                _remove_initializer(graph, constant.name)
+
+
+def _remove_initializer(graph: GraphProto, name: str) -> None:
+    del graph.initializer[[tensor.name for tensor in graph.initializer].index(name)]
+
+
+def _give(node: NodeProto, index: int, name: str) -> None:
+    """Set an input; those between that are not there are left out."""
+    node.input.extend([""] * (index + 1 - len(node.input)))
+    node.input[index] = name
 
 
 def _set(node: NodeProto, **attributes: Any) -> None:

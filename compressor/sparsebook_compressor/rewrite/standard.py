@@ -1,19 +1,24 @@
 """Operators back to the standard nodes that they stand for: one of the same name, and what was fused into it behind it."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 from onnx import AttributeProto, NodeProto, TensorProto, helper
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.errors import InvalidGraph
 from sparsebook_compressor.graph.attributes import float_attribute, int_attribute
 from sparsebook_compressor.graph.scopes import Scope
-from sparsebook_compressor.rewrite.fusing import ADDEND, OPSET_CLIP_INPUTS
+from sparsebook_compressor.rewrite.fusing import ADDEND, BIAS, OPSET_CLIP_INPUTS, SCALE
 from sparsebook_compressor.rewrite.surgery import Surgeon, fill
 
 _OURS = {"activation", "low", "high"}
 
 
-def replace(surgeon: Surgeon, scope: Scope, node: NodeProto, index: int, name: str) -> None:
+def replace(
+    surgeon: Surgeon, scope: Scope, node: NodeProto, index: int, name: str, shape: Sequence[int]
+) -> None:
     """Make an operator standard nodes.
 
     Args:
@@ -22,11 +27,12 @@ def replace(surgeon: Surgeon, scope: Scope, node: NodeProto, index: int, name: s
         node: the operator; it becomes the first of the nodes, or the one behind a Transpose where a MatMul has `transB`.
         index: which of its inputs is the payload.
         name: the weight, which has taken the payload's place.
+        shape: the weight's.
 
     Raises:
         InvalidGraph: an activation that is not known.
     """
-    behind = _behind(surgeon, scope, node)
+    behind = _behind(surgeon, scope, node, shape)
     node.domain = ""
     node.input[index] = name
     transposed = node.op_type == "MatMul" and int_attribute(node, "transB") == 1
@@ -47,7 +53,9 @@ def replace(surgeon: Surgeon, scope: Scope, node: NodeProto, index: int, name: s
     _chain(surgeon, scope, node, behind)
 
 
-def _behind(surgeon: Surgeon, scope: Scope, node: NodeProto) -> list[NodeProto]:
+def _behind(
+    surgeon: Surgeon, scope: Scope, node: NodeProto, shape: Sequence[int]
+) -> list[NodeProto]:
     """The nodes that an operator has taken in, but for what they take from each other and their outputs."""
     found = []
     if node.op_type == "MatMul":
@@ -56,9 +64,13 @@ def _behind(surgeon: Surgeon, scope: Scope, node: NodeProto) -> list[NodeProto]:
         if bias:
             found.append(helper.make_node("Add", [bias], []))
     if node.op_type == "Conv" and len(node.input) > ADDEND:
-        addend = node.input[ADDEND]
-        while len(node.input) > ADDEND or (node.input and not node.input[-1]):
-            del node.input[-1]
+        bias, addend, scale = [*node.input[BIAS:], ""][: SCALE - BIAS + 1]
+        del node.input[ADDEND:]
+        if scale:
+            del node.input[BIAS:]
+            found.append(_normalisation(surgeon, scope, node, scale, bias, shape[0]))
+        elif not bias:
+            del node.input[BIAS:]
         if addend:
             found.append(helper.make_node("Add", [addend], []))
     given = (attribute.s for attribute in node.attribute if attribute.name == "activation")
@@ -76,13 +88,28 @@ def _behind(surgeon: Surgeon, scope: Scope, node: NodeProto) -> list[NodeProto]:
     return found
 
 
+def _normalisation(
+    surgeon: Surgeon, scope: Scope, node: NodeProto, scale: str, bias: str, channels: int
+) -> NodeProto:
+    """A BatchNormalization of mean 0 and variance 1: ONNX Runtime folds it into the weight."""
+    zeros, ones = (
+        _constant(surgeon, scope, node, f"{scale}.{wish}", np.full(channels, value, np.float32))
+        for wish, value in (("zeros", 0), ("ones", 1))
+    )
+    return helper.make_node(
+        "BatchNormalization", [scale, bias or zeros, zeros, ones], [], epsilon=0.0
+    )
+
+
 def _clip(surgeon: Surgeon, scope: Scope, node: NodeProto) -> NodeProto:
     low, high = float_attribute(node, "low"), float_attribute(node, "high")
     if opset(scope.function or surgeon.model) < OPSET_CLIP_INPUTS:
         return helper.make_node("Clip", [], [], min=low, max=high)
     ends = {"low": low, "high": high}
     names = [
-        "" if bound is None else _scalar(surgeon, scope, node, f"{node.output[0]}.{end}", bound)
+        ""
+        if bound is None
+        else _constant(surgeon, scope, node, f"{node.output[0]}.{end}", np.array(bound, np.float32))
         for end, bound in ends.items()
     ]
     while names and not names[-1]:
@@ -90,9 +117,11 @@ def _clip(surgeon: Surgeon, scope: Scope, node: NodeProto) -> NodeProto:
     return helper.make_node("Clip", names, [])
 
 
-def _scalar(surgeon: Surgeon, scope: Scope, node: NodeProto, wish: str, value: float) -> str:
+def _constant(
+    surgeon: Surgeon, scope: Scope, node: NodeProto, wish: str, value: npt.NDArray[np.float32]
+) -> str:
     tensor = TensorProto()
-    fill(tensor, surgeon.fresh(wish), np.array(value, np.float32))
+    fill(tensor, surgeon.fresh(wish), value)
     if scope.graph is not None:
         surgeon.add_initializer(scope.graph, tensor)
     else:

@@ -100,7 +100,7 @@ void finish_sums(const float* sums, std::size_t count, const Finish& finish, flo
   }
 }
 
-template <class Simd, bool ADDEND>
+template <class Simd, bool SCALE, bool ADDEND>
 void store_as(const Channels& channels) {
   const typename Simd::Vector low = Simd::broadcast(&channels.low), high = Simd::broadcast(&channels.high);
   const std::size_t rest = channels.count % Simd::LANES;
@@ -110,24 +110,28 @@ void store_as(const Channels& channels) {
     const float* const addend = ADDEND ? channels.addend + r * channels.y_pitch : nullptr;
     float* const y = channels.y + r * channels.y_pitch;
     const typename Simd::Vector bias = channels.bias == nullptr ? Simd::zero() : Simd::broadcast(channels.bias + r);
-    const auto finished = [&](typename Simd::Vector value) { return Simd::at_most(high, Simd::at_least(low, value)); };
+    const typename Simd::Vector scale = SCALE ? Simd::broadcast(channels.scale + r) : Simd::zero();
+    const auto finished = [&](std::size_t i, auto load) {
+      typename Simd::Vector value = load(sums + i);
+      value = SCALE ? Simd::multiply_add(scale, value, bias) : Simd::add(value, bias);
+      if (ADDEND) value = Simd::add(value, load(addend + i));
+      return Simd::at_most(high, Simd::at_least(low, value));
+    };
     std::size_t i = 0;
-    for (; i + Simd::LANES <= channels.count; i += Simd::LANES) {
-      typename Simd::Vector value = Simd::add(Simd::load(sums + i), bias);
-      if (ADDEND) value = Simd::add(value, Simd::load(addend + i));
-      Simd::store(y + i, finished(value));
-    }
+    for (; i + Simd::LANES <= channels.count; i += Simd::LANES) Simd::store(y + i, finished(i, [](const float* from) { return Simd::load(from); }));
     if (rest == 0) continue;
-    typename Simd::Vector value = Simd::add(Simd::load_lanes(Simd::zero(), mask, sums + i), bias);
-    if (ADDEND) value = Simd::add(value, Simd::load_lanes(Simd::zero(), mask, addend + i));
-    Simd::store_lanes(y + i, mask, finished(value));
+    Simd::store_lanes(y + i, mask, finished(i, [&](const float* from) { return Simd::load_lanes(Simd::zero(), mask, from); }));
   }
 }
 
 /// kernels/variant.h, StoreKernel.
 template <class Simd>
 void store_channels(const Channels& channels) {
-  channels.addend == nullptr ? store_as<Simd, false>(channels) : store_as<Simd, true>(channels);
+  if (channels.scale == nullptr) {
+    channels.addend == nullptr ? store_as<Simd, false, false>(channels) : store_as<Simd, false, true>(channels);
+  } else {
+    channels.addend == nullptr ? store_as<Simd, true, false>(channels) : store_as<Simd, true, true>(channels);
+  }
 }
 
 /// One activation a tile, in any variant.

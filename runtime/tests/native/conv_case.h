@@ -56,23 +56,25 @@ inline SparseSample sample(const ConvShape& s, std::size_t outputs, double densi
 /// Computes y; returns whether it did.
 using Way = std::function<bool(const ConvWeight& weight, const ConvArguments& arguments, float* y)>;
 
-/// Checks what a way makes of the convolution plus bias and addend, clipped to [-4, 4]. Of the activations, those of a `spoilt` one are infinite.
+/// Checks what a way makes of the convolution times scale, plus bias and addend, clipped to [-4, 4]. Of the activations, those of a `spoilt` one are infinite.
 inline void check_way(const Variant& variant, const ConvShape& s, const SparseSample& weight, std::mt19937& random, const Way& way,
                       bool spoilt = false) {
   const auto& a = s.axis;
   const std::size_t outputs = s.group * s.group_outputs;
   const std::size_t box = a[0].output * a[1].output * a[2].output;
   const std::size_t inputs = s.batch * s.group * s.group_inputs * a[0].input * a[1].input * a[2].input;
-  const Guarded x(inputs), bias(outputs), y(s.batch * outputs * box), addend(s.batch * outputs * box);
+  const Guarded x(inputs), factor(outputs), bias(outputs), y(s.batch * outputs * box), addend(s.batch * outputs * box);
   const auto fill = [&](const Guarded& values, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) values[i] = std::normal_distribution<float>()(random);
   };
   fill(addend, s.batch * outputs * box);
   fill(x, inputs);
+  fill(factor, outputs);
   fill(bias, outputs);
+  const bool is_scaled = random() % 2 == 0;
   if (spoilt) x[random() % inputs] = HUGE_VALF;
   const ConvWeight packed(variant, weight.view(), s.group, Winograd::transforms(variant, s));
-  if (!way(packed, {x.get(), bias.get(), addend.get(), {-4, 4}}, y.get())) return;
+  if (!way(packed, {x.get(), is_scaled ? factor.get() : nullptr, bias.get(), addend.get(), {-4, 4}}, y.get())) return;
 
   const std::vector<double> dense = weight.dense();
   // Values and activations are of the order of one, and rounding is of that of sums before they are clipped.
@@ -83,7 +85,7 @@ inline void check_way(const Variant& variant, const ConvShape& s, const SparseSa
       for (std::size_t d = 0; d < a[0].output; ++d) {
         for (std::size_t h = 0; h < a[1].output; ++h) {
           for (std::size_t w = 0; w < a[2].output; ++w) {
-            const double sum = expected(s, dense, x.get(), n, m, {d, h, w}) + bias[m] + addend[static_cast<std::size_t>(found - y.get())];
+            const double sum = expected(s, dense, x.get(), n, m, {d, h, w}) * (is_scaled ? factor[m] : 1) + bias[m] + addend[static_cast<std::size_t>(found - y.get())];
             const float value = *found++;
             CHECK(std::isnan(sum) ? std::isnan(value) : check::close(value, std::fmin(std::fmax(sum, -4), 4), scale));
           }

@@ -92,8 +92,8 @@ void both_forms() {
     for (float& value : x) value = std::normal_distribution<float>()(random);
     Scratch scratch;
     const Conv conv(s, packed);
-    conv.run(packed, {x.data(), nullptr, nullptr, {}}, Serial(), scratch, serial.data());
-    conv.run(packed, {x.data(), nullptr, nullptr, {}}, Threads(), scratch, threaded.data());
+    conv.run(packed, {x.data(), nullptr, nullptr, nullptr, {}}, Serial(), scratch, serial.data());
+    conv.run(packed, {x.data(), nullptr, nullptr, nullptr, {}}, Threads(), scratch, threaded.data());
     CHECK(std::memcmp(serial.data(), threaded.data(), serial.size() * sizeof(float)) == 0);
     forms += std::string(packed.form()) + " ";
   }
@@ -157,7 +157,7 @@ void overflow() {
     for (std::size_t i = 0; i < count; ++i) x[i] = scale * (static_cast<float>(random() % 2000) / 1000 - 1);
     const ConvWeight packed(*tested, weight.view(), 1, Winograd::transforms(*tested, s));
     Scratch scratch;
-    Conv(s, packed).run(packed, {x.get(), nullptr, nullptr, {}}, Serial(), scratch, y.get());
+    Conv(s, packed).run(packed, {x.get(), nullptr, nullptr, nullptr, {}}, Serial(), scratch, y.get());
     for (std::size_t i = 0; i < count; ++i) {
       const double sum = conv_case::expected(s, dense, x.get(), 0, i / (28 * 28), {0, i / 28 % 28, i % 28});
       if (std::fabs(sum) < 5e37) CHECK(std::fabs(y[i] - sum) < 1e-4 * 17 * static_cast<double>(scale));

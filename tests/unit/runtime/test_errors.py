@@ -134,6 +134,14 @@ def test_a_bias_that_does_not_fit_fails_the_run(made, shape, x, bias):
         run(made, {"x": x}, {"w": payload, "b": bias})
 
 
+@pytest.mark.parametrize("scale", [normal(3), normal(1, 4), np.array(1, np.float32)])
+def test_a_scale_that_does_not_fit_fails_the_run(scale):
+    payload, _ = weight((4, 2, 3, 3))
+    made = node("Conv", ["x", "w", "", "", "s"])
+    with pytest.raises(Exception, match=r"weight 'w': S has shape .*, which must be \[4\]"):
+        run(made, {"x": normal(1, 2, 9, 9)}, {"w": payload, "s": scale})
+
+
 def test_the_nodes_shape_bounds_what_is_allocated():
     # 2^36 zeros in a payload of a few bytes are legal, but not what this node expects.
     payload = write(np.zeros((1, 1), np.uint8), np.ones(1, np.float32), Options())
