@@ -10,9 +10,9 @@ what gives embeddings.
 import argparse
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import onnxruntime as ort
 
 from benchmarks import names, verses
 from benchmarks.inputs import MODELS
-from benchmarks.results import FOLDER, show, write
+from benchmarks.results import FOLDER, measured, show, with_kept, write
 from benchmarks.sentences import sentences, tokens
 from benchmarks.sessions import session
 from benchmarks.worker import worker
@@ -40,6 +40,18 @@ SENTENCES = 500
 # Samples that a name gives to the decoder; parts are multiples of it, so that no name is in two.
 STEPS = 3
 KEPT = FOLDER / "distil"
+STAGES = ("pruned", "retrained", "shared", "tuned")
+COLUMNS = (
+    "model",
+    "samples",
+    "bits a weight",
+    "bytes",
+    "artifact",
+    "ratio",
+    *STAGES,
+    "agreement",
+    "8x within 1 point",
+)
 
 
 @dataclass(frozen=True)
@@ -62,44 +74,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--kept", action="store_true", help="run nothing, show what is kept")
     arguments = parser.parse_args()
-    rows, results = [], []
+    parts = with_kept("distil", {})
     for name, case in CASES.items():
-        if arguments.only not in (None, name):
-            continue
-        report, seconds = distil(name, case)
-        assert report.training is not None
-        kept = report.training.metric_after
-        reached = report.ratio >= LEAST_RATIO and kept >= 1 - MOST_DROP
-        results.append(
-            {
-                "case": name,
-                "model": case.model.name,
-                "bytes": report.artifact.bytes,
-                "ratio": report.ratio,
-                "agreement": kept,
-                "metric": report.training.metric,
-                "stages": {row.stage: row.metric for row in report.training.stages},
-                "samples": case.samples,
-                "settings": case.settings,
-                "seconds": seconds,
-            }
-        )
-        rows.append(
-            (
-                f"{name}: {case.model.name}",
-                f"{report.input.bytes:,}",
-                f"{report.artifact.bytes:,}",
-                f"{report.ratio:.1f}x",
-                f"{kept:.2%}",
-                "yes" if reached else "no",
-                f"{seconds:.0f} s",
-            )
-        )
-    columns = ("model", "bytes", "artifact", "ratio", "agreement", "8x within 1 point", "took")
-    show("Distilled from the originals, without labels", columns, rows)
+        if arguments.only in (None, name):
+            if not arguments.kept:
+                distil(name, case)
+            if (KEPT / f"{name}.json").exists():
+                parts[name] = part(name, case)
+    found = [parts[name]["found"] for name in CASES if name in parts]
+    show("Distilled from the originals, without labels, on the test part", COLUMNS, [_cells(each) for each in found])  # fmt: skip
     facts = {}
-    if all((KEPT / f"{part}.onnx").exists() for part in ("encoder", "decoder")):
+    if all((KEPT / f"{half}.onnx").exists() for half in ("encoder", "decoder")):
         facts["pair"] = pair()
         print(
             f"the compressed pair together: {facts['pair']['names']:.2%} of unseen names spelled the same, "
@@ -111,16 +98,53 @@ def main() -> None:
             f"the compressed transformer on {facts['docstrings']['samples']} sentences of docstrings, which it never saw: "
             f"{facts['docstrings']['agreement']:.2%} of their nearest neighbours are the original's"
         )
-    print("written:", write("distil", results, **facts))
+    print("written:", write("distil", found, parts=parts, seed=0, **facts))
 
 
-def distil(name: str, case: Case) -> tuple[Report, float]:
-    """One compression; the artifact is kept in build/benchmarks/distil."""
+def part(name: str, case: Case) -> dict[str, Any]:
+    """What a kept compression gave, when and by what; its settings are the report's own, which the case may have left."""
+    path = KEPT / f"{name}.json"
+    report = Report.from_json(path.read_text())
+    assert report.training is not None
+    found = {
+        "case": name,
+        "model": case.model.name,
+        "bytes_in": report.input.bytes,
+        "bytes": report.artifact.bytes,
+        "ratio": report.ratio,
+        "agreement": report.training.metric_after,
+        "metric": report.training.metric,
+        "stages": {row.stage: row.metric for row in report.training.stages},
+        "samples": {split: row["samples"] for split, row in report.training.splits.items()},
+        "settings": report.config,
+    }
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    return {**measured(), "found": found, "date": written, "versions": report.versions}
+
+
+def _cells(found: dict[str, Any]) -> tuple[str, ...]:
+    reached = found["ratio"] >= LEAST_RATIO and found["agreement"] >= 1 - MOST_DROP
+    bits = [row["bits"] for row in found["settings"]["weights"].values()]
+    stages = (found["stages"].get(stage) for stage in STAGES)
+    return (
+        f"{found['case']}: {found['model']}",
+        f"{found['samples']['train']:,}",
+        f"{min(bits):g} to {max(bits):g}",
+        f"{found['bytes_in']:,}",
+        f"{found['bytes']:,}",
+        f"{found['ratio']:.2f}x",
+        *("" if metric is None else f"{metric:.2%}" for metric in stages),
+        f"{found['agreement']:.2%}",
+        "yes" if reached else "no",
+    )
+
+
+def distil(name: str, case: Case) -> None:
+    """One compression; artifact and report are kept in build/benchmarks/distil."""
     with tempfile.TemporaryDirectory(prefix="sparsebook-distil-") as scratch:
         folder = Path(scratch)
         data = write_data(folder, case)
-        began = time.perf_counter()
-        report = compress(
+        compress(
             case.model,
             folder / "out",
             Config.parse(case.settings),
@@ -129,11 +153,9 @@ def distil(name: str, case: Case) -> tuple[Report, float]:
             operator_library=library_path(),
             platform=platform_tag(),
         )
-        seconds = time.perf_counter() - began
         KEPT.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / "out/model.onnx", KEPT / f"{name}.onnx")
         shutil.copyfile(folder / "out/report.json", KEPT / f"{name}.json")
-    return report, seconds
 
 
 def write_data(folder: Path, case: Case) -> list[Path]:

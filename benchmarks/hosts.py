@@ -167,11 +167,17 @@ def main() -> None:
             with cluster(here, 2, shared()) as (http, hosts_there):
                 logs = [here / f"host-{n}/log" for n in range(2)]
                 results["takeover_seconds"].append(round(takeover(http, hosts_there, logs), 1))
-    rows = [[name, f"{value:.0f}"] for name, value in results["jobs_a_minute"].items()]
-    show(f"jobs a minute, {JOBS} distinct models of 6.3 MB", ["where", "jobs a minute"], rows)
-    seconds = ", ".join(map(str, results["takeover_seconds"]))
-    show("a dead host's job goes on elsewhere after", ["seconds"], [[seconds]])
-    write("hosts", results)
+    show_all(results)
+    print("written:", write("hosts", results, seed=0))
+
+
+def show_all(results: dict[str, Any]) -> None:
+    """Both tables."""
+    rows = [[name, f"{value:.1f}"] for name, value in results["jobs_a_minute"].items()]
+    title = f"{results['jobs']} distinct models of {SIZE * SIZE * 8 / 1e6:.1f} MB, from the first POST to the last end"
+    show(title, ["where", "jobs a minute"], rows)
+    took = [[str(n), f"{each:.1f}"] for n, each in enumerate(results["takeover_seconds"], 1)]
+    show("A dead host's job has begun on another host after", ["death", "seconds"], took)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def main() -> None:
         f"a call that computes next to nothing takes {1e6 * calls['sparse']:.1f} µs, of theirs {1e6 * calls['gemm']:.1f}"
     )
     facts: dict[str, Any] = {
+        "whole": not (arguments.quick or arguments.isa or arguments.threads > 1),
         "seed": SEED,
         "seconds": arguments.seconds,
         "swept_bytes": sweep,

@@ -85,7 +85,8 @@ def main() -> None:
         "Trained with labels, compressed with labels", columns, [_cells(found) for found in results]
     )
     name = "labelled" if arguments.only == "tables" else "labelled-control"
-    print("written:", write(name, results, must=MUST, aim=AIM, seeds=arguments.seeds))
+    facts = {"must": MUST, "aim": AIM, "seeds": arguments.seeds}
+    print("written:", write(name, results, whole=arguments.net == "both", **facts))
 
 
 def measured(net: Net, jobs: list[Settings], digits: mnist.Mnist, again: bool) -> dict[str, Any]:

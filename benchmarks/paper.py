@@ -53,20 +53,21 @@ def main() -> None:
     robust: dict[str, Any] = {}
     if "robustness" in wanted:
         robust = {net: robustness(net, originals[net], arguments.jobs) for net in nets}
-        print("written:", write("paper-robustness", robust))
+        print("written:", write("paper-robustness", robust, whole=arguments.net == "both"))
     if "tables" in wanted:
         shares = {net: found["no_loss"] for net, found in robust.items()}
         print("written:", tables(nets, arguments.seeds, originals, shares, arguments.jobs))
     if "figures" in wanted:
         for net in FIGURE_NETS.get(arguments.net, nets):
             figures(net, originals[net], arguments.jobs)
+    whole = arguments.net == "both"
     if "control" in wanted:
         controls = {
             net: control(net, arguments.seeds, originals[net], arguments.jobs) for net in nets
         }
-        print("written:", write("paper-control", controls))
+        print("written:", write("paper-control", controls, whole=whole))
     if "jobs" in wanted:
-        print("written:", write("paper-jobs", whole_jobs(nets, originals)))
+        print("written:", write("paper-jobs", whole_jobs(nets, originals), whole=whole))
 
 
 def tables(
@@ -90,7 +91,7 @@ def tables(
     firsts = {net: found[0] for net, found in main_runs.items()}
     paper_tables.table_7(summaries, firsts, factors)
     results["bars"] = paper_tables.bars(summaries, robust)
-    return write("paper", _plain(results))
+    return write("paper", _plain(results), whole=set(nets) == set(LENETS))
 
 
 def robustness(net: str, original: Hits, at_once: int) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def whole_jobs(nets: Sequence[str], originals: dict[str, Hits]) -> list[dict[str
                     f"{lost:+.2%}",
                 )
             )
-    columns = ("job", "took", "at most", "bytes", "ratio", "accuracy lost")
+    columns = ("job", "took", "at most asked", "bytes", "ratio", "accuracy lost")
     show("Whole jobs on this machine", columns, rows)
     return results
 

@@ -43,6 +43,12 @@ COLUMNS = (
     "ours",
     "ours / engine",
 )
+MEANS = ("engine", "layers", "ran", "ours / engine", "not run by it")
+KINDS = {
+    "fc": "fully connected, batch 1, 8 and 64, weights from memory",
+    "conv": "convolutions at 22 to 38%",
+    "whole": "AlexNet, whole",
+}
 
 
 def main() -> None:
@@ -68,11 +74,11 @@ def main() -> None:
         rows.append(row)
         print(" ".join(cells(row)), file=sys.stderr)
     title = "Median ms of CPU time, and how many times as fast as ONNX Runtime"
-    show(title, COLUMNS, [cells(row) for row in rows] + means(rows))
-    print(
-        "written:",
-        write("peer-layers", rows, seed=SEED, swept_bytes=sweep, seconds=arguments.seconds),
-    )
+    show(title, COLUMNS, [cells(row) for row in rows], page=False)
+    show("How many times as fast as another engine, geometric means", MEANS, means(rows))
+    facts = {"seed": SEED, "swept_bytes": sweep, "seconds": arguments.seconds}
+    whole = not (arguments.quick or arguments.engine)
+    print("written:", write("peer-layers", rows, whole=whole, **facts))
 
 
 def measured(
@@ -119,25 +125,25 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def means(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Geometric means of how many times as fast ours are, by engine and kind of layer."""
+    """Geometric means of how many times as fast ours are, by engine and kind of layer; and what an engine did not run."""
     groups: dict[tuple[str, str], list[float]] = {}
+    failed: dict[tuple[str, str], int] = {}
     for row in rows:
-        if "error" not in row:
+        at = (row["engine"], row["section"])
+        groups.setdefault(at, [])
+        if "error" in row:
+            failed[at] = failed.get(at, 0) + 1
+        else:
             timings = row["timings"]
-            ratio = timings[row["engine"]]["median"] / timings["sparsebook"]["median"]
-            groups.setdefault((row["engine"], row["section"]), []).append(ratio)
+            groups[at].append(timings[row["engine"]]["median"] / timings["sparsebook"]["median"])
+    versions = {row["engine"]: row["version"] for row in rows if "version" in row}
     return [
         (
-            f"mean of {len(found)}",
-            kind,
-            "",
-            engine,
-            "",
-            "",
-            "",
-            "",
-            "",
-            f"{geometric_mean(found):.2f}x",
+            f"{engine} {versions.get(engine, '')}".strip(),
+            KINDS[kind],
+            str(len(found)),
+            f"{geometric_mean(found):.2f}x" if found else "",
+            str(failed.get((engine, kind), "")),
         )
         for (engine, kind), found in groups.items()
     ]

@@ -98,7 +98,8 @@ def main() -> None:
         for row in found:
             print(*cells(row, found), sep=" | ", file=sys.stderr)
     name = "peers-quick" if arguments.quick else "peers"
-    report(rows, {"settings": by, "peers": versions}, name)
+    whole = not arguments.quick and (arguments.kept or set(by) >= set(SUBJECTS))
+    report(rows, {"settings": by, "peers": versions, "seed": SEED, "whole": whole}, name)
 
 
 def place(name: str, *, quick: bool) -> Path:
@@ -240,8 +241,7 @@ def cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
     found = judged(row, rows)
     compared = ""
     if found is not None:
-        mark = "<= " if found.where == "bound" else ""
-        compared = "closer than ours" if found.ratio is None else f"{mark}{found.ratio:.2f}"
+        compared = _against(found)
     return (
         row.model,
         row.who,
@@ -283,9 +283,35 @@ def verdicts(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     return lines
 
 
+def by_model(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The peers, and for each model what `worst` makes of each peer's settings on it."""
+    groups: dict[str, dict[str, list[Against]]] = {}
+    for row in rows:
+        judgement = judged(row, rows)
+        if judgement is not None:
+            groups.setdefault(row.model, {}).setdefault(row.who, []).append(judgement)
+    peers = list(dict.fromkeys(who for found in groups.values() for who in found))
+    return peers, [
+        (model, *(_against(worst(found[who])) if who in found else "" for who in peers))
+        for model, found in groups.items()
+    ]
+
+
+def _against(found: Against) -> str:
+    mark = "<= " if found.where == "bound" else ""
+    return "closer than ours" if found.ratio is None else f"{mark}{found.ratio:.2f}"
+
+
 def report(rows: list[Row], facts: dict[str, Any], name: str) -> None:
     """Tables, JSON and plot."""
-    show("Bytes against fidelity, and latency", COLUMNS, [cells(row, rows) for row in rows])
+    every = [cells(row, rows) for row in rows]
+    show("Bytes against fidelity, and latency", COLUMNS, every, page=False)
+    peers, lines = by_model(rows)
+    show(
+        "Ours over a peer's bytes at its own error, the worst of its settings",
+        ("model", *peers),
+        lines,
+    )
     columns = (
         "ours against",
         "models",

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 
 from benchmarks.architectures import BUILDERS, PAPER
-from benchmarks.results import FOLDER, show, write
+from benchmarks.results import FOLDER, show, with_kept, write
 from sparsebook_compressor import Config, admit, compress
 from sparsebook_compressor.artifact import payloads
 
@@ -29,6 +29,20 @@ PAPER_BYTES = {"alexnet": 6.9e6, "vgg16": 11.3e6}
 LLOYD = {"30 steps": 30, "converged": None}
 ROWS = (("operator", "30 steps"), ("operator", "converged"), ("portable", "30 steps"))
 SEED = 0
+COLUMNS = (
+    "model",
+    "output",
+    "k-means",
+    "input",
+    "artifact",
+    "ratio",
+    "paper",
+    "bound",
+    "over bound",
+    "relative RMS error",
+    "seconds",
+    "peak memory",
+)
 
 
 def main() -> None:
@@ -44,32 +58,20 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(measure(*arguments.child)))
         return
-    rows = []
+    found = {}
     for name in arguments.model or sorted(BUILDERS):
         built(name)
         for row in ROWS:
             command = [sys.executable, "-m", "benchmarks.scale", "--child", name, *row]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            rows.append(json.loads(done.stdout))
+            found[", ".join((name, *row))] = json.loads(done.stdout)
+    parts = with_kept("scale", found)
+    rows = [parts[key]["found"] for key in sorted(parts)]
     show(
-        "Whole artifacts at the paper's densities and bits",
-        (
-            "model",
-            "output",
-            "k-means",
-            "bytes in",
-            "bytes out",
-            "ratio",
-            "paper",
-            "bound",
-            "over bound",
-            "RMS error",
-            "seconds",
-            "peak / model",
-        ),
-        [_cells(row) for row in rows],
+        "Whole artifacts at the paper's densities and bits", COLUMNS, [_cells(row) for row in rows]
     )
-    print("written:", write("scale", rows, seed=SEED))
+    whole = {row["model"] for row in rows} == set(BUILDERS)
+    print("written:", write("scale", rows, whole=whole, parts=parts, seed=SEED))
 
 
 def built(name: str) -> Path:
@@ -159,7 +161,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         "" if row["over_bound"] is None else f"{row['over_bound']:+.1%}",
         f"{row['rms_error']:.3f}",
         f"{row['seconds']:.1f}",
-        f"{row['peak_bytes'] / row['bytes_in']:.2f}x",
+        f"{row['peak_bytes'] / row['bytes_in']:.2f}x the model",
     )
 
 

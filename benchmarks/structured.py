@@ -88,6 +88,7 @@ def main() -> None:
             for each in costs
         ],
     )
+    whole = set(models) >= set(MODELS)
     facts = {
         "safe": [dataclasses.asdict(row) for row in alike],
         "costs": [dataclasses.asdict(each) for each in costs],
@@ -96,7 +97,10 @@ def main() -> None:
         "aims": AIMS,
         "models": list(models),
     }
-    print("written:", write("structured", [dataclasses.asdict(row) for row in found], **facts))
+    print(
+        "written:",
+        write("structured", [dataclasses.asdict(row) for row in found], whole=whole, **facts),
+    )
 
 
 def _table(found: list[Row], measure: str, codec: str) -> list[Sequence[str]]:

@@ -66,10 +66,10 @@ def main() -> None:
             "artifact",
             "update",
             "share",
-            "error, old floats",
-            "new floats",
-            "without base",
-            "with base",
+            "error before",
+            "after",
+            "compressed without a base",
+            "with it",
         ),
         [_cells(row) for row in rows],
     )
@@ -154,7 +154,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     errors = row["errors"]
     return (
         row["net"],
-        row["retraining"],
+        f"{row['retraining']}: {row['epochs']} epoch{'s' * (row['epochs'] > 1)}, {row['learning_rate']:g}",
         f"{row['moved']:.1%}",
         row["preset"],
         f"{row['artifact_bytes'] / 1e3:.1f} kB",

@@ -142,7 +142,7 @@ def _trade(training: Protocol | None) -> Markup:
         for point in training.points
         if point.metric is not None
     ]
-    return charts.scatter(points, "how many times smaller", training.metric)
+    return charts.scatter(points, "how many times smaller the weights alone are", training.metric)
 
 
 def _settings(training: Protocol | None) -> dict[str, str]:

@@ -98,11 +98,11 @@ def _points(found: Protocol) -> None:
         "bits",
         "metric",
         "drop",
-        "bytes",
-        "ratio",
+        "bytes of weights",
+        "weights smaller by",
         "",
         numbers_from=1,
-        least=("metric", "ratio"),
+        least=("metric", "weights smaller by"),
     )
     for point in found.points:
         verdict = "chosen" if point.chosen else "within" if point.met else "over"
@@ -114,7 +114,7 @@ def _points(found: Protocol) -> None:
             metric(point.metric),
             "" if point.drop is None else f"{point.drop:+.4f}",
             size(point.bytes),
-            f"{point.ratio:.1f}",
+            f"{point.ratio:.1f}x",
             verdict,
         )
     table.show(out)

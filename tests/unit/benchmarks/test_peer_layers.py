@@ -52,15 +52,14 @@ def test_an_engine_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monke
     assert "KeyError" in found["error"]
     cells = peer_layers.cells({**row("x", 1.0, 1.0), **found})
     assert len(cells) == len(peer_layers.COLUMNS)
-    assert peer_layers.means([{**row("x", 1.0, 1.0), **found}]) == []
+    (line,) = peer_layers.means([{**row("x", 1.0, 1.0), **found}])
+    assert line == ("x", peer_layers.KINDS["fc"], "0", "", "1")
 
 
 def test_the_means_are_of_what_ran() -> None:
     rows = [row("x", 2.0, 1.0), row("x", 8.0, 1.0), row("y", 1.0, 1.0)]
-    assert [(found[0], found[3], found[-1]) for found in peer_layers.means(rows)] == [
-        ("mean of 2", "x", "4.00x"),
-        ("mean of 1", "y", "1.00x"),
-    ]
+    kind = peer_layers.KINDS["fc"]
+    assert peer_layers.means(rows) == [("x", kind, "2", "4.00x", ""), ("y", kind, "1", "1.00x", "")]
     assert peer_layers.cells(rows[0])[-3:] == ("2.00x", "4.00x", "2.00x")
 
 
