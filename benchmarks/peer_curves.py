@@ -50,14 +50,42 @@ def against(ours: Iterable[Point], peer: Point) -> Against:
         return Against("outside", None)
     if peer.error > curve[-1].error:
         return Against("bound", curve[-1].bytes / peer.bytes)
-    found = float(curve[-1].bytes)
+    return Against("inside", _bytes_at(curve, peer.error) / peer.bytes)
+
+
+def delta_rate(ours: Iterable[Point], theirs: Iterable[Point]) -> float | None:
+    """Our bytes over theirs at the same error, the geometric mean over all errors that both reach: Bjontegaard's delta rate (VCEG-M33, 2001).
+
+    Both are joined by straight lines in log bytes over log error, where Bjontegaard fits cubics; what is between two of the
+    corners of either is a straight line too, so that the mean is exact.
+
+    Returns:
+        None where the curves have no stretch of errors in common.
+    """
+    mine, other = front(ours), front(theirs)
+    if not mine or not other:
+        return None
+    low = max(mine[0].error, other[0].error)
+    high = min(mine[-1].error, other[-1].error)
+    if low >= high:
+        return None
+    corners = sorted({low, high, *(p.error for p in (*mine, *other) if low < p.error < high)})
+    found = [math.log(_bytes_at(mine, error) / _bytes_at(other, error)) for error in corners]
+    area = sum(
+        (left + right) / 2 * math.log(corners[i + 1] / corners[i])
+        for i, (left, right) in enumerate(pairwise(found))
+    )
+    return math.exp(area / math.log(high / low))
+
+
+def _bytes_at(curve: Sequence[Point], error: float) -> float:
+    """On straight lines between points in log bytes over log error; the error is one of the curve's."""
     for left, right in pairwise(curve):
-        if left.error <= peer.error <= right.error:
+        if left.error <= error <= right.error:
             span = math.log(right.error / left.error)
-            share = math.log(peer.error / left.error) / span if span else 0.0
-            found = left.bytes * (right.bytes / left.bytes) ** share
-            break
-    return Against("inside", found / peer.bytes)
+            share = math.log(error / left.error) / span if span else 0.0
+            return float(left.bytes * (right.bytes / left.bytes) ** share)
+    return float(curve[-1].bytes)
 
 
 def worst(found: Iterable[Against]) -> Against:

@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kept_runs import sources
-from benchmarks.peer_curves import Against, Point, against, overall, worst
 from benchmarks.peer_models import SEED, SUBJECTS, Subject, subject
 from benchmarks.peer_others import engine, nncodec, quantised, zipnn, zstd
 from benchmarks.peer_ours import artifacts, plain, sparse
-from benchmarks.peer_plot import draw, points
+from benchmarks.peer_plot import draw
 from benchmarks.peer_rows import ORIGINAL, OURS, PEER, Made, Row, run_all
+from benchmarks.peer_verdicts import by_model, judged, told, verdicts
 from benchmarks.results import FOLDER, show, write
 
-MUST, AIM = 0.8, 0.5
 HEAVY = ("nncodec", "zipnn", "nncf", "deepsparse")
 AIMS, QUICK_AIMS = (0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.2), (0.05,)
 COLUMNS = (
@@ -225,14 +224,6 @@ def _failed(model: Subject, who: str, error: Exception) -> Row:
     return Row(model.name, model.family, who, "", PEER, failure=str(error))
 
 
-def judged(row: Row, rows: Sequence[Row]) -> Against | None:
-    """A peer's row against our curve on the same model; None for what is no peer's, or did not run."""
-    if row.kind != PEER or not row.bytes or not row.error:
-        return None
-    ours = points([each for each in rows if each.model == row.model and each.kind == OURS])
-    return against(ours, Point(row.bytes, row.error)) if ours else None
-
-
 def cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
     """For the table."""
     if row.failure is not None:
@@ -241,7 +232,7 @@ def cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
     found = judged(row, rows)
     compared = ""
     if found is not None:
-        compared = _against(found)
+        compared = told(found)
     return (
         row.model,
         row.who,
@@ -253,53 +244,6 @@ def cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
         "" if row.times is None else f"{row.times:.2f}x",
         compared,
     )
-
-
-def verdicts(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Against the best of all peers and against each, the geometric mean over families of models.
-
-    A peer's several settings on a model are as one: the one that needs most of our bytes over its own counts. The last two
-    columns count settings, of all models: bounds, and those that are closer than all of ours and so are in no mean.
-    """
-    found: dict[str, dict[str, list[Against]]] = {}
-    groups: dict[tuple[str, str, str], list[Against]] = {}
-    for row in rows:
-        judgement = judged(row, rows)
-        if judgement is not None:
-            for who in ("the best peer", row.who):
-                groups.setdefault((who, row.family, row.model), []).append(judgement)
-    for (who, family, _), several in groups.items():
-        found.setdefault(who, {}).setdefault(family, []).append(worst(several))
-    lines = []
-    for who, families in sorted(found.items(), key=lambda each: each[0] != "the best peer"):
-        mean, count = overall(families)
-        every = [each for key, judged in groups.items() if key[0] == who for each in judged]
-        bounds = sum(each.where == "bound" for each in every)
-        outside = sum(each.where == "outside" for each in every)
-        shown = "" if mean is None else f"{mean:.3f}"
-        lines.append(
-            (who, str(count), shown, f"{MUST}", f"{AIM}", str(bounds or ""), str(outside or ""))
-        )
-    return lines
-
-
-def by_model(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """The peers, and for each model what `worst` makes of each peer's settings on it."""
-    groups: dict[str, dict[str, list[Against]]] = {}
-    for row in rows:
-        judgement = judged(row, rows)
-        if judgement is not None:
-            groups.setdefault(row.model, {}).setdefault(row.who, []).append(judgement)
-    peers = list(dict.fromkeys(who for found in groups.values() for who in found))
-    return peers, [
-        (model, *(_against(worst(found[who])) if who in found else "" for who in peers))
-        for model, found in groups.items()
-    ]
-
-
-def _against(found: Against) -> str:
-    mark = "<= " if found.where == "bound" else ""
-    return "closer than ours" if found.ratio is None else f"{mark}{found.ratio:.2f}"
 
 
 def report(rows: list[Row], facts: dict[str, Any], name: str) -> None:
@@ -315,7 +259,8 @@ def report(rows: list[Row], facts: dict[str, Any], name: str) -> None:
     columns = (
         "ours against",
         "models",
-        "bytes",
+        "bytes, along the curves",
+        "bytes, the worst setting",
         "asked",
         "aim",
         "<=",

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import peers, results
-from benchmarks.peer_curves import Against, Point, against, front, overall, worst
+from benchmarks import peer_verdicts, peers, results
+from benchmarks.peer_curves import Against, Point, against, delta_rate, front, overall, worst
 from benchmarks.peer_layers import python_of
 from benchmarks.peer_others import QUANTISERS
 from benchmarks.peer_rows import OURS, PEER, Made, Row, relative_error
@@ -31,6 +31,30 @@ def test_a_peer_beyond_our_curve_is_bounded_and_a_closer_one_is_not_judged() -> 
     assert against(CURVE, Point(200, 0.5)) == Against("bound", 0.5)
     assert against(CURVE, Point(200, 0.001)) == Against("outside", None)
     assert against([], Point(200, 0.001)) == Against("outside", None)
+
+
+def test_curves_are_compared_over_the_errors_that_both_reach() -> None:
+    half = [Point(500, 0.01), Point(50, 0.1)]
+    assert delta_rate(half, CURVE) == pytest.approx(0.5)
+    assert delta_rate(half, [*CURVE, Point(10, 10.0), Point(5000, 0.001)]) == pytest.approx(0.5)
+    assert delta_rate(half, [Point(20, 0.2), Point(10, 0.4)]) is None
+    assert delta_rate(half, [Point(20, 0.05)]) is None
+    # From a half of theirs to as many: the square root of a half in the middle of the logarithms.
+    assert delta_rate([Point(500, 0.01), Point(100, 0.1)], CURVE) == pytest.approx(math.sqrt(0.5))
+    # Theirs has a corner in the middle, where it needs a tenth; ours is straight.
+    bent = [Point(1000, 0.01), Point(32, math.sqrt(0.001)), Point(10, 0.1)]
+    parts = [math.log(1), math.log(1000 / math.sqrt(10) / 32), math.log(100 / 10)]
+    mean = (parts[0] + parts[1]) / 4 + (parts[1] + parts[2]) / 4
+    assert delta_rate(CURVE, bent) == pytest.approx(math.exp(mean))
+
+
+def test_the_best_peer_along_the_curves_is_the_best_at_every_error() -> None:
+    def row(who: str, kind: str, point: Point) -> Row:
+        return Row("m", "f", who, "", kind, bytes=point.bytes, error=point.error)
+
+    rows = [row("Sparsebook", OURS, point) for point in CURVE]
+    rows += [row("a", PEER, Point(2000, 0.01)), row("b", PEER, Point(400, 0.1))]
+    assert peer_verdicts.delta_rates(rows) == {"the best peer": pytest.approx(math.sqrt(1 / 8))}
 
 
 def test_what_is_larger_and_further_off_is_no_part_of_the_curve() -> None:
@@ -71,10 +95,10 @@ def test_verdicts_are_against_the_best_setting_of_each_peer() -> None:
 
     rows = [row("Sparsebook", OURS, point.bytes, point.error) for point in CURVE]
     rows += [row("a", PEER, 2000, 0.01), row("a", PEER, 125, 0.1), row("b", PEER, 400, 0.1)]
-    found = {line[0]: line[1:3] for line in peers.verdicts(rows)}
+    found = {line[0]: (line[1], line[3]) for line in peer_verdicts.verdicts(rows)}
     assert found == {"the best peer": ("1", "0.800"), "a": ("1", "0.800"), "b": ("1", "0.250")}
     rows += [row("a", PEER, 2000, 0.001), row("c", PEER, 100, 0.5), row("c", PEER, 1, 0.001)]
-    counts = {line[0]: line[-2:] for line in peers.verdicts(rows)}
+    counts = {line[0]: line[-2:] for line in peer_verdicts.verdicts(rows)}
     assert counts == {"the best peer": ("1", "2"), "a": ("", "1"), "b": ("", ""), "c": ("1", "1")}
 
 
