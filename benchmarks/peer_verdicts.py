@@ -54,11 +54,8 @@ def delta_rates(rows: Sequence[Row]) -> dict[str, float]:
     """Against the best of all peers and against each, the geometric mean of `delta_rate` over families of models."""
     found: dict[str, dict[str, list[float]]] = {}
     for model, family in dict.fromkeys((row.model, row.family) for row in rows):
-        own = [row for row in rows if row.model == model]
-        theirs = [row for row in own if row.kind == PEER]
-        ours = points([row for row in own if row.kind == OURS])
-        for who in (BEST, *dict.fromkeys(row.who for row in theirs)):
-            rate = delta_rate(ours, points([row for row in theirs if who in (BEST, row.who)]))
+        for who in (BEST, *dict.fromkeys(row.who for row in rows if row.kind == PEER)):
+            rate = _along(rows, model, who)
             if rate is not None:
                 found.setdefault(who, {}).setdefault(family, []).append(rate)
     return {
@@ -67,18 +64,28 @@ def delta_rates(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def _along(rows: Sequence[Row], model: str, who: str) -> float | None:
+    """Our bytes over a peer's, or over the best one's at every error, along the curves of one model."""
+    own = [row for row in rows if row.model == model]
+    ours = points([row for row in own if row.kind == OURS])
+    theirs = [row for row in own if row.kind == PEER and who in (BEST, row.who)]
+    return delta_rate(ours, points(theirs))
+
+
 def by_model(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """The peers, and for each model what `worst` makes of each peer's settings on it."""
+    """The peers, and for each model what `worst` makes of each peer's settings on it; last, the best peer along the curves."""
     groups: dict[str, dict[str, list[Against]]] = {}
     for row in rows:
         judgement = judged(row, rows)
         if judgement is not None:
             groups.setdefault(row.model, {}).setdefault(row.who, []).append(judgement)
     peers = list(dict.fromkeys(who for found in groups.values() for who in found))
-    return peers, [
-        (model, *(told(worst(found[who])) if who in found else "" for who in peers))
-        for model, found in groups.items()
-    ]
+    lines = []
+    for model, found in groups.items():
+        rate = _along(rows, model, BEST)
+        each = (told(worst(found[who])) if who in found else "" for who in peers)
+        lines.append((model, *each, "" if rate is None else f"{rate:.2f}"))
+    return peers, lines
 
 
 def told(found: Against) -> str:

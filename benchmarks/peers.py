@@ -253,7 +253,7 @@ def report(rows: list[Row], facts: dict[str, Any], name: str) -> None:
     peers, lines = by_model(rows)
     show(
         "Ours over a peer's bytes at its own error, the worst of its settings",
-        ("model", *peers),
+        ("model", *peers, "the best along the curves"),
         lines,
     )
     columns = (
