@@ -9,7 +9,15 @@ import numpy.typing as npt
 from sparsebook_compressor.calibration.sites import Site
 from sparsebook_compressor.stages.decisions import intervals
 from sparsebook_compressor.stages.feedback import Levels, feed_back
-from sparsebook_compressor.stages.grids import MOST_LEVELS, entropy, even_levels, moved, steps_for
+from sparsebook_compressor.stages.grids import (
+    MOST_LEVELS,
+    companded_levels,
+    entropy,
+    even_levels,
+    is_short,
+    moved,
+    steps_for,
+)
 from sparsebook_compressor.stages.moments import Factor
 
 F32 = npt.NDArray[np.float32]
@@ -104,8 +112,12 @@ def fit(lens: Lens, values: F32, price: float, *, rough: bool = False) -> Fit:
     """
     pieces = list(_pieces(lens, lens.site.matrices(values), sampled=True))
     curvature = _curvature(pieces)
+    sample = np.concatenate([piece.values.reshape(-1) for piece in pieces]).astype(np.float64)
     steps = steps_for(price, [curvature * finer for finer in _FINER[rough:]], values)
-    tried = [_fit(pieces, values, price, step, _ROUNDS - rough) for step in steps]
+    starts = [even_levels(values, sample, step) for step in steps]
+    if is_short(price, curvature, values):
+        starts.append(companded_levels(values, sample))
+    tried = [_fit(pieces, price, levels, _ROUNDS - rough) for levels in starts]
     return min(tried, key=lambda each: each.cost + price * each.bits)
 
 
@@ -135,9 +147,7 @@ def shape(lens: Lens, values: F32, price: float, levels: Levels) -> Shaped:
     return Shaped(codes, codebook, cost, entropy(counts) * len(flat))
 
 
-def _fit(pieces: list[_Piece], values: F32, price: float, step: float, rounds: int) -> Fit:
-    sample = np.concatenate([piece.values.reshape(-1) for piece in pieces]).astype(np.float64)
-    levels = even_levels(values, sample, step)
+def _fit(pieces: list[_Piece], price: float, levels: Levels, rounds: int) -> Fit:
     bits = cost = 0.0
     for turn in range(rounds):
         taken = np.zeros(len(levels.values))

@@ -1,7 +1,9 @@
 """Levels that elements may take, and what their codes cost: even steps, fitted to the values and their frequencies.
 
 At a given entropy hardly anything has less error than even steps (Gish and Pierce, IEEE Trans. IT 14(5), 1968); at high resolution
-the slope of error over bits is then 2 ln 2 step^2 / 12, so that a price per bit says which step belongs to it.
+the slope of error over bits is then 2 ln 2 step^2 / 12, so that a price per bit says which step belongs to it. Where there are not as
+many levels as that step wants, their number is what is scarce, and levels as dense as the cube root of the values have the least error
+(Panter and Dite, Proc. IRE 39(1), 1951).
 """
 
 import math
@@ -24,6 +26,8 @@ _SLOPE: Final = math.log(2) / 6
 _TAIL: Final = 48
 # Of steps that reach: 1, 1/2, 1/4 and so on of them are tried.
 _MOST_HALVINGS: Final = 4
+# Of values, by which their density is told, and of the cells of equal count that tell it.
+_SAMPLE, _CELLS = 1 << 20, 4096
 # Feedback moves values: beyond the largest one of the weight, too.
 _MARGIN: Final = 1.25
 # An unused level may be wanted by an element that the counts did not see.
@@ -48,8 +52,7 @@ def steps_for(price: float, curvatures: Sequence[float], values: F32) -> list[fl
         curvatures: what squared errors cost, above 0.
         values: float32[n], all that is to be shared.
     """
-    ends = [float(values.min(initial=0.0)), float(values.max(initial=0.0))]
-    reaching = (max(ends[1], 0.0) - min(ends[0], 0.0)) * _MARGIN / MOST_LEVELS
+    reaching = _reaching(values)
     steps = {step_for(price, curvature) for curvature in curvatures}
     finest = min(steps)
     if finest < reaching:
@@ -59,6 +62,12 @@ def steps_for(price: float, curvatures: Sequence[float], values: F32) -> list[fl
         steps = {step for step in steps if step > reaching / 2**_MOST_HALVINGS}
         steps |= {step for step in finer if step > finest}
     return sorted(steps)
+
+
+def _reaching(values: F32) -> float:
+    """The finest step with which `MOST_LEVELS` cover the range of values, zero in it."""
+    ends = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    return (ends[1] - ends[0]) * _MARGIN / MOST_LEVELS
 
 
 def even_levels(values: F32, sample: F64, step: float) -> Levels:
@@ -83,6 +92,29 @@ def even_levels(values: F32, sample: F64, step: float) -> Levels:
         tail = np.quantile(far, ranks) if len(far) else np.zeros(0)
         outer = [low, high]
         levels = np.unique(np.concatenate([inner, tail, outer]).astype(np.float64))
+    return Levels(levels, bits_of(_nearest_counts(sample, levels)))
+
+
+def is_short(price: float, curvature: float, values: F32) -> bool:
+    """Whether `MOST_LEVELS` of a price's step do not reach the farthest value; arguments as of `steps_for`."""
+    return step_for(price, curvature) < _reaching(values)
+
+
+def companded_levels(values: F32, sample: F64) -> Levels:
+    """`MOST_LEVELS` levels, as dense as the cube root of the values, with bits by how often each would be taken.
+
+    Args:
+        values: float32[n], all that is to be shared; not all of them are equal.
+        sample: float64[m], some of it, by which frequencies are told.
+    """
+    some = values[:: -(-len(values) // _SAMPLE)].astype(np.float64)
+    ends = np.quantile(some, np.linspace(0, 1, _CELLS + 1))
+    # In a cell of width w that holds a fixed share of values the density is 1 / w, and the integral of its cube root w^(2/3).
+    mass = np.concatenate([np.zeros(1), np.cumsum(np.diff(ends) ** (2 / 3))])
+    outer = [float(values.min()) * _MARGIN, 0.0, float(values.max()) * _MARGIN]
+    inner = MOST_LEVELS + 1 - len(outer)
+    places = (np.arange(inner) + 0.5) / inner * mass[-1]
+    levels = np.unique(np.concatenate([np.interp(places, mass, ends), outer]))
     return Levels(levels, bits_of(_nearest_counts(sample, levels)))
 
 
