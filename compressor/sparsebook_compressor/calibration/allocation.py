@@ -53,10 +53,16 @@ class Curve:
         points = self.points
         found = points[0]
         for fine, coarse in pairwise(points):
-            if price <= -_slope(coarse, fine) and found is not points[0]:
+            taken = price > -_slope(coarse, fine)
+            if fine.loss <= 0:  # no power of two is 0: the weight as it is, or the next point
+                if not taken:
+                    break
+                found = coarse
+                continue
+            if not taken and found is not points[0]:
                 break
-            if coarse.loss <= 0 or fine.loss <= 0 or fine.bits <= coarse.bits:
-                found = coarse if price > -_slope(coarse, fine) else found
+            if coarse.loss <= 0 or fine.bits <= coarse.bits:
+                found = coarse if taken else found
                 continue
             # loss = fine.loss e^(rate (fine.bits - bits)), whose slope is rate x loss.
             rate = math.log(coarse.loss / fine.loss) / (fine.bits - coarse.bits)

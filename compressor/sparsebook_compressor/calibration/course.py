@@ -41,6 +41,7 @@ from sparsebook_compressor.training.data.probe import probe
 # What the preset allows by itself: half a point where answers are counted, a twentieth of the outputs' RMS where they are not.
 _DROP, _ERROR = 0.005, 0.05
 _NODE_BYTES = 256
+_TOO_COARSE = "the error that was asked for is finer than 255 values give here"
 _SEEN = {"table": "rows by use", "plain": "channels alike"}
 
 
@@ -76,6 +77,9 @@ class Calibrated:
         left = list(done.kept)
         for calibrated, made, bias in passing.kept(self.subject, self.found.best):
             weight = weights[calibrated.name]
+            if made is None:
+                left.append(Kept(weight.name, weight.shape, weight.stored_bytes, _TOO_COARSE))
+                continue
             with clock.stage("encode"):
                 row = _settled(rows[weight.name], made.codes)
                 result, payload = encode_weight(weight, row, _shared(weight, made))
@@ -132,14 +136,18 @@ class Calibrated:
         best = self.found.best
         made = passing.kept(self.subject, best)
         for felt, (weight, coded, bias) in zip(self.felt, made, strict=True):
-            counts = np.bincount(coded.codes)
+            if coded is None:
+                density, bits = 1.0, 8.0 * weight.stored_bytes / weight.elements
+            else:
+                counts = np.bincount(coded.codes)
+                density, bits = 1 - int(counts[0]) / weight.elements, entropy(counts)
             yield CalibrationRow(
                 name=weight.name,
                 seen=_SEEN.get(felt.site.kind, "second moments"),
                 vectors=felt.vectors,
                 sensitivity=felt.sensitivity,
-                density=1 - int(counts[0]) / weight.elements,
-                bits=entropy(counts),
+                density=density,
+                bits=bits,
                 loss=best.losses[weight.name],
                 bias=bias is not None,
             )
@@ -297,6 +305,8 @@ def _ends(subject: Subject, best: Passed) -> tuple[float | None, float | None]:
     before = evaluate(subject.model, None, subject.dataset, "test", subject.objective, reference)
     subject.restore()
     for weight, coded, bias in passing.kept(subject, best):
+        if coded is None:
+            continue
         subject.bench.put(weight.name, coded.values().reshape(-1))
         if bias is not None:
             subject.bench.set_constant(subject.biases[weight.name].name, bias)

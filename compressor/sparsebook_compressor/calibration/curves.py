@@ -112,7 +112,8 @@ def _felt(subject: Subject, lens: Lens, scores: Scores, vectors: int, mean: F64 
 def _whole(rough: _Rough, sensitivity: float) -> Felt:
     points = [Point(point.bits, point.loss * sensitivity) for point in rough.points]
     lost = Point(0.0, sensitivity if rough.norm > 0 else 0.0)
-    curve = Curve.of([*points, lost])
+    as_it_is = Point(8.0 * rough.site.weight.stored_bytes, 0.0)
+    curve = Curve.of([*points, lost, as_it_is])
     return Felt(rough.site, rough.norm, sensitivity, curve, rough.vectors, rough.mean)
 
 

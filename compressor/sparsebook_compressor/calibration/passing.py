@@ -21,8 +21,9 @@ from sparsebook_compressor.training.aim.tallies import RelativeError
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
-# Prices outside the curves' points: nothing is known of what happens there.
-_FINEST, _COARSEST = 4.0**-11, 4.0
+# Losses of a layer, squared and relative. Coarser than the curves' points nothing is known; at the finest any weight stays as it is that 255 values
+# do not give to a ten-thousandth.
+_FINEST, _COARSEST = 4.0**-16, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,23 @@ def index_of(subject: Subject, name: str) -> int:
     return next(i for i, site in enumerate(subject.sites) if site.weight.name == name)
 
 
-def kept(subject: Subject, passed: Passed) -> Iterator[tuple[Weight, CodedWeight, F32 | None]]:
-    """What a pass made of every weight, and of the bias behind it, one after another."""
+def kept(
+    subject: Subject, passed: Passed
+) -> Iterator[tuple[Weight, CodedWeight | None, F32 | None]]:
+    """What a pass made of every weight, None where it stays as it is, and of the bias behind it, one after another."""
     for index, site in enumerate(subject.sites):
+        if _is_left(passed.folder, index):
+            yield site.weight, None, None
+            continue
         codes, codebook, bias = _load(passed.folder, index)
         yield site.weight, coded_weight(site.weight, codes, codebook), bias
 
 
 def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: Path) -> float:
-    """Compress one weight on the workbench and keep what came of it; the layer's squared relative loss."""
+    """Compress one weight on the workbench and keep what came of it; the layer's squared relative loss.
+
+    It stays as it is where the best that a codebook gives costs more than all of its bits: 255 values are not fine enough then.
+    """
     site = sight.site
     values = subject.values(site)
     bias = subject.biases.get(site.weight.name)
@@ -121,6 +130,9 @@ def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: 
     limits = (price_of(_FINEST, lens.norm, elements), price_of(_COARSEST, lens.norm, elements))
     own = float(np.clip(own, *limits))
     shaped = shape(lens, values, own, fit(lens, values, own).levels)
+    if shaped.cost > own * (8 * site.weight.stored_bytes - shaped.bits):
+        _left(folder, index).touch()
+        return 0.0
     coded = coded_weight(site.weight, shaped.codes, shaped.codebook)
     changed = coded.values().reshape(-1)
     subject.bench.put(site.weight.name, changed)
@@ -133,9 +145,20 @@ def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: 
 
 
 def _bytes(weight: Weight, folder: Path, index: int) -> int:
+    if _is_left(folder, index):
+        return weight.stored_bytes
     codes, codebook, _ = _load(folder, index)
     payload, _ = encode(coded_weight(weight, codes, codebook))
     return min(len(payload), weight.stored_bytes)
+
+
+def _left(folder: Path, index: int) -> Path:
+    """The mark of a weight that stays as it is."""
+    return folder / f"{index}.left"
+
+
+def _is_left(folder: Path, index: int) -> bool:
+    return _left(folder, index).exists()
 
 
 def _keep(folder: Path, index: int, codes: U8, codebook: F32, bias: F32 | None) -> None:

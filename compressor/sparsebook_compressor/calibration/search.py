@@ -56,11 +56,19 @@ class Goal:
         """How many times smaller the file is, all but exact."""
         return self.original / (self.fixed + passed.bytes)
 
+    def is_empty(self, passed: Passed) -> bool:
+        """Whether a pass makes nothing smaller: all weights stay as they are at a price so low."""
+        return self.ratio(passed) <= 1
+
+    def is_near(self, passed: Passed) -> bool:
+        """Whether the metric of a pass drops no more than is allowed."""
+        return self.drop(passed) <= self.limit + _ROUNDING
+
     def met(self, passed: Passed) -> bool:
         """Whether a pass comes to what is wanted."""
         if self.kind == "ratio":
             return self.ratio(passed) >= self.limit
-        return self.drop(passed) <= self.limit + _ROUNDING
+        return self.is_near(passed) and not self.is_empty(passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,7 @@ def search(goal: Goal, curves: list[Curve], run: Callable[[float, int], Passed])
             if other is not None and other is not kept:
                 shutil.rmtree(other.folder)
         best = kept
-        cheap_enough = goal.met(passed) == (goal.kind == "drop")
+        cheap_enough = goal.is_near(passed) if goal.kind == "drop" else not goal.met(passed)
         low, high = (max(low, price), high) if cheap_enough else (low, min(high, price))
         if _is_finest(goal, passes) or _ends(goal, passed, low, high):
             break
@@ -122,7 +130,7 @@ def _better(goal: Goal, best: Passed | None, passed: Passed) -> Passed:
         return max(best, passed, key=lambda each: each.bytes if goal.met(best) else -each.bytes)
     if goal.met(best):
         return min(best, passed, key=lambda each: each.bytes)
-    return min(best, passed, key=goal.drop)
+    return min(best, passed, key=lambda each: (goal.is_empty(each), goal.drop(each)))
 
 
 def _is_finest(goal: Goal, passes: list[Passed]) -> bool:

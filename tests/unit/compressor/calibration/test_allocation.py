@@ -60,3 +60,14 @@ def test_both_searches_meet_what_was_asked() -> None:
     assert by_loss.loss <= by_bits.loss
     assert by_loss.bits == pytest.approx(by_bits.bits, rel=0.02)
     assert spend(curves, by_loss.price) == by_loss
+
+
+def test_a_weight_that_may_stay_as_it_is_does_so_at_low_prices_alone() -> None:
+    """A loss of nothing is on no power of two: the point itself is taken, or the next one."""
+    as_it_is, finest = Point(32.0, 0.0), Point(8.0, 1e-6)
+    curve = Curve.of([as_it_is, finest, Point(6.0, 1.6e-5), Point(0.0, 1.0)])
+    turn = (finest.loss - as_it_is.loss) / (as_it_is.bits - finest.bits)
+    assert curve.between(0.99 * turn) == as_it_is == curve.best(0.99 * turn)
+    assert curve.between(1.01 * turn) == finest == curve.best(1.01 * turn)
+    assert price_for_loss([curve], 1e-7).loss == 0.0
+    assert 1e-6 <= price_for_loss([curve], 1e-5).loss <= 1e-5

@@ -213,3 +213,25 @@ def test_a_test_part_alone_is_nothing_to_look_at(model: Path, tmp_path: Path) ->
     np.savez(path, test_x=mixed(np.random.default_rng(2), 8))
     with pytest.raises(BadData, match="looks at plain samples"):
         small(model, tmp_path / "out", path)
+
+
+def test_a_weight_stays_where_a_codebook_is_too_coarse_for_the_budget(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    """One element a thousand times the others': no 255 values are near all of them."""
+    changed = onnx.load(model)
+    tensor = next(each for each in changed.graph.initializer if each.name == "w2")
+    values = numpy_helper.to_array(tensor).copy()
+    values.reshape(-1)[:: HIDDEN + 1] = np.random.default_rng(2).standard_t(1, OUT) * 3
+    tensor.CopyFrom(numpy_helper.from_array(values, "w2"))
+    path = tmp_path / "far.onnx"
+    path.write_bytes(changed.SerializeToString())
+    report = small(path, tmp_path / "fine", data, budget={"max_drop": 1.5e-3})
+    assert report.calibration is not None
+    assert report.calibration.met
+    (left,) = [kept.name for kept in report.kept if "finer than 255 values" in kept.reason]
+    row = next(each for each in report.calibration.weights if each.name == left)
+    assert (row.density, row.bits, row.loss) == (1.0, 32.0, 0.0)
+    coarse = small(path, tmp_path / "coarse", data, budget={"max_drop": 0.1})
+    assert not [kept for kept in coarse.kept if "finer" in kept.reason]
+    assert coarse.artifact.bytes < report.artifact.bytes
