@@ -24,6 +24,7 @@ from sparsebook_service.jobs.body import BINARY, BODY
 from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.terms import Terms
+from sparsebook_service.numbers import Decimal, Whole
 from sparsebook_service.resumable.store import Finished
 from sparsebook_service.services import Services, ServicesDep
 from sparsebook_service.settings import MAX_DEADLINE_SECONDS, Settings
@@ -115,7 +116,7 @@ async def compress(
         ),
     ] = None,
     deadline: Annotated[
-        float | None,
+        Decimal | None,
         Query(
             gt=0,
             le=MAX_DEADLINE_SECONDS,
@@ -163,7 +164,7 @@ async def compress(
     if services.bell.closed:
         raise NotReady("the service is stopping")
     key = headers.idempotency_key(idempotency_key)
-    digest = headers.announced_digest(content_digest)
+    digest = headers.announced_digest(request.headers.getlist("content-digest"))
     seconds = deadlines.allowed(services.settings, deadline)
     announced = headers.announced_bytes(request)
     room = await run_in_threadpool(services.quotas.before, caller, key, announced)
@@ -174,6 +175,7 @@ async def compress(
     receiver = Receiver(services.storage, services.settings, job_id, request, room, origin)
     try:
         received, chosen = await receiver.receive(config, name, digest)
+        await run_in_threadpool(services.doorkeeper.look_again, caller)
     except ClientDisconnect as gone:
         services.storage.remove(keys.job(job_id))
         raise MalformedRequest("the connection ended before the body was complete") from gone
@@ -223,7 +225,7 @@ def _webhook(url: str, settings: Settings) -> str:
 def list_jobs(
     services: ServicesDep,
     caller: Reader,
-    limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page")] = 50,
+    limit: Annotated[Whole, Query(ge=1, le=200, description="Jobs a page")] = 50,
     cursor: Annotated[
         str | None, Query(description="`next` of the page before", min_length=1, examples=["MTA0"])
     ] = None,
@@ -258,7 +260,7 @@ async def get_job(
     services: ServicesDep,
     caller: Reader,
     wait: Annotated[
-        float,
+        Decimal,
         Query(
             ge=0,
             allow_inf_nan=False,
@@ -268,6 +270,8 @@ async def get_job(
 ) -> Job:
     """The job as it is now, or, with `wait`, when it has ended."""
     job = await services.jobs.wait(job_id, min(wait, MAX_WAIT_SECONDS), caller)
+    if wait:
+        await run_in_threadpool(services.doorkeeper.look_again, caller)
     if not job.final:
         response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job
