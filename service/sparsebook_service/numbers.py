@@ -5,7 +5,6 @@ packages behind it, may read those as something else, or not at all: then two pa
 """
 
 import re
-from typing import Annotated, TypeAlias
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -40,8 +39,9 @@ def _decimal(given: object) -> object:
     return given
 
 
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
-"""A whole number of a request."""
+# They stand behind the Query or Header that has the range: in front of it, the contract would not know the range.
+WHOLE = BeforeValidator(_whole)
+"""Of an `int` in a request."""
 
-Decimal: TypeAlias = Annotated[float, BeforeValidator(_decimal)]
-"""A number of a request, with or without a fraction."""
+DECIMAL = BeforeValidator(_decimal)
+"""Of a `float` in a request, with or without a fraction."""

@@ -24,7 +24,7 @@ from sparsebook_service.jobs.body import BINARY, BODY
 from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.terms import Terms
-from sparsebook_service.numbers import Decimal, Whole
+from sparsebook_service.numbers import DECIMAL, WHOLE
 from sparsebook_service.resumable.store import Finished
 from sparsebook_service.services import Services, ServicesDep
 from sparsebook_service.settings import MAX_DEADLINE_SECONDS, Settings
@@ -116,7 +116,7 @@ async def compress(
         ),
     ] = None,
     deadline: Annotated[
-        Decimal | None,
+        float | None,
         Query(
             gt=0,
             le=MAX_DEADLINE_SECONDS,
@@ -124,6 +124,7 @@ async def compress(
             description="Seconds from its acceptance within which the job must have ended, or it fails with `deadline`",
             examples=[3600],
         ),
+        DECIMAL,
     ] = None,
     webhook: Annotated[
         str | None,
@@ -225,7 +226,7 @@ def _webhook(url: str, settings: Settings) -> str:
 def list_jobs(
     services: ServicesDep,
     caller: Reader,
-    limit: Annotated[Whole, Query(ge=1, le=200, description="Jobs a page")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page"), WHOLE] = 50,
     cursor: Annotated[
         str | None, Query(description="`next` of the page before", min_length=1, examples=["MTA0"])
     ] = None,
@@ -260,12 +261,13 @@ async def get_job(
     services: ServicesDep,
     caller: Reader,
     wait: Annotated[
-        Decimal,
+        float,
         Query(
             ge=0,
             allow_inf_nan=False,
             description="Answer when it has ended, or after so many seconds (at most 60)",
         ),
+        DECIMAL,
     ] = 0,
 ) -> Job:
     """The job as it is now, or, with `wait`, when it has ended."""

@@ -22,7 +22,7 @@ from sparsebook_service.jobs.history import Event
 from sparsebook_service.jobs.schemas import EXAMPLE_ID
 from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.views import to_job
-from sparsebook_service.numbers import Whole
+from sparsebook_service.numbers import WHOLE
 from sparsebook_service.services import Services, ServicesDep
 
 # Proxies give a connection up on which nothing is heard for half a minute.
@@ -77,10 +77,11 @@ async def follow_job(
     services: ServicesDep,
     caller: Reader,
     last_event_id: Annotated[
-        Whole,
+        int,
         Header(
             ge=0, lt=2**62, description="The id of the last event that arrived; it goes on after it"
         ),
+        WHOLE,
     ] = 0,
 ) -> Response:
     """What happens to a job, as it happens. Who lost the connection comes back with Last-Event-ID and has missed nothing."""

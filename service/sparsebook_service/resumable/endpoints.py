@@ -14,7 +14,7 @@ from sparsebook_service.access.guard import Submitter
 from sparsebook_service.contract import header, refusals
 from sparsebook_service.errors import NotReady
 from sparsebook_service.intake.headers import refuse_encoded
-from sparsebook_service.numbers import Whole
+from sparsebook_service.numbers import WHOLE
 from sparsebook_service.resumable.pieces import MOST_BYTES
 from sparsebook_service.resumable.store import PATH, Answer
 from sparsebook_service.services import Services, ServicesDep
@@ -99,7 +99,7 @@ async def begin_upload(
     services: ServicesDep,
     caller: Submitter,
     upload_length: Annotated[
-        Whole, Header(ge=1, description="Bytes of the whole file", examples=[104857600])
+        int, Header(ge=1, description="Bytes of the whole file", examples=[104857600]), WHOLE
     ],
     tus_resumable: TusVersion,
     upload_metadata: Annotated[
@@ -172,7 +172,9 @@ async def continue_upload(
     request: Request,
     services: ServicesDep,
     caller: Submitter,
-    upload_offset: Annotated[Whole, Header(ge=0, description="Bytes that are there", examples=[0])],
+    upload_offset: Annotated[
+        int, Header(ge=0, description="Bytes that are there", examples=[0]), WHOLE
+    ],
     tus_resumable: TusVersion,
     upload_checksum: Annotated[
         str | None,
