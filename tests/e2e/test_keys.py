@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -398,48 +397,3 @@ def test_bad_usage_of_keys(cli: Cli) -> None:
     assert cli("keys", "revoke", "ci").status == 0
     assert cli("keys", "rotate", "ci").status == 2
     assert cli("keys", "create", "--name", "ci").status == 0
-
-
-# ------------------------------------------------------------------------------- requests that take long
-
-
-def test_a_key_that_ends_while_its_upload_comes(guarded: Server, admin: httpx.Client) -> None:
-    """What it began before may come to its end, but makes no job."""
-    before = {job["id"] for job in admin.get("/jobs").json()["jobs"]}
-    with as_who(guarded, create(guarded, "slow")) as http:
-
-        def body() -> Iterator[bytes]:
-            yield BYTES[:1000]
-            keys(guarded, "revoke", "slow")
-            yield BYTES[1000:]
-
-        answer = http.post("/compress", content=body(), headers=OCTETS)
-    assert "revoked" in assert_problem(answer, 401, "unauthorized")
-    assert {job["id"] for job in admin.get("/jobs").json()["jobs"]} == before
-    assert not [name for name in guarded.files() if not any(job in name for job in before)]
-
-
-@pytest.mark.parametrize("end", ["revoke", "rotate"])
-def test_a_key_that_ends_while_it_listens(guarded: Server, admin: httpx.Client, end: str) -> None:
-    with as_who(guarded, create(guarded, f"listens to {end}")) as http:
-        job = submit(http, SLOW)["id"]
-        with http.stream("GET", f"/jobs/{job}/events") as events:
-            lines = events.iter_lines()
-            next(lines)
-            keys(guarded, end, f"listens to {end}")
-            heard = "\n".join(lines)
-        assert "event: end" not in heard
-        assert_problem(http.get(f"/jobs/{job}/events"), 401, "unauthorized")
-    assert admin.get(f"/jobs/{job}").json()["times"]["finished"] is None, "it ended before that"
-    admin.delete(f"/jobs/{job}")
-
-
-def test_a_key_that_ends_while_it_waits(guarded: Server, admin: httpx.Client) -> None:
-    with as_who(guarded, create(guarded, "waits")) as http:
-        job = submit(http, SLOW)["id"]
-        revoking = threading.Timer(0.3, keys, (guarded, "revoke", "waits"))
-        revoking.start()
-        answer = http.get(f"/jobs/{job}", params={"wait": 3})
-        revoking.join()
-    assert_problem(answer, 401, "unauthorized")
-    admin.delete(f"/jobs/{job}")
