@@ -235,7 +235,7 @@ class Config(_Section):
             BadValue: as `parse`, or text that is not JSON.
         """
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, object_pairs_hook=_said_once)
         except (ValueError, RecursionError) as error:
             raise BadValue(f"config: not JSON: {error}") from error
         return cls.parse(raw)
@@ -250,6 +250,16 @@ class Config(_Section):
         """
         always = {"preset": self.preset, "output": self.output, "seed": self.seed}
         return {**always, **self.model_dump(mode="json", exclude_unset=True)}
+
+
+def _said_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, each key once: of two values the last would hold, and the first be passed over in silence."""
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadValue(f"config: the key {twice[:80]!r} is given twice: give it once")
+    return found
 
 
 def _require_searchable(share: Share) -> None:

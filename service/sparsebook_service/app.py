@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from sparsebook_service import contract, errors, system
 from sparsebook_service.heads import HeadOfGet
 from sparsebook_service.jobs import endpoints, events, reports
-from sparsebook_service.middleware import SecurityHeaders
+from sparsebook_service.middleware import SaidOnce, SecurityHeaders
 from sparsebook_service.page import endpoints as page
 from sparsebook_service.resumable import endpoints as resumable
 from sparsebook_service.services import Services
@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(system.router)
     app.include_router(page.router)
     app.add_middleware(HeadOfGet)
+    app.add_middleware(SaidOnce)
     app.add_middleware(SecurityHeaders)
     errors.install(
         app,

@@ -129,6 +129,12 @@ def test_what_is_refused(http: httpx.Client, server: Server) -> None:
     wrong = "sha256 " + base64.b64encode(hashlib.sha256(b"other").digest()).decode()
     refused = piece(http, location, 0, b"piece", **{"Upload-Checksum": wrong})
     assert_problem(refused, 400, "digest-mismatch")
+    empty = piece(http, location, 0, b"piece", **{"Upload-Checksum": ""})
+    assert "Upload-Checksum" in assert_problem(empty, 400, "bad-value")
+    packed = {"Content-Encoding": "gzip"}
+    assert_problem(piece(http, location, 0, b"piece", **packed), 415, "unsupported-media-type")
+    refused = http.post("/uploads", headers=TUS | packed | {"Upload-Length": "5"})
+    assert_problem(refused, 415, "unsupported-media-type")
     assert offset_of(http, location) == 0
     assert_problem(http.patch("/uploads/nowhere", headers=TUS), 400, "bad-value")
     nowhere = "/uploads/00000000-0000-4000-8000-000000000000"

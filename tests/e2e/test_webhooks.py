@@ -58,6 +58,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 except OSError:
                     return
             return
+        if status in (202, 410):  # the head, and a body that does not come
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"x")
+            self.server.silent.wait(60)
+            return
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -157,6 +163,16 @@ def test_it_is_given_up(posted: httpx.Client, answers: list[int], attempts: int)
         assert len(listening.heard) == attempts
     assert (log["state"], len(log["attempts"])) == ("failed", attempts)
     assert f"status {answers[0]}" in log["attempts"][-1]["error"]
+
+
+def test_a_status_stands_though_its_body_never_comes(posted: httpx.Client) -> None:
+    """The receiver has said that it has the message: to send it again would only make it twice."""
+    with receiver(202) as listening:
+        job_id = submit(posted, BYTES, params={"webhook": listening.url})["id"]
+        log = settled(posted, job_id)
+        assert len(listening.heard) == 1
+    assert log["state"] == "delivered"
+    assert [(each["status"], each["error"]) for each in log["attempts"]] == [(202, None)]
 
 
 def test_a_name_of_a_private_address_is_not_connected_to(posted: httpx.Client) -> None:

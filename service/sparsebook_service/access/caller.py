@@ -1,6 +1,6 @@
 """Who asks, and what he may."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from sparsebook_compressor.errors import BadValue
@@ -34,11 +34,13 @@ class Caller:
         key_id: of the API key, which owns the jobs that are sent with it; None where no keys are asked for.
         scopes: what the key is good for.
         quota: what it may have.
+        digest: of the key as it came; None where none are asked for.
     """
 
     key_id: str | None
     scopes: frozenset[Scope]
     quota: Quota = Quota()
+    digest: str | None = field(default=None, repr=False)
 
     @property
     def sees_all(self) -> bool:

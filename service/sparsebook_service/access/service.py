@@ -127,13 +127,26 @@ class Doorkeeper:
         if row.requests_a_minute is not None:
             self._rates.count(row.id, row.requests_a_minute)
         self._note_use(row.id)
-        caller = Caller(row.id, frozenset(row.scopes), row.quota)
+        caller = Caller(row.id, frozenset(row.scopes), row.quota, row.digest)
         if not caller.may(scope):
             has = ", ".join(row.scopes)
             raise Forbidden(
                 f"the key {row.id} ({row.name}) has {has}; this needs {scope}", scope=scope
             )
         return caller
+
+    def look_again(self, caller: Caller) -> None:
+        """Refuse a caller whose key has ended since his request was let in: a request may last for hours.
+
+        Raises:
+            Unauthorized: the key was revoked, was given another secret, or has expired.
+        """
+        if caller.key_id is None:
+            return
+        row = self._repository.get(caller.key_id)
+        if row is None or row.digest != caller.digest:
+            raise Unauthorized("the key has another secret by now", sent=True)
+        self._require_active(row)
 
     def _known(self, token: str | None) -> KeyRow:
         if token is None:
@@ -142,10 +155,14 @@ class Doorkeeper:
         row = None if key_id is None else self._repository.get(key_id)
         if row is None or not tokens.fits(token, row.digest):
             raise Unauthorized("this is not an API key of this service", sent=True)
+        self._require_active(row)
+        return row
+
+    @staticmethod
+    def _require_active(row: KeyRow) -> None:
         state = row.state(time.time())
         if state != "active":
             raise Unauthorized(f"the key {row.id} ({row.name}) is {state}", sent=True)
-        return row
 
     def _note_use(self, key_id: str) -> None:
         note = self._notes.get(key_id)

@@ -17,7 +17,7 @@ from sparsebook_service import buckets
 from sparsebook_service.errors import DigestMismatch, UnknownUpload, UnsupportedMediaType
 from sparsebook_service.intake import multipart
 from sparsebook_service.intake.form import MAX_CONFIG_BYTES, Form
-from sparsebook_service.intake.headers import announced_bytes
+from sparsebook_service.intake.headers import announced_bytes, refuse_encoded
 from sparsebook_service.intake.parts import Part, Upload
 from sparsebook_service.jobs import keys
 from sparsebook_service.names import model_name
@@ -77,7 +77,7 @@ class Receiver:
         """
         content_type = self._request.headers.get("content-type", "")
         kind = content_type.split(";", 1)[0].strip().lower()
-        self._refuse_encoded()
+        refuse_encoded(self._request)
         config = None if config_text is None else Config.parse_json(config_text)
         before = await self._from_elsewhere(name)
         if kind == "multipart/form-data":
@@ -105,14 +105,6 @@ class Receiver:
         return upload, config
 
     # ------------------------------------------------------------------------------------------- the body
-
-    def _refuse_encoded(self) -> None:
-        """Kept as it came, a compressed body would be no model; unpacked, it would have a size that nobody announced (RFC 9110, 15.5.16)."""
-        coding = self._request.headers.get("content-encoding", "identity").strip().lower()
-        if coding not in ("", "identity"):
-            raise UnsupportedMediaType(
-                f"the Content-Encoding is {coding[:80]!r}: send the body as it is, or a model with its files as application/zip"
-            )
 
     def _refuse_by_length(self, most: int) -> None:
         """Refuse by the announced length what would be refused while it arrives."""

@@ -24,6 +24,7 @@ from sparsebook_service.jobs.body import BINARY, BODY
 from sparsebook_service.jobs.schemas import EXAMPLE_ID, EXAMPLE_SHA256, Job, JobList, State
 from sparsebook_service.jobs.service import Jobs
 from sparsebook_service.jobs.terms import Terms
+from sparsebook_service.numbers import DECIMAL, WHOLE
 from sparsebook_service.resumable.store import Finished
 from sparsebook_service.services import Services, ServicesDep
 from sparsebook_service.settings import MAX_DEADLINE_SECONDS, Settings
@@ -123,6 +124,7 @@ async def compress(
             description="Seconds from its acceptance within which the job must have ended, or it fails with `deadline`",
             examples=[3600],
         ),
+        DECIMAL,
     ] = None,
     webhook: Annotated[
         str | None,
@@ -163,7 +165,7 @@ async def compress(
     if services.bell.closed:
         raise NotReady("the service is stopping")
     key = headers.idempotency_key(idempotency_key)
-    digest = headers.announced_digest(content_digest)
+    digest = headers.announced_digest(request.headers.getlist("content-digest"))
     seconds = deadlines.allowed(services.settings, deadline)
     announced = headers.announced_bytes(request)
     room = await run_in_threadpool(services.quotas.before, caller, key, announced)
@@ -174,6 +176,7 @@ async def compress(
     receiver = Receiver(services.storage, services.settings, job_id, request, room, origin)
     try:
         received, chosen = await receiver.receive(config, name, digest)
+        await run_in_threadpool(services.doorkeeper.look_again, caller)
     except ClientDisconnect as gone:
         services.storage.remove(keys.job(job_id))
         raise MalformedRequest("the connection ended before the body was complete") from gone
@@ -223,7 +226,7 @@ def _webhook(url: str, settings: Settings) -> str:
 def list_jobs(
     services: ServicesDep,
     caller: Reader,
-    limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Jobs a page"), WHOLE] = 50,
     cursor: Annotated[
         str | None, Query(description="`next` of the page before", min_length=1, examples=["MTA0"])
     ] = None,
@@ -264,10 +267,13 @@ async def get_job(
             allow_inf_nan=False,
             description="Answer when it has ended, or after so many seconds (at most 60)",
         ),
+        DECIMAL,
     ] = 0,
 ) -> Job:
     """The job as it is now, or, with `wait`, when it has ended."""
     job = await services.jobs.wait(job_id, min(wait, MAX_WAIT_SECONDS), caller)
+    if wait:
+        await run_in_threadpool(services.doorkeeper.look_again, caller)
     if not job.final:
         response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return job

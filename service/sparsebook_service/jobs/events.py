@@ -1,27 +1,34 @@
 """Server-sent events of a job: `GET /jobs/{id}/events`."""
 
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from sqlalchemy.exc import DBAPIError
 
+from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Reader
 from sparsebook_service.contract import refusals
-from sparsebook_service.errors import UnknownJob
+from sparsebook_service.errors import Unauthorized, UnknownJob
 from sparsebook_service.heads import is_head
-from sparsebook_service.jobs.feed import Feed
 from sparsebook_service.jobs.history import Event
 from sparsebook_service.jobs.schemas import EXAMPLE_ID
 from sparsebook_service.jobs.table import JobRow
 from sparsebook_service.jobs.views import to_job
-from sparsebook_service.services import ServicesDep
+from sparsebook_service.numbers import WHOLE
+from sparsebook_service.services import Services, ServicesDep
 
 # Proxies give a connection up on which nothing is heard for half a minute.
 HEARTBEAT_SECONDS = 15.0
+# A key that has ended is noticed after so long.
+KEY_SECONDS = 5.0
 # A client that lost the connection comes back after so long.
 RETRY_MS = 1000
 _SHOWN = {"state", "stage", "weight", "progress", "training", "waiting"}
@@ -45,6 +52,7 @@ id: 3
 """
 
 router = APIRouter(tags=["jobs"])
+log = structlog.get_logger(__name__)
 
 
 @router.get(
@@ -73,6 +81,7 @@ async def follow_job(
         Header(
             ge=0, lt=2**62, description="The id of the last event that arrived; it goes on after it"
         ),
+        WHOLE,
     ] = 0,
 ) -> Response:
     """What happens to a job, as it happens. Who lost the connection comes back with Last-Event-ID and has missed nothing."""
@@ -89,13 +98,38 @@ async def follow_job(
         answer = Response(headers=headers, media_type=EventSourceResponse.media_type)
         del answer.headers["content-length"]  # a stream has none
         return answer
-    return EventSourceResponse(_stream(services.feed, job_id, after), headers=headers)
+    return EventSourceResponse(_stream(services, caller, job_id, after), headers=headers)
 
 
-async def _stream(feed: Feed, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def _stream(
+    services: Services, caller: Caller, job_id: str, after: int
+) -> AsyncIterator[bytes]:
+    """What is told, until the job has ended or the caller's key: who comes back with that is told why."""
+    looked = time.monotonic()
+    async with aclosing(_told(services, job_id, after)) as told:
+        async for news in told:
+            if time.monotonic() - looked > KEY_SECONDS:
+                looked = time.monotonic()
+                if not await _still_admitted(services, caller):
+                    return
+            yield news
+
+
+async def _still_admitted(services: Services, caller: Caller) -> bool:
+    try:
+        await run_in_threadpool(services.doorkeeper.look_again, caller)
+    except Unauthorized as ended:
+        log.info("events ended", client_key=caller.key_id, detail=str(ended))
+        return False
+    except DBAPIError:  # there is no database just now; the next look decides
+        log.exception("a look at a key failed; it is tried again")
+    return True
+
+
+async def _told(services: Services, job_id: str, after: int) -> AsyncGenerator[bytes]:
     yield format_sse_event(retry=RETRY_MS)
     shown: dict[str, Any] | None = None
-    async for news in feed.listen(job_id, after, HEARTBEAT_SECONDS):
+    async for news in services.feed.listen(job_id, after, HEARTBEAT_SECONDS):
         if news is None:
             yield KEEPALIVE_COMMENT
             continue

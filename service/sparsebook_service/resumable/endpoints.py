@@ -13,6 +13,8 @@ from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Submitter
 from sparsebook_service.contract import header, refusals
 from sparsebook_service.errors import NotReady
+from sparsebook_service.intake.headers import refuse_encoded
+from sparsebook_service.numbers import WHOLE
 from sparsebook_service.resumable.pieces import MOST_BYTES
 from sparsebook_service.resumable.store import PATH, Answer
 from sparsebook_service.services import Services, ServicesDep
@@ -86,6 +88,7 @@ async def upload_options(request: Request, services: ServicesDep) -> Response:
             "body-timeout",
             "too-large",
             "storage-full",
+            "unsupported-media-type",
             "uploads-full",
             "not-ready",
         ),
@@ -96,7 +99,7 @@ async def begin_upload(
     services: ServicesDep,
     caller: Submitter,
     upload_length: Annotated[
-        int, Header(ge=1, description="Bytes of the whole file", examples=[104857600])
+        int, Header(ge=1, description="Bytes of the whole file", examples=[104857600]), WHOLE
     ],
     tus_resumable: TusVersion,
     upload_metadata: Annotated[
@@ -112,6 +115,7 @@ async def begin_upload(
         raise NotReady("the service is stopping")
     if request.headers.get("upload-defer-length"):
         raise BadValue("Upload-Defer-Length: say at once how long the file is, as Upload-Length")
+    refuse_encoded(request)
     async with _room(services, caller, upload_length):
         await asyncio.to_thread(services.quotas.check_bytes, caller, upload_length)
         answer = await services.uploads.take(request, min(upload_length, MOST_BYTES))
@@ -168,7 +172,9 @@ async def continue_upload(
     request: Request,
     services: ServicesDep,
     caller: Submitter,
-    upload_offset: Annotated[int, Header(ge=0, description="Bytes that are there", examples=[0])],
+    upload_offset: Annotated[
+        int, Header(ge=0, description="Bytes that are there", examples=[0]), WHOLE
+    ],
     tus_resumable: TusVersion,
     upload_checksum: Annotated[
         str | None,
@@ -180,6 +186,9 @@ async def continue_upload(
 ) -> Response:
     """Append a piece at the offset, which must be the one that HEAD gives."""
     await _check_owner(upload_id, services, caller)
+    refuse_encoded(request)
+    if upload_checksum == "":
+        raise BadValue("Upload-Checksum: empty; send an algorithm and its value in base64")
     return _answered(await services.uploads.take(request, MOST_BYTES), request)
 
 

@@ -53,10 +53,11 @@ class Sender:
     async def send(self, url: str, job: Job, owner: str) -> Outcome:
         """Try once; `owner` is whom the webhook belongs to."""
         at, started = time.time(), time.monotonic()
-        status, error, lasting = None, None, False
+        answered: list[int] = []
+        error, lasting = None, False
         try:
             async with asyncio.timeout(self.timeout):
-                status = await self._post(url, job, owner, datetime.fromtimestamp(int(at), UTC))
+                await self._post(url, job, owner, datetime.fromtimestamp(int(at), UTC), answered)
         except Forbidden as forbidden:
             error, lasting = str(forbidden), True
         except TimeoutError:
@@ -65,11 +66,16 @@ class Sender:
             error = f"no answer: {str(broken) or type(broken).__name__}"
         except (ssl.SSLError, OSError) as broken:
             error = f"no connection: {broken}"
-        if status is not None and not 200 <= status < 300:
-            error, lasting = f"answered with status {status}", status == GONE
+        status = answered[0] if answered else None
+        if status is not None:  # it stands, whatever becomes of the body behind it
+            success, lasting = 200 <= status < 300, status == GONE
+            error = None if success else f"answered with status {status}"
         return Outcome(at, round(time.monotonic() - started, 3), status, error, lasting)
 
-    async def _post(self, url: str, job: Job, owner: str, at: datetime) -> int:
+    async def _post(
+        self, url: str, job: Job, owner: str, at: datetime, answered: list[int]
+    ) -> None:
+        """Post it; `answered` gets the status as soon as it is there."""
         body = message(job)
         identity = f"msg_{job.id}"
         headers: dict[bytes | str, bytes | str] = {
@@ -85,12 +91,12 @@ class Sender:
             async with pool.stream(
                 "POST", url, headers=[*headers.items()], content=content
             ) as answer:
+                answered.append(answer.status)
                 left = MOST_ANSWER_BYTES
                 async for chunk in answer.aiter_stream():
                     left -= len(chunk)
                     if left <= 0:
                         break
-                return answer.status
 
 
 def message(job: Job) -> str:

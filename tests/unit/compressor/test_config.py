@@ -171,6 +171,19 @@ def test_text_that_is_not_json_is_refused(text: str | bytes) -> None:
         Config.parse_json(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"seed": 1, "seed": 1}', "seed"),
+        ('{"weights": {"*": {"bits": 4, "bits": 5}}}', "bits"),
+        ('{"weights": {"w": {"bits": 4}, "\\u0077": {"bits": 5}}}', "w"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(text: str, name: str) -> None:
+    with pytest.raises(BadValue, match=f"the key '{name}' is given twice"):
+        Config.parse_json(text)
+
+
 @pytest.mark.parametrize("text", ["null", "[]", "3"])
 def test_json_that_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(BadValue, match="expected a JSON object"):
