@@ -53,14 +53,38 @@ def load(path: Path) -> ModelProto:
     except (NotWireFormat, DecodeError) as error:
         if "alloc failed" in str(error):  # how protobuf says that there is not enough memory
             raise MemoryError(str(error)) from error
+        found = _looks_like(path)
+        said = f"it begins like {found}" if found else f"{error}; export or copy it again"
         raise NotOnnx(
-            f"{path.name}: not an ONNX file, or cut short ({size} bytes): {error}; export or copy it again"
+            f"{path.name}: not an ONNX file, or cut short ({size} bytes): {said}"
         ) from error
     if not model.HasField("graph") or not model.ir_version or not model.opset_import:
         raise NotOnnx(f"{path.name}: no ONNX model in it (no graph, IR version or opset)")
     _check_text(model, path.name)
     _check(model, path.name)
     return model
+
+
+# What people hand in by mistake: how it begins, from which byte on, and what to do about it.
+_OTHERS = (
+    (0, b"<", "a page or XML: its address led to a page about the file; download the file itself"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS: run `git lfs pull` where it comes from"),
+    (
+        0,
+        b"PK\x03\x04",
+        "a zip, as .npz, .pt and .keras are; export the model to ONNX, or unpack it",
+    ),
+    (0, b"\x89HDF", "HDF5, as Keras writes: convert the model to ONNX with tf2onnx"),
+    (4, b"TFL3", "TFLite: convert the model to ONNX with tf2onnx"),
+    (0, b"\x1f\x8b", "a gzip: unpack it"),
+)
+
+
+def _looks_like(path: Path) -> str | None:
+    """What else a file is that is no ONNX, and what to do."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    return next((said for at, mark, said in _OTHERS if head[at:].startswith(mark)), None)
 
 
 # ONNX's own functions take versions of 32 bits.

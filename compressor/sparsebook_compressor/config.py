@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from sparsebook_compressor import refusals
 from sparsebook_compressor.errors import BadValue, UnknownOption
 from sparsebook_compressor.payload_layout import Codec
 from sparsebook_compressor.stages.init import Init
@@ -288,9 +289,16 @@ def _refuse_elsewhere(raw: dict[str, Any]) -> None:
             raise UnknownOption(f"config {key}: {reason}")
 
 
+_BOUNDS = ("less_than", "less_than_equal", "greater_than", "greater_than_equal")
+
+
 def _refuse_first(error: ValidationError) -> NoReturn:
     first = error.errors(include_url=False, include_input=True)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        raise UnknownOption(f"config {where}: no such option; see docs/configuration.md") from error
-    raise BadValue(f"config {where}: {first['msg']}, found {first['input']!r}") from error
+        given = [str(part) for part in first["loc"]]
+        raise UnknownOption(
+            f"config {where}: no such option; see docs/configuration.md.{refusals.meant(Config, given)}"
+        ) from error
+    number = refusals.unit(str(first["loc"][-1])) if first["type"] in _BOUNDS else ""
+    raise BadValue(f"config {where}: {first['msg']}, found {first['input']!r}{number}") from error

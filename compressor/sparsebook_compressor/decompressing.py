@@ -43,7 +43,7 @@ def decompress(artifact: Path, output: Path) -> FileFacts:
     found = payloads(model, artifact)
     if not found:
         raise BadValue(
-            f"{artifact.name}: no sparsebook operators in it; portable and dense artifacts open as they are"
+            f"{artifact.name}: no sparsebook operators in it, so there is nothing to decompress: give model.onnx of a bundle; a plain model, and a portable or dense artifact, opens as it is"
         )
     with pack.usable(output):
         if output.is_dir():

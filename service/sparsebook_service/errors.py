@@ -258,14 +258,16 @@ async def _http_exception(request: Request, error: Exception) -> ProblemResponse
     assert isinstance(error, HTTPException)
     path = request.url.path
     if error.status_code == 404:
-        problem = problems.describe("not-found", f"nothing at {path[:200]}", path)
-    elif error.status_code == 405:
         problem = problems.describe(
-            "method-not-allowed", f"{request.method} is not allowed at {path[:200]}", path
+            "not-found", f"nothing at {path[:200]}; /docs lists what there is", path
         )
+    elif error.status_code == 405:
         allowed = methods(request.scope)
         allowed |= {"HEAD"} if "GET" in allowed else set()  # see `middleware`
-        return ProblemResponse(problem, {"Allow": ", ".join(sorted(allowed))})
+        named = ", ".join(sorted(allowed))
+        detail = f"{request.method} is not allowed at {path[:200]}, which takes {named}"
+        problem = problems.describe("method-not-allowed", detail, path)
+        return ProblemResponse(problem, {"Allow": named})
     elif error.status_code < 500:
         problem = problems.describe("malformed-request", str(error.detail), path)
     else:

@@ -89,7 +89,7 @@ def _opened(bundle: Path) -> Iterator[Path]:
             RuntimeError,
         ) as error:
             raise BadValue(
-                f"{bundle}: neither a folder nor a .zip that can be read: {error}"
+                f"{bundle}: neither a folder nor a .zip that can be read: {error}; give the bundle, which is the folder that `sparsebook compress -o` wrote"
             ) from error
         yield Path(folder)
 

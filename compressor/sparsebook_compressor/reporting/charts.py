@@ -28,7 +28,7 @@ def histogram(found: Histogram, *, pruned: bool) -> Markup:
 
 def codebooks(limit: float, start: Sequence[float], now: Sequence[float]) -> Markup:
     """Centroids before tuning (above, where they are known) and as they are (Figure 4, bottom)."""
-    rows = [(now, "c1", "now")] if not start else [(start, "c3", "before"), (now, "c1", "tuned")]
+    rows = [(now, "c1", "")] if not start else [(start, "c3", "before"), (now, "c1", "tuned")]
     height = 92 // len(rows)
     parts = []
     for row, (values, colour, label) in enumerate(rows):

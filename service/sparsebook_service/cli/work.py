@@ -1,6 +1,7 @@
 """What `sparsebook compress` and `tune` do, here or on a server."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -216,16 +217,18 @@ class There:
                 raise BadValue(f"{option} is for a job on a server: give --server with its address")
 
 
-def _say_why_it_waits(error: BaseException, seconds: float) -> None:
+def _say_why_it_waits(url: str, error: BaseException, seconds: float) -> None:
     if seconds >= _PAUSE_WORTH_TELLING_SECONDS:
-        console.say(f"no answer ({error}); trying again in {seconds:.0f} s")
+        console.say(
+            f"no answer from {url} ({error}), is it running? trying again in {seconds:.0f} s"
+        )
 
 
 def compress_there(
     there: There, model: Path, out: Path, config: Config, samples: Samples, *, quiet: bool
 ) -> None:
     """Compress on a server and download the bundle; a job that is interrupted here is cancelled there."""
-    notice = None if quiet else _say_why_it_waits
+    notice = None if quiet else functools.partial(_say_why_it_waits, there.url)
     with (
         Client(there.url, patience=there.patience, notice=notice, api_key=there.api_key) as client,
         console.progress(not quiet) as shown,

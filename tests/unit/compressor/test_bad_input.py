@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from sparsebook_compressor import Config, compress, decompress, errors, estimate, inspect
+from sparsebook_compressor import Config, admit, compress, decompress, errors, estimate, inspect
 from sparsebook_compressor.errors import (
     BadData,
     BadValue,
@@ -269,3 +270,21 @@ def test_every_error_says_its_problem() -> None:
     assert len(kinds) == 21
     for kind in kinds:
         assert kind.problem.replace("-", "").isalpha()
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"<!DOCTYPE html><html>404</html>", "it begins like a page or XML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "run `git lfs pull`"),
+        (b"PK\x03\x04" + bytes(60), "it begins like a zip, as .npz, .pt and .keras are"),
+        (b"\x89HDF\r\n\x1a\n", "convert the model to ONNX with tf2onnx"),
+        (b"\x1c\x00\x00\x00TFL3", "it begins like TFLite"),
+        (b"hello", "export or copy it again"),
+    ],
+)
+def test_other_files_are_named(tmp_path: Path, head: bytes, said: str) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(head)
+    with pytest.raises(NotOnnx, match=re.escape(said)):
+        admit.load(path)

@@ -219,3 +219,30 @@ def test_a_config_cannot_be_changed() -> None:
     config = Config()
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 3
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (
+            {"preste": "safe"},
+            "config preste: no such option; see docs/configuration.md. Did you mean 'preset'?",
+        ),
+        ({"train": {"epoch": 3}}, "Did you mean 'train.epochs'?"),
+        ({"weights": {"*.w": {"bit": 3}}}, "Did you mean 'weights.*.w.bits'?"),
+        ({"max_drop": 0.01}, "Did you mean 'budget.max_drop'?"),
+        ({"density": 0.1}, "Did you mean 'weights.GLOB.density'?"),
+        ({"zzz": 1}, "docs/configuration.md."),
+    ],
+)
+def test_a_mistyped_key_meets_the_one_that_was_meant(raw: dict[str, Any], said: str) -> None:
+    with pytest.raises(UnknownOption) as caught:
+        Config.parse(raw)
+    assert str(caught.value).endswith(said)
+
+
+def test_a_percentage_is_told_that_it_is_a_fraction() -> None:
+    with pytest.raises(BadValue, match=r"found 2; it is a fraction of the metric: 0\.005 is half"):
+        Config.parse({"budget": {"max_drop": 2}})
+    with pytest.raises(BadValue, match=r"found 10; it is the share of a weight's elements"):
+        Config.parse({"weights": {"*": {"density": 10}}})
