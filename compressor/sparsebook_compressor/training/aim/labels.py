@@ -83,8 +83,8 @@ class LabelReading:
         scores = next((each for each in self.probe.outputs if each.is_float and each.shape), None)
         if not facts.is_float and not self.chosen and scores is not None:
             return BadData(
-                f"{labels}, but the first output {facts.name!r} is {facts.dtype}, which cannot be trained; make {scores.name!r} the "
-                "first one of the graph, or the only one (docs/faq.md), or give a loss of your own (--loss)"
+                f"{labels}, but the first output {facts.name!r} is {facts.dtype}, not the scores that labels are compared with; make "
+                f"{scores.name!r} the first one of the graph, or the only one (docs/faq.md), leave the labels out, or give a loss of your own (--loss)"
             )
         return BadData(
             f"{labels}, the first output {facts.name!r} has {_values(output)}, {facts.dtype}: give the number of a class "

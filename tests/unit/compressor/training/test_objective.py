@@ -138,7 +138,7 @@ def test_scores_behind_a_label_are_named(tmp_path: Path) -> None:
     model.graph.output.extend(
         [helper.make_tensor_value_info("label", INT64, ["N", CLASSES]), scores]
     )
-    words = f"the first output 'label' is int64, which cannot be trained; make '{scores.name}' the first"
+    words = f"the first output 'label' is int64, not the scores that labels are compared with; make '{scores.name}' the first"
     with pytest.raises(BadData, match=words):
         Job(tmp_path, model, {"x": X, "labels": CLASS})
 
