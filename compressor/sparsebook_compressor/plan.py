@@ -136,14 +136,24 @@ def matches(glob: str, name: str) -> bool:
     return glob == name or fnmatch.fnmatchcase(name, glob)
 
 
-def require_work(plan: Plan, name: str) -> None:
+def require_work(plan: Plan, name: str, quantised: int) -> None:
     """Refuse a plan without weights.
+
+    Args:
+        plan: for the model.
+        name: of the model.
+        quantised: bytes of its constants that are whole numbers of few bits (graph/quantised.py).
 
     Raises:
         NothingToCompress: naming the model, with the reasons why its constants were left alone.
     """
     if plan.rows:
         return
+    if quantised > sum(kept.bytes for kept in plan.kept):
+        raise NothingToCompress(
+            f"{name}: no weight to compress: the model is quantised already, {quantised:,} bytes of its constants are whole numbers "
+            "of eight bits or fewer; compress the model of floats that it was made from"
+        )
     reasons = sorted({kept.reason for kept in plan.kept})
     found = "; ".join(reasons[:4]) if reasons else "it has no float constants at all"
     raise NothingToCompress(

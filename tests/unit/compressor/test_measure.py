@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 from sparsebook_compressor import Config, compress, measure
 from sparsebook_compressor.errors import BadData, InternalError, InvalidGraph
 from sparsebook_compressor.feeds import Feed, input_specs
+from sparsebook_compressor.made_up import Lookups
 from sparsebook_compressor.report import Fidelity
 from sparsebook_runtime import library_path
 from tests.unit.compressor.models import INT64, K, free, graph_of, model_of, node, value, values
@@ -38,7 +39,7 @@ def fidelity(
         *paths,
         input_specs(original),
         given,
-        rows=5,
+        lookups=Lookups(5),
         seed=0,
         output="dense",
         library=None,

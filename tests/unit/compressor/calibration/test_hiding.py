@@ -11,6 +11,7 @@ from sparsebook_compressor.calibration import synthetic
 from sparsebook_compressor.errors import NothingToCompress
 from sparsebook_compressor.feeds import input_specs
 from sparsebook_compressor.graph.view import survey
+from sparsebook_compressor.made_up import table_rows
 from sparsebook_runtime import library_path
 from tests.unit.compressor import models
 from tests.unit.compressor.models import HIDING, Hiding, free, graph_of, model_of, node, value
@@ -52,7 +53,7 @@ def test_token_ids_stay_below_the_table_that_they_look_up(tmp_path: Path) -> Non
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     view = survey(model, path)
-    assert synthetic.table_rows(model, view) == {"ids": 500, "kind": 2}
+    assert table_rows(model, view) == {"ids": 500, "kind": 2}
     to = synthetic.write(path, model, view, input_specs(model), 0, tmp_path / "made.npz")
     with np.load(to) as made:
         assert {name: len(made[name]) for name in made.files if "ids" in name} == {
