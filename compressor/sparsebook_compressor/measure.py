@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from sparsebook_compressor.errors import BadData, InternalError, InvalidGraph
+from sparsebook_compressor.errors import BadData, BadValue, InternalError, InvalidGraph
 from sparsebook_compressor.feeds import SYNTHETIC_SAMPLES, Feed, InputSpec
 from sparsebook_compressor.made_up import Lookups, candidates
 from sparsebook_compressor.parts import PART_BYTES, Parts
@@ -69,6 +69,21 @@ def one_thread() -> ort.SessionOptions:
 def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
     """A CPU session; `library` brings the operator domain."""
     return ort.InferenceSession(str(model), _options(library), providers=["CPUExecutionProvider"])
+
+
+def required_session(model: Path, library: Path | None = None) -> ort.InferenceSession:
+    """As `session`, of an original that must be run for what is asked for.
+
+    Raises:
+        BadValue: ONNX Runtime does not load it: it has operators that are not there, say.
+    """
+    try:
+        return session(model, library)
+    except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
+        raise BadValue(
+            f"{model.name}: ONNX Runtime does not load the model, which must be run for this ({first_line(error)}); the presets 'safe' "
+            "and 'paper' do without that where no data is given"
+        ) from error
 
 
 def _options(library: Path | None) -> ort.SessionOptions:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from sparsebook_compressor.errors import BadData
-from sparsebook_compressor.feeds import Feed, InputSpec, check_inputs
+from sparsebook_compressor.errors import BadData, BadValue
+from sparsebook_compressor.feeds import Feed, InputSpec
 from sparsebook_compressor.graph.view import GraphView
 from sparsebook_compressor.made_up import Lookups, candidates
-from sparsebook_compressor.measure import first_line, session
+from sparsebook_compressor.measure import first_line, required_session
 
 # What layers are fitted to; what the search goes by, which adds a standard error to what it sees of a few; what is reported.
 PARTS = {"": 80, "eval_": 32, "test_": 24}
@@ -29,9 +29,14 @@ def write(
 
     Raises:
         BadData: it runs on none that were tried.
+        BadValue: an input is no tensor of numbers, or ONNX Runtime does not load the model.
     """
-    check_inputs(specs, model.name)
-    running = session(model)
+    unfit = next((spec.name for spec in specs if spec.dtype is None), None)
+    if unfit is not None:
+        raise BadValue(
+            f"{model.name}: the input {unfit!r} is no tensor of numbers, so that the preset small cannot run it; take 'safe' or 'paper'"
+        )
+    running = required_session(model)
     failure = "its inputs are too large to make up"
     lookups = Lookups.of(parsed, view, without=256)
     for feeds in candidates(specs, lookups, seed, sum(PARTS.values())):
