@@ -12,7 +12,6 @@ from sparsebook_compressor import admit, pack
 from sparsebook_compressor.coding import share_values
 from sparsebook_compressor.config import Config, Output
 from sparsebook_compressor.errors import BadValue
-from sparsebook_compressor.graph.quantised import quantised_bytes
 from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight, survey
 from sparsebook_compressor.payload import CodedWeight, encode
@@ -77,7 +76,7 @@ def estimate(model: Path, config: Config | None = None) -> Estimate:
     source = pack.source_facts(model, parsed)
     view = survey(parsed, model)
     plan = make_plan(view, config)
-    require_work(plan, model.name, quantised_bytes(parsed))
+    require_work(plan, model.name, parsed)
     weights = {weight.name: weight for weight in view.weights}
     shared_cut = _global_cut(plan, weights) if plan.scope == "global" else None
     rows = tuple(

@@ -368,7 +368,12 @@ class _Comparison:
         self.squared_expected += float(np.square(a).sum())
         self.squared_found += float(np.square(same).sum())
         self.product += float((a * same).sum())
-        if a.ndim and a.shape[-1] >= 2:
+        if (
+            expected.dtype.kind != "f"
+        ):  # labels, ids: that they are the same says more than how far they are apart
+            self.positions += a.size
+            self.agreeing += int((a == same).sum())
+        elif a.ndim and a.shape[-1] >= 2:
             self.positions += a[..., 0].size
             self.agreeing += int((a.argmax(-1) == same.argmax(-1)).sum())
 

@@ -26,7 +26,6 @@ from sparsebook_compressor.errors import (
     SparsebookError,
 )
 from sparsebook_compressor.execution import execute
-from sparsebook_compressor.graph.quantised import quantised_bytes
 from sparsebook_compressor.graph.spool import Spool
 from sparsebook_compressor.graph.view import GraphView, survey
 from sparsebook_compressor.layers import layers, with_forms
@@ -153,7 +152,7 @@ class _Job:
             lookups = Lookups.of(parsed, view)
         with clock.stage("plan"):
             plan = make_plan(view, config)
-            require_work(plan, model.name, quantised_bytes(parsed))
+            require_work(plan, model.name, parsed)
         calibrated = self._calibrated(parsed, view, plan, dataset, specs, source.bytes, scratch)
         course, remark = self._course(parsed, view, plan, dataset, own, scratch)
         if course is not None:

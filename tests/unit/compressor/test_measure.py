@@ -234,3 +234,18 @@ def test_figures_do_not_depend_on_the_number_of_cores(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(scaled(2).SerializeToString())
     assert measure.session(path).get_session_options().intra_op_num_threads == 1
+
+
+def test_whole_numbers_agree_where_they_are_the_same(tmp_path: Path) -> None:
+    """Labels: how far 7 is from 1 says nothing."""
+
+    def labelled(bias: list[float]) -> ModelProto:
+        moved = node("Add", ["x", "b"], ["h"])
+        whole = node("Cast", ["h"], ["y"], to=INT64)
+        wanted = [value("y", ["b", 4], INT64)]
+        return model_with(moved, whole, outputs=wanted, b=np.array(bias, np.float32))
+
+    given = feeds([1, 2, 3, 4], [5, 6, 7, 8])
+    (output,) = fidelity(tmp_path, labelled([0] * 4), labelled([0, 0, 0, 9]), given).outputs
+    assert output.agreement == 0.75
+    assert output.max_error == 9

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, helper
 
 from sparsebook_compressor import Config, compress, estimate
 from sparsebook_compressor.errors import NothingToCompress
@@ -48,4 +48,17 @@ def test_a_model_without_constants_is_not(tmp_path: Path) -> None:
     path = tmp_path / "plain.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(NothingToCompress, match="no float constants at all"):
+        compress(path, tmp_path / "out")
+
+
+def test_numbers_in_attributes_are_named(tmp_path: Path) -> None:
+    rows = np.arange(256, dtype=np.float32).tolist()
+    scaler = node("Scaler", ["x"], ["y"], domain="ai.onnx.ml", offset=rows, scale=rows)
+    graph = graph_of([scaler], [value("x", ["n", 256])], [free("y", 2)])
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    path = tmp_path / "scaler.onnx"
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString()
+    )
+    with pytest.raises(NothingToCompress, match="numbers in attributes of Scaler stay"):
         compress(path, tmp_path / "out")
