@@ -9,7 +9,7 @@ from sparsebook_compressor.graph.scopes import scopes
 
 FEWEST = 128
 # Bits of an element.
-_BITS = {
+_BITS: dict[int, int] = {
     TensorProto.INT8: 8,
     TensorProto.UINT8: 8,
     TensorProto.INT4: 4,
