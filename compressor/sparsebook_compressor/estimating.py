@@ -76,7 +76,7 @@ def estimate(model: Path, config: Config | None = None) -> Estimate:
     source = pack.source_facts(model, parsed)
     view = survey(parsed, model)
     plan = make_plan(view, config)
-    require_work(plan, model.name)
+    require_work(plan, model.name, parsed)
     weights = {weight.name: weight for weight in view.weights}
     shared_cut = _global_cut(plan, weights) if plan.scope == "global" else None
     rows = tuple(

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from sparsebook_compressor.errors import BadData, InternalError, InvalidGraph
-from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, synthetic
+from sparsebook_compressor.errors import BadData, BadValue, InternalError, InvalidGraph
+from sparsebook_compressor.feeds import SYNTHETIC_SAMPLES, Feed, InputSpec
+from sparsebook_compressor.made_up import Lookups, candidates
 from sparsebook_compressor.parts import PART_BYTES, Parts
 from sparsebook_compressor.report import Fidelity, Latency, OutputFidelity
 from sparsebook_compressor.timing import QUICK, Effort, in_turns
@@ -68,6 +69,21 @@ def one_thread() -> ort.SessionOptions:
 def session(model: Path, library: Path | None = None) -> ort.InferenceSession:
     """A CPU session; `library` brings the operator domain."""
     return ort.InferenceSession(str(model), _options(library), providers=["CPUExecutionProvider"])
+
+
+def required_session(model: Path, library: Path | None = None) -> ort.InferenceSession:
+    """As `session`, of an original that must be run for what is asked for.
+
+    Raises:
+        BadValue: ONNX Runtime does not load it: it has operators that are not there, say.
+    """
+    try:
+        return session(model, library)
+    except Exception as error:  # whatever ONNX Runtime throws, the model was not to be run
+        raise BadValue(
+            f"{model.name}: ONNX Runtime does not load the model, which must be run for this ({first_line(error)}); the presets 'safe' "
+            "and 'paper' do without that where no data is given"
+        ) from error
 
 
 def _options(library: Path | None) -> ort.SessionOptions:
@@ -123,7 +139,7 @@ def compare(
     specs: tuple[InputSpec, ...],
     given: list[Feed] | None,
     *,
-    rows: int,
+    lookups: Lookups,
     seed: int,
     output: str,
     library: Path | None,
@@ -138,7 +154,7 @@ def compare(
         artifact: what became of it.
         specs: inputs of both.
         given: the user's samples; None makes synthetic ones.
-        rows: exclusive bound of synthetic integers.
+        lookups: what synthetic integers may be.
         seed: of synthetic inputs.
         output: what the artifact is, for the report.
         library: the operator library, which an artifact with operators needs.
@@ -157,7 +173,7 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="sparsebook-") as folder:
         try:
             made = _Runner(original, None, in_parts, Path(folder))
-            reference = _run_original(made, specs, given, rows, seed, Path(folder))
+            reference = _run_original(made, specs, given, lookups, seed, Path(folder))
         except CannotRun as reason:
             return Compared(Fidelity(kind, 0, output, (), str(reason)))
         feed = reference.feeds[0]
@@ -258,7 +274,7 @@ def _run_original(
     running: _Runner,
     specs: tuple[InputSpec, ...],
     given: list[Feed] | None,
-    rows: int,
+    lookups: Lookups,
     seed: int,
     folder: Path,
 ) -> Reference:
@@ -266,8 +282,8 @@ def _run_original(
     if unfit is not None:
         raise CannotRun(f"the input {unfit!r} is no tensor of numbers")
     failure = "its inputs are too large to make up"
-    candidates = iter([given]) if given is not None else _synthetic_candidates(specs, rows, seed)
-    for feeds in filter(None, candidates):
+    made = candidates(specs, lookups, seed, SYNTHETIC_SAMPLES)
+    for feeds in filter(None, made if given is None else [given]):
         try:
             for index, outputs in enumerate(running.run(feeds)):
                 _save(folder, index, outputs)
@@ -281,13 +297,6 @@ def _run_original(
             "what the model takes"
         )
     raise CannotRun(f"the original does not run on synthetic inputs: {failure}")
-
-
-def _synthetic_candidates(
-    specs: tuple[InputSpec, ...], rows: int, seed: int
-) -> Iterator[list[Feed]]:
-    free = any(dim is None for spec in specs for dim in spec.dims[1:])
-    return (synthetic(specs, size, rows, seed) for size in (SYNTHETIC_SIZES if free else (1,)))
 
 
 def _run_artifact(
@@ -359,7 +368,12 @@ class _Comparison:
         self.squared_expected += float(np.square(a).sum())
         self.squared_found += float(np.square(same).sum())
         self.product += float((a * same).sum())
-        if a.ndim and a.shape[-1] >= 2:
+        if (
+            expected.dtype.kind != "f"
+        ):  # labels, ids: that they are the same says more than how far they are apart
+            self.positions += a.size
+            self.agreeing += int((a == same).sum())
+        elif a.ndim and a.shape[-1] >= 2:
             self.positions += a[..., 0].size
             self.agreeing += int((a.argmax(-1) == same.argmax(-1)).sum())
 

@@ -29,6 +29,7 @@ from sparsebook_compressor.execution import execute
 from sparsebook_compressor.graph.spool import Spool
 from sparsebook_compressor.graph.view import GraphView, survey
 from sparsebook_compressor.layers import layers, with_forms
+from sparsebook_compressor.made_up import Lookups
 from sparsebook_compressor.plan import Plan, make_plan, require_work
 from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.replacing import finish
@@ -43,7 +44,6 @@ from sparsebook_compressor.training.course.beginning import Means, Original, beg
 from sparsebook_compressor.training.course.course import Course
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.trainer import Trainer
-from sparsebook_compressor.trying import smallest_table
 from sparsebook_compressor.updates.making import make_update
 from sparsebook_compressor.updates.records import UPDATE_NAME
 
@@ -149,10 +149,10 @@ class _Job:
             dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
             view = survey(parsed, model)
-            rows = smallest_table(view)
+            lookups = Lookups.of(parsed, view)
         with clock.stage("plan"):
             plan = make_plan(view, config)
-            require_work(plan, model.name)
+            require_work(plan, model.name, parsed)
         calibrated = self._calibrated(parsed, view, plan, dataset, specs, source.bytes, scratch)
         course, remark = self._course(parsed, view, plan, dataset, own, scratch)
         if course is not None:
@@ -186,7 +186,7 @@ class _Job:
                 specs,
                 runs,
                 self._feeds(specs, dataset),
-                rows,
+                lookups,
                 verify,
                 source.bytes,
             )
@@ -233,7 +233,7 @@ class _Job:
         specs: tuple[feeds.InputSpec, ...],
         library: Path | None,
         given: list[feeds.Feed] | None,
-        rows: int,
+        lookups: Lookups,
         verify: bool,
         size: int,
     ) -> measure.Compared:
@@ -247,7 +247,7 @@ class _Job:
             artifact,
             specs,
             given,
-            rows=rows,
+            lookups=lookups,
             seed=config.seed,
             output=config.output,
             library=library,

@@ -5,8 +5,11 @@ import fnmatch
 import json
 from dataclasses import dataclass, replace
 
+from onnx import ModelProto
+
 from sparsebook_compressor.config import Config, WeightOverride
 from sparsebook_compressor.errors import BadValue, NothingToCompress
+from sparsebook_compressor.graph.quantised import attribute_holders, quantised_bytes
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight
 from sparsebook_compressor.payload_layout import Codec
 from sparsebook_compressor.presets import preset
@@ -136,16 +139,30 @@ def matches(glob: str, name: str) -> bool:
     return glob == name or fnmatch.fnmatchcase(name, glob)
 
 
-def require_work(plan: Plan, name: str) -> None:
+def require_work(plan: Plan, name: str, model: ModelProto) -> None:
     """Refuse a plan without weights.
+
+    Args:
+        plan: for the model.
+        name: of the model.
+        model: itself.
 
     Raises:
         NothingToCompress: naming the model, with the reasons why its constants were left alone.
     """
     if plan.rows:
         return
+    quantised = quantised_bytes(model)
+    if quantised > sum(kept.bytes for kept in plan.kept):
+        raise NothingToCompress(
+            f"{name}: no weight to compress: the model is quantised already, {quantised:,} bytes of its constants are whole numbers "
+            "of eight bits or fewer; compress the model of floats that it was made from"
+        )
     reasons = sorted({kept.reason for kept in plan.kept})
-    found = "; ".join(reasons[:4]) if reasons else "it has no float constants at all"
+    holders = attribute_holders(model)
+    if holders:
+        reasons.append(f"numbers in attributes of {', '.join(holders)} stay as they are")
+    found = "; ".join(reasons[-4:]) if reasons else "it has no float constants at all"
     raise NothingToCompress(
         f"{name}: no weight to compress ({found}); sparsebook inspect shows every tensor"
     )

@@ -87,7 +87,8 @@ class OutputFidelity:
         max_error: largest absolute difference.
         relative_error: root of sum (a-b)^2 over root of sum a^2.
         cosine: of the two outputs as vectors.
-        agreement: share of positions whose argmax over the last axis is the same; None where that axis has one entry.
+        agreement: share of positions whose argmax over the last axis is the same, None where that axis has one entry; of whole numbers
+            (labels, ids) the share that is the same.
     """
 
     name: str

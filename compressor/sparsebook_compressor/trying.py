@@ -10,7 +10,8 @@ import numpy as np
 from sparsebook_compressor import admit, feeds, measure
 from sparsebook_compressor.artifact import payloads
 from sparsebook_compressor.errors import BadValue
-from sparsebook_compressor.graph.view import GraphView, survey
+from sparsebook_compressor.graph.view import survey
+from sparsebook_compressor.made_up import Lookups
 from sparsebook_compressor.pack import source_facts
 from sparsebook_compressor.timing import THOROUGH
 from sparsebook_compressor.training.data.dataset import Dataset
@@ -44,7 +45,7 @@ def try_both(
     """
     parsed = admit.load(model)
     specs = feeds.input_specs(parsed)
-    rows = smallest_table(survey(parsed, model))
+    lookups = Lookups.of(parsed, survey(parsed, model))
     output = "operator" if payloads(admit.load(artifact), artifact) else "portable"
     size = source_facts(model, parsed).bytes
     del parsed
@@ -59,7 +60,7 @@ def try_both(
             artifact,
             specs,
             given,
-            rows=rows,
+            lookups=lookups,
             seed=seed,
             output=output,
             library=library,
@@ -73,12 +74,6 @@ def try_both(
         for name, before, after in zip(found.names, found.before, found.after, strict=True)
     )
     return Trial(found.fidelity, tuple(each for each in examples if each.pairs))
-
-
-def smallest_table(view: GraphView) -> int:
-    """Rows of the smallest embedding: integers below it can be looked up anywhere."""
-    rows = [weight.shape[0] for weight in view.weights if weight.role == "embedding"]
-    return min(rows, default=2)
 
 
 def _example(name: str, before: measure.Array | None, after: measure.Array | None) -> Example:

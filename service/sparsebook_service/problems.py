@@ -74,7 +74,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         422,
         "Nothing to compress",
         "No weight of the model is left to work on: all are tiny, integers, computed, or skipped.",
-        "Check that the model was exported with its weights; relax `skip` under `weights` in the config.",
+        "Check that the model was exported with its weights, as floats; relax `skip` under `weights` in the config.",
     ),
     ProblemType(
         "unknown-option",

@@ -22,7 +22,13 @@ from sparsebook_compressor.calibration.workbench import Workbench, constants_nam
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.coding import Coded, SharedWeight, encode_weight
 from sparsebook_compressor.config import Budget, Config
-from sparsebook_compressor.errors import BadData, BudgetNotMet, NothingToCompress
+from sparsebook_compressor.errors import (
+    BadData,
+    BadValue,
+    BudgetNotMet,
+    NothingToCompress,
+    NotTrainable,
+)
 from sparsebook_compressor.execution import execute
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight
 from sparsebook_compressor.payload import CodedWeight
@@ -222,7 +228,9 @@ def calibrate(
     """
     with alone():
         ready = prepare(original, dataset, origin, config, folder, clock)
-        return ready.settle(search(ready.goal, ready.curves, ready.run))
+        return ready.settle(
+            search(ready.goal, ready.curves, ready.run, passing.dearest(ready.felt))
+        )
 
 
 @contextmanager
@@ -267,7 +275,7 @@ def _subject(
     original: Originally, dataset: Dataset, origin: Origin, config: Config, folder: Path
 ) -> Subject:
     model, parsed = original.path, original.parsed
-    objective = decide(parsed, dataset, probe(model, dataset), metric=config.budget.metric)
+    objective = _objective(parsed, dataset, model, config)
     names = {row.name for row in original.plan.rows if row.why == CALIBRATED}
     bench = Workbench(model, parsed, names, folder / "bench")
     found = sites([weight for weight in original.view.weights if weight.name in bench.names])
@@ -286,6 +294,22 @@ def _subject(
         samples=config.calibrate.samples,
         folder=folder,
     )
+
+
+def _objective(parsed: ModelProto, dataset: Dataset, model: Path, config: Config) -> Objective:
+    """What a pass is judged by.
+
+    Raises:
+        BadValue: the model has no output to judge by.
+    """
+    probed = probe(model, dataset)
+    try:
+        return decide(parsed, dataset, probed, metric=config.budget.metric)
+    except NotTrainable as error:
+        raise BadValue(
+            f"{model.name}: no output is a tensor of floats, and none is a final ArgMax, so that the preset small has nothing to judge "
+            "by; take 'safe' or 'paper'"
+        ) from error
 
 
 def _goal(budget: Budget, objective: Objective, before: float, original: int, fixed: int) -> Goal:

@@ -1,6 +1,6 @@
 """One pass over a model at one price: layer after layer on the prefix that is compressed already."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,11 @@ def kept(
             continue
         codes, codebook, bias = _load(passed.folder, index)
         yield site.weight, coded_weight(site.weight, codes, codebook), bias
+
+
+def dearest(felt: Sequence[Felt]) -> float:
+    """The price from which on every weight is as coarse as a pass makes it."""
+    return max(price_of(_COARSEST, each.sensitivity, each.site.weight.elements) for each in felt)
 
 
 def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: Path) -> float:

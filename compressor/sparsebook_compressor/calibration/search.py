@@ -79,13 +79,20 @@ class Found:
     best: Passed
 
 
-def search(goal: Goal, curves: list[Curve], run: Callable[[float, int], Passed]) -> Found:
+def search(
+    goal: Goal,
+    curves: list[Curve],
+    run: Callable[[float, int], Passed],
+    dearest: float = math.inf,
+) -> Found:
     """Look for the goal's price.
 
     Args:
         goal: what is wanted.
         curves: of all weights.
         run: makes a pass at a price; it is given the pass's number too.
+        dearest: the price from which on no pass differs from another. Curves of a weight that costs no bits, of equal elements say, know no
+            price that is too high.
     """
     passes: list[Passed] = []
     best: Passed | None = None
@@ -99,6 +106,7 @@ def search(goal: Goal, curves: list[Curve], run: Callable[[float, int], Passed])
         if goal.kind == "ratio"
         else price_for_loss(curves, goal.limit**2 if goal.squared else _FIRST_LOSS).price
     )
+    price = min(price, dearest)
     while len(passes) < MOST_PASSES:
         passed = run(price, len(passes))
         passes.append(passed)

@@ -52,9 +52,12 @@ class Workbench:
         wanted = set(names)
         self._weights = {weight.name: weight for weight in view.weights if weight.name in wanted}
         self._places: dict[str, int] = {}
+        # Local functions have no initializers: their weights stay where they are.
+        for name in [name for name, weight in self._weights.items() if weight.scope.graph is None]:
+            del self._weights[name]
         _inline(self._graph, model, {id(weight.holder) for weight in self._weights.values()})
         with (folder / _DATA).open("wb") as file:
-            for weight in list(self._weights.values()):
+            for weight in self._weights.values():
                 self._lay_out(weight, file)
 
     @property
@@ -104,12 +107,9 @@ class Workbench:
             yield found
 
     def _lay_out(self, weight: Weight, file: BinaryIO) -> None:
-        """Turn a weight into a tensor in the file; of local functions, which have no initializers, it stays where it is."""
+        """Turn a weight into a tensor in the file."""
         graph = weight.scope.graph
-        if graph is None:
-            del self._weights[weight.name]
-            _inline(self._graph, weight.source, set())
-            return
+        assert graph is not None
         file.write(bytes(-file.tell() % _ALIGNED))
         offset = file.tell()
         data = weight.read().astype(STORED[weight.dtype]).tobytes()

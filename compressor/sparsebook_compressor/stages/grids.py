@@ -128,7 +128,7 @@ def bits_of(counts: I64 | F64) -> F64:
 def entropy(counts: I64 | F64) -> float:
     """Bits a symbol, zero-order."""
     shares = counts[counts > 0] / max(1, counts.sum())
-    return float(-(shares * np.log2(shares)).sum())
+    return max(0.0, -float((shares * np.log2(shares)).sum()))
 
 
 def moved(levels: Levels, counts: F64, sums: F64, taken: F64) -> Levels:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from sparsebook_compressor.errors import BadData, BadValue
-from sparsebook_compressor.feeds import SYNTHETIC_SIZES, Feed, InputSpec, shown, synthetic
+from sparsebook_compressor.feeds import Feed, InputSpec, shown, synthetic
 from sparsebook_compressor.graph.view import survey
+from sparsebook_compressor.made_up import Lookups, readings, sizes
 from sparsebook_compressor.measure import first_line, session
 from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_service.bench.subject import Subject
@@ -116,12 +117,13 @@ def _candidates(
     if data:
         yield _given(specs, data, batches)
         return
-    weights = survey(original.parsed, original.path).weights
-    rows = min((weight.shape[0] for weight in weights if weight.role == "embedding"), default=2)
-    free = any(dim is None for spec in specs for dim in spec.dims[1:])
-    for size in SYNTHETIC_SIZES if free else (1,):
-        feeds = {batch: synthetic(at_batch(specs, batch), size, rows, SEED, 1) for batch in batches}
-        yield {batch: feed for batch, (feed, *_) in ((b, f) for b, f in feeds.items() if f)}
+    lookups = Lookups.of(original.parsed, survey(original.parsed, original.path))
+    # Where the batch is free, the reading that moves it in all inputs goes first: the other may run at the smallest batch by chance.
+    found = readings(specs)
+    for read in found if len(batches) == 1 else reversed(found):
+        for size in sizes(read):
+            feeds = {b: synthetic(at_batch(read, b), size, lookups.rows, SEED, 1) for b in batches}
+            yield {b: lookups.fitted(made, SEED)[0] for b, made in feeds.items() if made}
 
 
 def at_batch(specs: tuple[InputSpec, ...], batch: int) -> tuple[InputSpec, ...]:

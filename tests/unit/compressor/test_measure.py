@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 from sparsebook_compressor import Config, compress, measure
 from sparsebook_compressor.errors import BadData, InternalError, InvalidGraph
 from sparsebook_compressor.feeds import Feed, input_specs
+from sparsebook_compressor.made_up import Lookups
 from sparsebook_compressor.report import Fidelity
 from sparsebook_runtime import library_path
 from tests.unit.compressor.models import INT64, K, free, graph_of, model_of, node, value, values
@@ -38,7 +39,7 @@ def fidelity(
         *paths,
         input_specs(original),
         given,
-        rows=5,
+        lookups=Lookups(5),
         seed=0,
         output="dense",
         library=None,
@@ -233,3 +234,18 @@ def test_figures_do_not_depend_on_the_number_of_cores(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(scaled(2).SerializeToString())
     assert measure.session(path).get_session_options().intra_op_num_threads == 1
+
+
+def test_whole_numbers_agree_where_they_are_the_same(tmp_path: Path) -> None:
+    """Labels: how far 7 is from 1 says nothing."""
+
+    def labelled(bias: list[float]) -> ModelProto:
+        moved = node("Add", ["x", "b"], ["h"])
+        whole = node("Cast", ["h"], ["y"], to=INT64)
+        wanted = [value("y", ["b", 4], INT64)]
+        return model_with(moved, whole, outputs=wanted, b=np.array(bias, np.float32))
+
+    given = feeds([1, 2, 3, 4], [5, 6, 7, 8])
+    (output,) = fidelity(tmp_path, labelled([0] * 4), labelled([0, 0, 0, 9]), given).outputs
+    assert output.agreement == 0.75
+    assert output.max_error == 9

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from sparsebook_compressor import admit
 from sparsebook_compressor.config import Config
@@ -200,10 +201,10 @@ def test_the_table_has_a_line_a_weight(view: GraphView) -> None:
 def test_a_plan_without_weights_is_refused_with_the_reasons(view: GraphView) -> None:
     plan = plan_of(view, weights={"*": {"skip": True}})
     with pytest.raises(NothingToCompress) as caught:
-        require_work(plan, "lenet.onnx")
+        require_work(plan, "lenet.onnx", ModelProto())
     assert "lenet.onnx" in str(caught.value)
     assert "the config skips it" in str(caught.value)
-    require_work(plan_of(view, preset="paper"), "lenet.onnx")
+    require_work(plan_of(view, preset="paper"), "lenet.onnx", ModelProto())
 
 
 def test_safe_refuses_a_weight_that_is_not_finite_unless_it_is_skipped(tmp_path: Path) -> None:

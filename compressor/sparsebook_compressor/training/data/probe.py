@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import Feed
-from sparsebook_compressor.measure import first_line, session
+from sparsebook_compressor.measure import first_line, required_session
 from sparsebook_compressor.training.data.dataset import Dataset
 
 Array = npt.NDArray[Any]
@@ -73,8 +73,9 @@ def probe(model: Path, dataset: Dataset, library: Path | None = None) -> Probe:
 
     Raises:
         BadData: it does not run on the data.
+        BadValue: ONNX Runtime does not load it.
     """
-    running = session(model, library)
+    running = required_session(model, library)
     inputs = [spec.name for spec in dataset.specs]
     names = [output.name for output in running.get_outputs()]
     part = dataset.part_with_samples()
