@@ -55,6 +55,13 @@ Matmul::Matmul(const Variant& variant, const SparseMatrix& weight)
       block_columns_(block_columns_for(rows_, columns_, nonzeros_)) {
   std::copy_n(weight.codebook, codebook_.size(), codebook_.begin());
   const WindowChoice one = cheapest_window(variant, weight);
+  const double other = one.row == nullptr ? wide_cost(1) : window_cost(*one.row, one.groups, 1);
+  // Where zeros are many, what is not finite should not meet them.
+  const bool has_few_zeros = 2 * static_cast<double>(nonzeros_) >= static_cast<double>(rows_) * static_cast<double>(columns_);
+  if (has_few_zeros && FloatLayout::beats(variant, rows_, columns_, other)) {
+    floats_.emplace(variant, weight);
+    return;
+  }
   if (one.row == nullptr) {
     static_cast<void>(wide_.get([&] { return widened(weight); }));
     return;
@@ -64,7 +71,7 @@ Matmul::Matmul(const Variant& variant, const SparseMatrix& weight)
   if (several.row != one.row) for_several_ = several;
 }
 
-OwnedMatrix Matmul::unpacked() const { return window_->unpacked(rows_); }
+OwnedMatrix Matmul::unpacked() const { return floats_ ? floats_->unpacked(codebook_.data(), centroids_) : window_->unpacked(rows_); }
 
 SparseMatrix Matmul::view(const OwnedMatrix& matrix) const {
   return {rows_, columns_, matrix.start.data(), matrix.column.data(), matrix.code.data(), codebook_.data(), centroids_};
@@ -91,34 +98,63 @@ WideLayout Matmul::widened(const SparseMatrix& weight) const {
 std::size_t Matmul::bytes() const {
   const WindowLayout* const several = several_.made();
   const WideLayout* const wide = wide_.made();
-  return (window_ ? window_->bytes() : 0) + (several != nullptr ? several->bytes() : 0) + (wide != nullptr ? wide->bytes() : 0);
+  return (window_ ? window_->bytes() : 0) + (floats_ ? floats_->bytes() : 0) + (several != nullptr ? several->bytes() : 0) + (wide != nullptr ? wide->bytes() : 0);
 }
 
 const char* Matmul::form() const {
   static constexpr const char* FORMS[][3] = {{"window", "window+block", "window+codes"},
-                                             {"window+window", "window+window+block", "window+window+codes"}};
+                                             {"window+window", "window+window+block", "window+window+codes"},
+                                             {"floats", "floats+block", "floats+codes"}};
   const WideLayout* const wide = wide_.made();
-  if (!window_) return wide->form();
-  return FORMS[several_.made() != nullptr ? 1 : 0][wide == nullptr ? 0 : wide->is_sparse() ? 1 : 2];
+  if (!window_ && !floats_) return wide->form();
+  return FORMS[floats_ ? 2 : several_.made() != nullptr ? 1 : 0][wide == nullptr ? 0 : wide->is_sparse() ? 1 : 2];
 }
 
 const WindowLayout* Matmul::windows_for(std::size_t activations) const {
   if (!window_) return nullptr;
-  const std::size_t blocks = (columns_ + block_columns_ - 1) / block_columns_;
-  const double sparse = cheapest_block_tile(*variant_, activations, nonzeros_, std::uint64_t{blocks} * rows_, columns_).cost;
-  const double dense = cheapest_panel_tile(*variant_, activations, rows_, columns_, columns_).cost;
   const double one = window_cost(window_->row(), static_cast<double>(window_->groups()), activations);
   const double several = for_several_.row != nullptr ? window_cost(*for_several_.row, for_several_.groups, activations) : one;
-  if (std::min(one, several) > std::min(sparse, dense)) return nullptr;
+  if (std::min(one, several) > wide_cost(activations)) return nullptr;
   return activations > 1 && several < one ? &this->several() : &*window_;
+}
+
+double Matmul::wide_cost(std::size_t activations) const {
+  const std::size_t blocks = (columns_ + block_columns_ - 1) / block_columns_;
+  const double sparse = cheapest_block_tile(*variant_, activations, nonzeros_, std::uint64_t{blocks} * rows_, columns_).cost;
+  return std::min(sparse, cheapest_panel_tile(*variant_, activations, rows_, columns_, columns_).cost);
+}
+
+bool Matmul::takes_floats(std::size_t activations) const {
+  return floats_ && FloatLayout::cost(*variant_, rows_, columns_, activations) <= wide_cost(activations);
 }
 
 void Matmul::run(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, Scratch& scratch, float* y) const {
   if (x.rows == 0) return;
+  if (takes_floats(x.rows)) {
+    run_floats(x, epilogue, parallel, y);
+    return;
+  }
   // A window kernel would multiply what is not finite by the zeros of empty places.
   const WindowLayout* const windows = windows_for(x.rows);
   if (windows != nullptr && run_windows(*windows, x, epilogue, parallel, scratch, y)) return;
   run_wide(x, epilogue, parallel, scratch, y);
+}
+
+void Matmul::run_floats(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, float* y) const {
+  const std::size_t parts = parts_of(FloatLayout::cost(*variant_, rows_, columns_, x.rows), floats_->strips());
+  parallel.run(parts, [&](std::size_t part) {
+    float sums[FLOAT_BATCHES[FLOAT_BATCH_COUNT - 1] * FLOAT_WIDTHS[FLOAT_WIDTH_COUNT - 1] * MOST_LANES];
+    const std::size_t end = part_begin(part + 1, parts, floats_->strips());
+    for (std::size_t strip = part_begin(part, parts, floats_->strips()); strip < end; ++strip) {
+      const std::size_t n = floats_->first_row(strip), height = floats_->first_row(strip + 1) - n;
+      for (std::size_t m = 0, taken = 0; m < x.rows; m += taken) {
+        taken = floats_->dot(strip, x.data + m * x.row_stride, x.row_stride, x.column_stride, x.rows - m, sums);
+        for (std::size_t lane = 0; lane < taken; ++lane) {
+          variant_->finish(sums + lane * height, std::min(height, rows_ - n), epilogue.at(m + lane, n), y + (m + lane) * rows_ + n);
+        }
+      }
+    }
+  });
 }
 
 // Whether it could: all of x is finite.

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/epilogue.h"
+#include "kernels/float_layout.h"
 #include "kernels/late.h"
 #include "kernels/parallel.h"
 #include "kernels/scratch.h"
@@ -25,7 +26,8 @@ struct Activations {
 };
 
 /// A weight in the layouts that products with it take: windows for one row of activations, windows for several where another format is
-/// better for those, and a wide layout for many. The first is made here; the others when a number of activations wants them first.
+/// better for those, and a wide layout for many; a small weight with few zeros has its floats for one row and a few. The first is made here; the
+/// others when a number of activations wants them first.
 class Matmul {
  public:
   Matmul(const Variant& variant, const SparseMatrix& weight);
@@ -41,7 +43,7 @@ class Matmul {
   /// Bytes of the layouts that have been made.
   [[nodiscard]] std::size_t bytes() const;
 
-  /// "window", "block" or "codes" (wide_layout.h), or those that have been made with a plus between.
+  /// "window", "floats", "block" or "codes" (wide_layout.h), or those that have been made with a plus between.
   [[nodiscard]] const char* form() const;
 
  private:
@@ -50,9 +52,13 @@ class Matmul {
   [[nodiscard]] const WindowLayout& several() const;
   [[nodiscard]] const WideLayout& wide() const;
   [[nodiscard]] WideLayout widened(const SparseMatrix& weight) const;
-  /// The weight again, from the windows.
+  /// Whether floats are the cheapest for so many activations.
+  [[nodiscard]] bool takes_floats(std::size_t activations) const;
+  [[nodiscard]] double wide_cost(std::size_t activations) const;
+  /// The weight again, from the windows or the floats.
   [[nodiscard]] OwnedMatrix unpacked() const;
   [[nodiscard]] SparseMatrix view(const OwnedMatrix& matrix) const;
+  void run_floats(const Activations& x, const Epilogue& epilogue, const Parallel& parallel, float* y) const;
   bool run_windows(const WindowLayout& windows, const Activations& x, const Epilogue& epilogue, const Parallel& parallel,
                    Scratch& scratch, float* y) const;
   void run_window_batch(const WindowLayout& windows, unsigned batch, std::size_t first, std::size_t count, const std::uint8_t* prepared,
@@ -69,6 +75,7 @@ class Matmul {
   std::size_t block_columns_;
   std::array<float, 256> codebook_{};
   std::optional<WindowLayout> window_;
+  std::optional<FloatLayout> floats_;  ///< in place of windows
   WindowChoice for_several_;  ///< no row where it would be that of `window_`
   Late<WindowLayout> several_;
   Late<WideLayout> wide_;

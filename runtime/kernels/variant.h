@@ -274,6 +274,31 @@ struct WinogradKernels {
   WinogradTransforms transforms[WINOGRAD_KERNELS];
 };
 
+/// A strip of rows that lie as floats (kernels/float_layout.h), and rows of activations.
+struct FloatStrip {
+  const float* weight;  ///< column after column
+  std::size_t columns;
+  const float* x;             ///< the first row of activations
+  std::size_t row_stride;     ///< of the activations
+  std::size_t column_stride;  ///< likewise
+};
+
+/// Stores the strip's sums of the first row of activations, then those of the next.
+using FloatKernel = void (*)(const FloatStrip& of, float* sums);
+
+/// Vectors of a strip, ascending.
+inline constexpr unsigned FLOAT_WIDTH_COUNT = 3;
+inline constexpr unsigned FLOAT_WIDTHS[FLOAT_WIDTH_COUNT] = {1, 2, 4};
+
+/// Rows of activations that a kernel takes, ascending.
+inline constexpr unsigned FLOAT_BATCH_COUNT = 3;
+inline constexpr unsigned FLOAT_BATCHES[FLOAT_BATCH_COUNT] = {1, 2, 4};
+
+struct FloatRow {
+  unsigned vectors;
+  FloatKernel kernel[FLOAT_BATCH_COUNT];  ///< of a batch whose sums do not fit into registers, null
+};
+
 /// An instruction set's kernels.
 struct Variant {
   const char* name;
@@ -293,6 +318,7 @@ struct Variant {
   StoreKernel store;
   GateKernels gates;
   ExpandKernels expand;
+  const FloatRow* floats;           ///< FLOAT_WIDTH_COUNT of them
   const WinogradKernels* winograd;  ///< null where convolutions are all summed directly
 };
 

@@ -14,7 +14,7 @@ from sparsebook_compressor.made_up import Lookups, candidates
 from sparsebook_compressor.measure import first_line, required_session
 
 # What layers are fitted to; what the search goes by, which adds a standard error to what it sees of a few; what is reported.
-PARTS = {"": 80, "eval_": 32, "test_": 24}
+PARTS = {"": 80, "eval_": 64, "test_": 32}
 
 
 def write(

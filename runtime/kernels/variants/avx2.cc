@@ -7,6 +7,7 @@
 
 #include "kernels/cpu.h"
 #include "kernels/variants/avx2_expand.h"
+#include "kernels/variants/float_kernel.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/lane_kernel.h"
 #include "kernels/variants/panel_kernel.h"
@@ -226,6 +227,6 @@ extern const Variant AVX2;
 const Variant AVX2 = {"avx2", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS,
                       PANELS, sizeof PANELS / sizeof *PANELS,
                       Eight::LANES, transpose, copy_runs<Eight>, tap_sums<Eight>, lane_taps<Eight, false>, finish_sums<Eight>, store_channels<Eight>, gate_kernels<8>(),
-                      {expand_eights<Look32>, expand_eights<Look256>}, &WINOGRAD};
+                      {expand_eights<Look32>, expand_eights<Look256>}, FLOAT_ROWS<Eight, 16>, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

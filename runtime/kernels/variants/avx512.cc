@@ -14,6 +14,6 @@ bool supported() {
 
 extern const Variant AVX512;
 const Variant AVX512 = {"avx512", supported, WINDOWS, sizeof WINDOWS / sizeof *WINDOWS, BLOCKS, BLOCK_COUNT, PANELS, PANEL_COUNT,
-                        Sixteen::LANES, transpose_sixteens, copy_runs<Sixteen>, tap_sums<Sixteen>, lane_taps<Sixteen, true>, finish_sums<Sixteen>, store_channels<Sixteen>, gate_kernels<16>(), EXPAND, &WINOGRAD};
+                        Sixteen::LANES, transpose_sixteens, copy_runs<Sixteen>, tap_sums<Sixteen>, lane_taps<Sixteen, true>, finish_sums<Sixteen>, store_channels<Sixteen>, gate_kernels<16>(), EXPAND, FLOAT_ROWS<Sixteen, 32>, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

@@ -9,6 +9,7 @@
 #include "kernels/cpu.h"
 #include "kernels/variants/block_kernel.h"
 #include "kernels/variants/dword_window.h"
+#include "kernels/variants/float_kernel.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/lane_kernel.h"
 #include "kernels/variants/panel_kernel.h"

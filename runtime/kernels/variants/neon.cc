@@ -5,6 +5,7 @@
 #include <arm_neon.h>
 
 #include "kernels/variants/expand_kernel.h"
+#include "kernels/variants/float_kernel.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/lane_kernel.h"
 #include "kernels/variants/panel_kernel.h"
@@ -57,6 +58,6 @@ bool always() { return true; }
 extern const Variant NEON;
 const Variant NEON = {"neon", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
                       sizeof PANELS / sizeof *PANELS, Quad::LANES, transpose, copy_runs<Quad>, tap_sums<Quad>, lane_taps<Quad, true>, finish_sums<Quad>, store_channels<Quad>, gate_kernels<4>(),
-                      {expand_elements, expand_elements}, &WINOGRAD};
+                      {expand_elements, expand_elements}, FLOAT_ROWS<Quad, 32>, &WINOGRAD};
 
 }  // namespace sparsebook::kernels

@@ -1,5 +1,6 @@
 // Any machine: what the others are compared with.
 #include "kernels/variants/expand_kernel.h"
+#include "kernels/variants/float_kernel.h"
 #include "kernels/variants/gate_kernel.h"
 #include "kernels/variants/lane_kernel.h"
 #include "kernels/variants/panel_kernel.h"
@@ -66,6 +67,6 @@ bool always() { return true; }
 extern const Variant SCALAR;
 const Variant SCALAR = {"scalar", always, nullptr, 0, BLOCKS, sizeof BLOCKS / sizeof *BLOCKS, PANELS,
                         sizeof PANELS / sizeof *PANELS, Four::LANES, transpose, copy_runs<Four>, tap_sums<Four>, lane_taps<Four, false>, finish_sums<Four>, store_channels<Four>, gate_kernels<4>(),
-                        {expand_elements, expand_elements}, nullptr};
+                        {expand_elements, expand_elements}, FLOAT_ROWS<Four, 16>, nullptr};
 
 }  // namespace sparsebook::kernels

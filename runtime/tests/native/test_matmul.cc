@@ -169,6 +169,38 @@ void forms(const Variant& variant, std::mt19937& random) {
   CHECK(after(1) == "window+window+block");
 }
 
+// Small weights with few zeros lie as floats, from which codes can be had again: for any number of rows, and with values that are there twice.
+void floats(const Variant& variant, std::mt19937& random) {
+  for (const std::size_t rows : {1u, 3u, 16u, 17u, 40u, 64u, 65u, 112u, 127u, 200u}) {
+    SparseSample weight(rows, 53, rows % 2 == 0 ? 1.0 : 0.8, random, 255);
+    weight.codebook[7] = weight.codebook[9];
+    const FloatLayout layout(variant, weight.view());
+    CHECK(layout.first_row(layout.strips()) == (rows + variant.lanes - 1) / variant.lanes * variant.lanes);
+    const OwnedMatrix matrix = layout.unpacked(weight.codebook.data(), 255);
+    CHECK(matrix.start == weight.start && matrix.column == weight.column);
+    bool alike = matrix.code.size() == weight.code.size();
+    for (std::size_t i = 0; alike && i < weight.code.size(); ++i) {
+      alike = weight.codebook[matrix.code[i]] == weight.codebook[weight.code[i]];
+    }
+    CHECK(alike);
+  }
+  const SparseSample weight(512, 128, 1.0, random, 255);
+  const Matmul matmul(variant, weight.view());
+  const Guarded x(640 * 128), y(640 * 512);
+  for (std::size_t i = 0; i < 640 * 128; ++i) x[i] = 1;
+  Scratch scratch;
+  const auto after = [&](std::size_t m) {
+    matmul.run({x.get(), m, 128, 1}, {}, Serial(), scratch, y.get());
+    return std::string(matmul.form());
+  };
+  CHECK(after(1) == "floats" && matmul.bytes() >= 512 * 128 * sizeof(float));
+  // Of few lanes nothing is looked up faster than it is multiplied.
+  const std::string many = variant.lanes > 8 ? "floats+codes" : "floats";
+  CHECK(after(640) == many && after(1) == many);
+  CHECK(!FloatLayout::fits(variant, 4096, 4096) && FloatLayout::fits(variant, 4096, 0));
+  CHECK(!FloatLayout::fits(variant, ~std::size_t{0} / 64, ~std::size_t{0} / 64));
+}
+
 void activations_of_edges() {
   const Activation none;
   const Activation relu{0, none.high};
@@ -189,6 +221,7 @@ int main() {
     not_finite(*variant, random);
     unpacking(*variant, random);
     forms(*variant, random);
+    floats(*variant, random);
     std::printf("%s: %s\n", variant->name, check::failures == before ? "as it should be" : "FAILED");
   }
   activations_of_edges();

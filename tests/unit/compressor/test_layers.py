@@ -53,7 +53,7 @@ def test_operators_and_forms_are_told(tmp_path: Path) -> None:
     assert forms["depthwise"] == "taps"
     assert "dense" in forms["twice"].split(", ")
     assert len(forms["twice"].split(", ")) == 2
-    assert set(forms["product"].split("+")) <= {"window", "block", "codes"}
+    assert set(forms["product"].split("+")) <= {"window", "floats", "block", "codes"}
     assert set(forms["kernel"].split("+")) <= {"block", "codes"}
     assert Report.from_json(report.to_json()) == report
 
