@@ -39,8 +39,8 @@ USUAL_RATIO = 3.7
 # in the convolutions already, and HardSwish, taken apart, behind most of them.
 FUSED = {
     "open-nsfw.onnx": 66,
-    "ch_PP-OCRv4_det_infer.onnx": 10,
-    "ch_PP-OCRv4_rec_infer.onnx": 11,
+    "ch_PP-OCRv4_det_infer.onnx": 67,
+    "ch_PP-OCRv4_rec_infer.onnx": 71,
     "model.onnx": 2,
     "paraphrase-MiniLM-L3-v2.onnx": 18,
 }
