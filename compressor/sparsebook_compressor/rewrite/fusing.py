@@ -134,7 +134,8 @@ class _Fusing:
             return False
         output = behind.output[0]
         self._put(scope.graph, whole, BIAS, f"{output}.shift", together.shift)
-        if not np.array_equal(together.scale, np.ones(shape[0])):
+        # Ones have to be written where they take the place of an earlier scale.
+        if any(whole.input[SCALE:]) or not np.array_equal(together.scale, np.ones(shape[0])):
             self._put(scope.graph, whole, SCALE, f"{output}.scale", together.scale)
         self._taken.update((each.value, each) for each in together.taken)
         return True
