@@ -7,17 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e import models
-from tests.e2e.calls import BYTES, OCTETS, assert_problem, submit
+from tests.e2e.calls import BYTES, OCTETS, assert_problem
 from tests.e2e.servers import Server
 from tests.e2e.test_keys import as_who, create, keys
-
-SLOW = models.slow()
+from tests.e2e.test_training import SHORT, ask
 
 
 @pytest.fixture(scope="module")
 def guarded(make_server: Any) -> Server:
-    """A server that asks for keys."""
+    """A server that asks for keys; no worker fine-tunes for it, so a job with data lasts until it is deleted."""
     return make_server(access="keys", workers=1)
 
 
@@ -46,7 +44,7 @@ def test_a_key_that_ends_while_its_upload_comes(guarded: Server, admin: httpx.Cl
 @pytest.mark.parametrize("end", ["revoke", "rotate"])
 def test_a_key_that_ends_while_it_listens(guarded: Server, admin: httpx.Client, end: str) -> None:
     with as_who(guarded, create(guarded, f"listens to {end}")) as http:
-        job = submit(http, SLOW)["id"]
+        job = ask(http, SHORT)
         with http.stream("GET", f"/jobs/{job}/events") as events:
             lines = events.iter_lines()
             next(lines)
@@ -54,16 +52,16 @@ def test_a_key_that_ends_while_it_listens(guarded: Server, admin: httpx.Client, 
             heard = "\n".join(lines)
         assert "event: end" not in heard
         assert_problem(http.get(f"/jobs/{job}/events"), 401, "unauthorized")
-    assert admin.get(f"/jobs/{job}").json()["times"]["finished"] is None, "it ended before that"
+    assert admin.get(f"/jobs/{job}").json()["times"]["finished"] is None
     admin.delete(f"/jobs/{job}")
 
 
 def test_a_key_that_ends_while_it_waits(guarded: Server, admin: httpx.Client) -> None:
     with as_who(guarded, create(guarded, "waits")) as http:
-        job = submit(http, SLOW)["id"]
+        job = ask(http, SHORT)
         revoking = threading.Timer(0.3, keys, (guarded, "revoke", "waits"))
         revoking.start()
-        answer = http.get(f"/jobs/{job}", params={"wait": 3})
+        answer = http.get(f"/jobs/{job}", params={"wait": 10})
         revoking.join()
     assert_problem(answer, 401, "unauthorized")
     admin.delete(f"/jobs/{job}")
