@@ -21,7 +21,7 @@ from sparsebook_compressor.calibration.subject import Origin, Subject
 from sparsebook_compressor.calibration.workbench import Workbench, constants_named, overwrite
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.coding import Coded, SharedWeight, encode_weight
-from sparsebook_compressor.config import Budget, Config
+from sparsebook_compressor.config import Budget, Config, Output
 from sparsebook_compressor.errors import (
     BadData,
     BadValue,
@@ -34,8 +34,10 @@ from sparsebook_compressor.graph.view import GraphView, Kept, Weight
 from sparsebook_compressor.payload import CodedWeight
 from sparsebook_compressor.plan import Plan, PlanRow
 from sparsebook_compressor.presets import CALIBRATED
-from sparsebook_compressor.replacing import expected_bytes, not_smaller
+from sparsebook_compressor.replacing import expected_bytes, not_smaller, replace_by_floats
 from sparsebook_compressor.replacing import replace as put
+from sparsebook_compressor.rewrite.halves import F16
+from sparsebook_compressor.rewrite.halves import replace as put_halves
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.stages.grids import entropy
 from sparsebook_compressor.summary import Done
@@ -48,6 +50,7 @@ from sparsebook_compressor.training.data.probe import probe
 _DROP, _ERROR = 0.005, 0.05
 _NODE_BYTES = 256
 _TOO_COARSE = "the error that was asked for is finer than 255 values give here"
+_HALVES = "its floats are rounded to 16 bits"
 _SEEN = {"table": "rows by use", "plain": "channels alike"}
 
 
@@ -81,14 +84,14 @@ class Calibrated:
         done = execute(surgeon, view, others, config, clock)
         coded: list[Coded] = list(done.coded)
         left = list(done.kept)
-        for calibrated, made, bias in passing.kept(self.subject, self.found.best):
-            weight = weights[calibrated.name]
-            if made is None:
-                left.append(Kept(weight.name, weight.shape, weight.stored_bytes, _TOO_COARSE))
+        for made in passing.made(self.subject, self.found.best):
+            weight = weights[made.weight.name]
+            if made.coded is None:
+                left.append(_left(surgeon, weight, made.halves, config.output))
                 continue
             with clock.stage("encode"):
-                row = _settled(rows[weight.name], made.codes)
-                result, payload = encode_weight(weight, row, _shared(weight, made))
+                row = _settled(rows[weight.name], made.coded.codes)
+                result, payload = encode_weight(weight, row, _shared(weight, made.coded))
             expected = expected_bytes(result, payload, config.output)
             if expected >= weight.stored_bytes:
                 left.append(
@@ -96,11 +99,11 @@ class Calibrated:
                 )
                 continue
             with clock.stage("pack"):
-                size = put(surgeon, weight, result, made, payload, config.output)
-                if bias is not None:
+                size = put(surgeon, weight, result, made.coded, payload, config.output)
+                if made.bias is not None:
                     name = self.subject.biases[weight.name].name
                     for tensor in constants_named(surgeon.model.graph, name):
-                        overwrite(tensor, bias)
+                        overwrite(tensor, made.bias)
             coded.append(result.stored_as(size))
         return Done(tuple(coded), tuple(left))
 
@@ -140,12 +143,14 @@ class Calibrated:
 
     def _rows(self) -> Iterator[CalibrationRow]:
         best = self.found.best
-        made = passing.kept(self.subject, best)
-        for felt, (weight, coded, bias) in zip(self.felt, made, strict=True):
-            if coded is None:
-                density, bits = 1.0, 8.0 * weight.stored_bytes / weight.elements
+        every = passing.made(self.subject, best)
+        for felt, made in zip(self.felt, every, strict=True):
+            weight = made.weight
+            if made.coded is None:
+                size = weight.stored_bytes if made.halves is None else made.halves.nbytes
+                density, bits = 1.0, 8.0 * size / weight.elements
             else:
-                counts = np.bincount(coded.codes)
+                counts = np.bincount(made.coded.codes)
                 density, bits = 1 - int(counts[0]) / weight.elements, entropy(counts)
             yield CalibrationRow(
                 name=weight.name,
@@ -155,7 +160,7 @@ class Calibrated:
                 density=density,
                 bits=bits,
                 loss=best.losses[weight.name],
-                bias=bias is not None,
+                bias=made.bias is not None,
             )
 
 
@@ -328,15 +333,26 @@ def _ends(subject: Subject, best: Passed) -> tuple[float | None, float | None]:
     keep_reference(subject.model, subject.dataset, "test", subject.objective, reference)
     before = evaluate(subject.model, None, subject.dataset, "test", subject.objective, reference)
     subject.restore()
-    for weight, coded, bias in passing.kept(subject, best):
-        if coded is None:
-            continue
-        subject.bench.put(weight.name, coded.values().reshape(-1))
-        if bias is not None:
-            subject.bench.set_constant(subject.biases[weight.name].name, bias)
+    for made in passing.made(subject, best):
+        values = made.values()
+        if values is not None:
+            subject.bench.put(made.weight.name, values)
+        if made.bias is not None:
+            subject.bench.set_constant(subject.biases[made.weight.name].name, made.bias)
     whole = subject.bench.whole()
     after = evaluate(whole, None, subject.dataset, "test", subject.objective, reference)
     return before, after
+
+
+def _left(surgeon: Surgeon, weight: Weight, halves: F16 | None, output: Output) -> Kept:
+    """A weight for which 255 values are not fine enough, where they are kept put into the model as halves."""
+    if halves is None:
+        return Kept(weight.name, weight.shape, weight.stored_bytes, _TOO_COARSE)
+    if output == "dense":
+        replace_by_floats(surgeon, weight, halves.reshape(-1).astype(np.float32))
+        return Kept(weight.name, weight.shape, weight.stored_bytes, f"{_TOO_COARSE}: {_HALVES}")
+    size = put_halves(surgeon, weight, halves)
+    return Kept(weight.name, weight.shape, size, f"{_TOO_COARSE}: {_HALVES}")
 
 
 def _shared(weight: Weight, coded: CodedWeight) -> SharedWeight:

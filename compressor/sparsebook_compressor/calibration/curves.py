@@ -13,6 +13,7 @@ from sparsebook_compressor.calibration.shaping import Lens, fit, shape
 from sparsebook_compressor.calibration.sites import Site
 from sparsebook_compressor.calibration.subject import Subject
 from sparsebook_compressor.clock import Clock
+from sparsebook_compressor.rewrite.halves import ROUNDING
 
 F64 = npt.NDArray[np.float64]
 
@@ -112,8 +113,11 @@ def _felt(subject: Subject, lens: Lens, scores: Scores, vectors: int, mean: F64 
 def _whole(rough: _Rough, sensitivity: float) -> Felt:
     points = [Point(point.bits, point.loss * sensitivity) for point in rough.points]
     lost = Point(0.0, sensitivity if rough.norm > 0 else 0.0)
-    as_it_is = Point(8.0 * rough.site.weight.stored_bytes, 0.0)
-    curve = Curve.of([*points, lost, as_it_is])
+    weight = rough.site.weight
+    as_it_is = Point(8.0 * weight.stored_bytes, 0.0)
+    # Where the values fit into halves: seen when the weight's turn comes, as it all but always does.
+    halves = Point(16.0 * weight.elements, ROUNDING * sensitivity)
+    curve = Curve.of([*points, lost, halves, as_it_is])
     return Felt(rough.site, rough.norm, sensitivity, curve, rough.vectors, rough.mean)
 
 

@@ -10,18 +10,21 @@ import numpy.typing as npt
 from sparsebook_compressor.calibration.curves import MOST_BLOCKS, Felt, price_of
 from sparsebook_compressor.calibration.sensing import Sight, in_blocks, look
 from sparsebook_compressor.calibration.shaping import fit, shape
+from sparsebook_compressor.calibration.sites import Site
 from sparsebook_compressor.calibration.subject import Subject
 from sparsebook_compressor.clock import Clock
 from sparsebook_compressor.coding import coded_weight
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.payload import CodedWeight, encode
+from sparsebook_compressor.rewrite.halves import ROUNDING, halved
 from sparsebook_compressor.training.aim.metrics import finite, tallied
 from sparsebook_compressor.training.aim.tallies import RelativeError
 
+F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
-# Losses of a layer, squared and relative. Coarser than the curves' points nothing is known; at the finest any weight stays as it is that 255 values
+# Losses of a layer, squared and relative. Coarser than the curves' points nothing is known; at the finest any weight takes more bits that 255 values
 # do not give to a ten-thousandth.
 _FINEST, _COARSEST = 4.0**-16, 4.0
 
@@ -33,6 +36,7 @@ class Passed:
     Attributes:
         price: of a bit, in units of the outputs' squared relative error.
         bytes: of all payloads together, or of the floats where they are smaller.
+        coded: weights that are payloads now.
         metric: on the eval part; None where it is no finite number.
         spared: the metric less what the choice of samples may have spared it, where that can be told: a standard error.
         folder: holds codes and codebooks.
@@ -41,10 +45,34 @@ class Passed:
 
     price: float
     bytes: int
+    coded: int
     metric: float | None
     spared: float | None
     folder: Path
     losses: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a pass made of one weight, which stays as it is where it is neither codes nor halves.
+
+    Attributes:
+        weight: the original.
+        coded: its codes and codebook.
+        halves: float16[shape].
+        bias: of the node behind it, float32[n], where it was corrected.
+    """
+
+    weight: Weight
+    coded: CodedWeight | None = None
+    halves: F16 | None = None
+    bias: F32 | None = None
+
+    def values(self) -> F32 | None:
+        """What the weight has become, float32[elements]."""
+        if self.coded is not None:
+            return self.coded.values().reshape(-1)
+        return None if self.halves is None else self.halves.reshape(-1).astype(np.float32)
 
 
 def run(
@@ -89,7 +117,8 @@ def run(
         tally = tallied(whole, None, subject.dataset, "eval", subject.objective, reference)
         metric = finite(tally.value())
         spared = finite(tally.spared()) if isinstance(tally, RelativeError) else metric
-    return Passed(price, size, metric, spared, folder, losses)
+    coded = sum(_codes(folder, index).exists() for index in range(len(subject.sites)))
+    return Passed(price, size, coded, metric, spared, folder, losses)
 
 
 def index_of(subject: Subject, name: str) -> int:
@@ -97,16 +126,17 @@ def index_of(subject: Subject, name: str) -> int:
     return next(i for i, site in enumerate(subject.sites) if site.weight.name == name)
 
 
-def kept(
-    subject: Subject, passed: Passed
-) -> Iterator[tuple[Weight, CodedWeight | None, F32 | None]]:
-    """What a pass made of every weight, None where it stays as it is, and of the bias behind it, one after another."""
+def made(subject: Subject, passed: Passed) -> Iterator[Made]:
+    """What a pass made of every weight, one after another."""
     for index, site in enumerate(subject.sites):
-        if _is_left(passed.folder, index):
-            yield site.weight, None, None
-            continue
-        codes, codebook, bias = _load(passed.folder, index)
-        yield site.weight, coded_weight(site.weight, codes, codebook), bias
+        folder, weight = passed.folder, site.weight
+        if _codes(folder, index).exists():
+            codes, codebook, bias = _load(folder, index)
+            yield Made(weight, coded_weight(weight, codes, codebook), None, bias)
+        elif _halves(folder, index).exists():
+            yield Made(weight, None, np.load(_halves(folder, index)))
+        else:
+            yield Made(weight)
 
 
 def dearest(felt: Sequence[Felt]) -> float:
@@ -117,7 +147,7 @@ def dearest(felt: Sequence[Felt]) -> float:
 def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: Path) -> float:
     """Compress one weight on the workbench and keep what came of it; the layer's squared relative loss.
 
-    It stays as it is where the best that a codebook gives costs more than all of its bits: 255 values are not fine enough then.
+    It becomes halves, or stays as it is, where the best that a codebook gives costs more than their bits: 255 values are not fine enough then.
     """
     site = sight.site
     values = subject.values(site)
@@ -135,9 +165,13 @@ def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: 
     limits = (price_of(_FINEST, lens.norm, elements), price_of(_COARSEST, lens.norm, elements))
     own = float(np.clip(own, *limits))
     shaped = shape(lens, values, own, fit(lens, values, own).levels)
-    if shaped.cost > own * (8 * site.weight.stored_bytes - shaped.bits):
-        _left(folder, index).touch()
-        return 0.0
+    wide = _wide(site, values, own, lens.norm, shaped.cost + own * shaped.bits)
+    if wide is not None:
+        halves, loss = wide
+        if halves is not None:
+            subject.bench.put(site.weight.name, halves.reshape(-1).astype(np.float32))
+            np.save(_halves(folder, index), halves)
+        return loss
     coded = coded_weight(site.weight, shaped.codes, shaped.codebook)
     changed = coded.values().reshape(-1)
     subject.bench.put(site.weight.name, changed)
@@ -149,32 +183,48 @@ def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: 
     return shaped.cost / lens.norm
 
 
+def _wide(
+    site: Site, values: F32, price: float, norm: float, coded: float
+) -> tuple[F16 | None, float] | None:
+    """A weight's halves, or None for it as it is, with the loss; None where neither is better than what codes cost."""
+    elements = site.weight.elements
+    as_it_is = price * 8 * site.weight.stored_bytes
+    as_halves = ROUNDING * norm + price * 16 * elements
+    if min(as_it_is, as_halves) >= coded:
+        return None
+    halves = halved(site.weight, values) if as_halves < as_it_is else None
+    if halves is not None:
+        return halves, ROUNDING
+    return (None, 0.0) if as_it_is < coded else None
+
+
 def _bytes(weight: Weight, folder: Path, index: int) -> int:
-    if _is_left(folder, index):
+    if _halves(folder, index).exists():
+        return weight.stored_bytes // 2
+    if not _codes(folder, index).exists():
         return weight.stored_bytes
     codes, codebook, _ = _load(folder, index)
     payload, _ = encode(coded_weight(weight, codes, codebook))
     return min(len(payload), weight.stored_bytes)
 
 
-def _left(folder: Path, index: int) -> Path:
-    """The mark of a weight that stays as it is."""
-    return folder / f"{index}.left"
+def _codes(folder: Path, index: int) -> Path:
+    return folder / f"{index}.codes.npy"
 
 
-def _is_left(folder: Path, index: int) -> bool:
-    return _left(folder, index).exists()
+def _halves(folder: Path, index: int) -> Path:
+    return folder / f"{index}.halves.npy"
 
 
 def _keep(folder: Path, index: int, codes: U8, codebook: F32, bias: F32 | None) -> None:
-    np.save(folder / f"{index}.codes.npy", codes)
+    np.save(_codes(folder, index), codes)
     np.save(folder / f"{index}.codebook.npy", codebook)
     if bias is not None:
         np.save(folder / f"{index}.bias.npy", bias)
 
 
 def _load(folder: Path, index: int) -> tuple[U8, F32, F32 | None]:
-    codes: U8 = np.load(folder / f"{index}.codes.npy")
+    codes: U8 = np.load(_codes(folder, index))
     codebook: F32 = np.load(folder / f"{index}.codebook.npy")
     path = folder / f"{index}.bias.npy"
     return codes, codebook, np.load(path) if path.exists() else None

@@ -57,12 +57,16 @@ class Goal:
         return self.original / (self.fixed + passed.bytes)
 
     def is_empty(self, passed: Passed) -> bool:
-        """Whether a pass makes nothing smaller: all weights stay as they are at a price so low."""
-        return self.ratio(passed) <= 1
+        """Whether a pass codes nothing, or nothing that is smaller: weights stay as they are at a price so low."""
+        return not passed.coded or self.ratio(passed) <= 1
 
     def is_near(self, passed: Passed) -> bool:
         """Whether the metric of a pass drops no more than is allowed."""
         return self.drop(passed) <= self.limit + _ROUNDING
+
+    def is_too_fine(self, passed: Passed) -> bool:
+        """Whether a higher price may do as well, or is the only one at which anything is coded."""
+        return self.is_near(passed) or self.is_empty(passed)
 
     def met(self, passed: Passed) -> bool:
         """Whether a pass comes to what is wanted."""
@@ -115,7 +119,7 @@ def search(
             if other is not None and other is not kept:
                 shutil.rmtree(other.folder)
         best = kept
-        cheap_enough = goal.is_near(passed) if goal.kind == "drop" else not goal.met(passed)
+        cheap_enough = goal.is_too_fine(passed) if goal.kind == "drop" else not goal.met(passed)
         low, high = (max(low, price), high) if cheap_enough else (low, min(high, price))
         if _is_finest(goal, passes) or _ends(goal, passed, low, high):
             break
@@ -175,7 +179,7 @@ def _next(
         guess = price_for_bits(curves, predicted * wanted / max(1.0, 8.0 * passed.bytes)).price
     else:
         # A drop grows as the outputs' error, the error as the root of the price.
-        drop = max(goal.drop(passed), 0.0)
+        drop = 0.0 if goal.is_empty(passed) else max(goal.drop(passed), 0.0)
         factor = (goal.limit * 0.9 / drop) ** 2 if drop else _MOST_FACTOR
         guess = price * min(max(factor, 1 / _MOST_FACTOR), _MOST_FACTOR)
     if low < guess < high:

@@ -19,7 +19,7 @@ Array = npt.NDArray[np.generic]
 
 # Second moments in memory at a time.
 MOST_BYTES = 1 << 29
-# A row that no input asked for may be asked for yet: none counts less than this share of the one that counts most.
+# A row that no input asked for may be asked for yet: none counts less than this share of the median of those that were.
 _LEAST_ROW = 1 / 16
 _MASK_AXES = 2
 # A channel of less than this share of the mean energy counts no more than one of it.
@@ -116,9 +116,8 @@ class Sight:
         missed = max(once, 1) / total
         rare = missed / unseen if unseen else 0.0
         share = np.where(self.counts > 0, self.counts * (1 - missed) / total, rare)
-        # The median of what was seen is as fine as any: the few that come all the time are few.
-        top = float(np.median(share[self.counts > 0]))
-        return np.clip(share / top, _LEAST_ROW, 1.0)
+        usual = float(np.median(share[self.counts > 0]))
+        return np.maximum(share / usual, _LEAST_ROW)
 
 
 def look(

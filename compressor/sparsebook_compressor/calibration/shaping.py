@@ -16,6 +16,8 @@ from sparsebook_compressor.stages.grids import (
     even_levels,
     is_short,
     moved,
+    nested_levels,
+    step_for,
     steps_for,
 )
 from sparsebook_compressor.stages.moments import Factor
@@ -111,14 +113,28 @@ def fit(lens: Lens, values: F32, price: float, *, rough: bool = False) -> Fit:
         rough: whether fewer steps and rounds will do.
     """
     pieces = list(_pieces(lens, lens.site.matrices(values), sampled=True))
-    curvature = _curvature(pieces)
-    sample = np.concatenate([piece.values.reshape(-1) for piece in pieces]).astype(np.float64)
-    steps = steps_for(price, [curvature * finer for finer in _FINER[rough:]], values)
-    starts = [even_levels(values, sample, step) for step in steps]
-    if is_short(price, curvature, values):
-        starts.append(companded_levels(values, sample))
+    starts = _starts(pieces, values, price, _FINER[rough:])
     tried = [_fit(pieces, price, levels, _ROUNDS - rough) for levels in starts]
     return min(tried, key=lambda each: each.cost + price * each.bits)
+
+
+def _starts(
+    pieces: list[_Piece], values: F32, price: float, finer: tuple[float, ...]
+) -> list[Levels]:
+    """Levels that are worth a try: even steps, two grids in one where some rows matter far more, and what reaches where those do not."""
+    sample = np.concatenate([piece.values.reshape(-1) for piece in pieces]).astype(np.float64)
+    usual, most = _curvatures(pieces)
+    curvatures = [usual * each for each in finer]
+    steps = steps_for(price, list({*curvatures, most}), values)
+    starts = [even_levels(values, sample, step) for step in steps]
+    if most > usual:
+        fine = step_for(price, most)
+        nested = (nested_levels(values, sample, step_for(price, each), fine) for each in curvatures)
+        starts += [levels for levels in nested if levels is not None]
+    if is_short(price, usual, values):
+        counted = [np.full(p.values.size, p.importance * p.stands_for) for p in pieces]
+        starts.append(companded_levels(values, sample, np.concatenate(counted)))
+    return starts
 
 
 def shape(lens: Lens, values: F32, price: float, levels: Levels) -> Shaped:
@@ -193,13 +209,17 @@ def _weights(piece: _Piece) -> F64:
     return np.broadcast_to(column * piece.stands_for, shape).reshape(-1)
 
 
-def _curvature(pieces: list[_Piece]) -> float:
-    """What a squared error costs: the geometric mean over columns, the finest row of tables."""
+def _curvatures(pieces: list[_Piece]) -> tuple[float, float]:
+    """What a squared error costs, usually and at most: the geometric mean over columns; of tables the median over elements, and the highest."""
     if pieces[0].factor is None:
-        return max(piece.importance for piece in pieces)
+        ascending = sorted(pieces, key=lambda piece: piece.importance)
+        held = np.cumsum([piece.values.size * piece.stands_for for piece in ascending])
+        middle = int(np.searchsorted(held, held[-1] / 2))
+        return ascending[middle].importance, ascending[-1].importance
     sizes = np.array([piece.values.size for piece in pieces], np.float64)
     logs = [np.log(piece.factor.curvature) for piece in pieces if piece.factor is not None]
-    return float(np.exp((sizes * logs).sum() / sizes.sum()))
+    mean = float(np.exp((sizes * logs).sum() / sizes.sum()))
+    return mean, mean
 
 
 def _pieces(lens: Lens, matrices: F32, *, sampled: bool) -> Iterator[_Piece]:

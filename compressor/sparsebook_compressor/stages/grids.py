@@ -26,8 +26,8 @@ _SLOPE: Final = math.log(2) / 6
 _TAIL: Final = 48
 # Of steps that reach: 1, 1/2, 1/4 and so on of them are tried.
 _MOST_HALVINGS: Final = 4
-# Of values, by which their density is told, and of the cells of equal count that tell it.
-_SAMPLE, _CELLS = 1 << 20, 4096
+# Of equal cost, which tell the density of values.
+_CELLS: Final = 4096
 # Feedback moves values: beyond the largest one of the weight, too.
 _MARGIN: Final = 1.25
 # An unused level may be wanted by an element that the counts did not see.
@@ -100,16 +100,48 @@ def is_short(price: float, curvature: float, values: F32) -> bool:
     return step_for(price, curvature) < _reaching(values)
 
 
-def companded_levels(values: F32, sample: F64) -> Levels:
+def nested_levels(values: F32, sample: F64, coarse: float, fine: float) -> Levels | None:
+    """Even steps over the range of values, and finer ones around zero for as many levels as are left.
+
+    For weights of which a few elements matter far more than the others: these take the finer levels at their price, which is
+    that of a rare symbol, and the others do not.
+
+    Args:
+        values: float32[n], all that is to be shared.
+        sample: float64[m], some of it, by which frequencies of the coarse levels are told.
+        coarse: the step for the many, above 0.
+        fine: the step for the few, below half of it; it is widened to a whole part of `coarse`.
+
+    Returns:
+        None where no finer levels are left.
+    """
+    outer = even_levels(values, sample, coarse)
+    parts = math.floor(coarse / fine)
+    reach = (MOST_LEVELS + 1 - len(outer.values)) // (2 * max(1, parts - 1))
+    if parts < 2 or reach < 1:
+        return None
+    inner = np.arange(-reach * parts, reach * parts + 1) * (coarse / parts)
+    low, high = outer.values[0], outer.values[-1]
+    inner = inner[(inner > low) & (inner < high) & (np.arange(len(inner)) % parts != 0)]
+    levels = np.concatenate([outer.values, inner])
+    bits = np.concatenate([outer.bits, np.full(len(inner), outer.bits.max())])
+    order = np.argsort(levels)
+    return Levels(levels[order], bits[order])
+
+
+def companded_levels(values: F32, sample: F64, counted: F64) -> Levels:
     """`MOST_LEVELS` levels, as dense as the cube root of the values, with bits by how often each would be taken.
 
     Args:
         values: float32[n], all that is to be shared; not all of them are equal.
-        sample: float64[m], some of it, by which frequencies are told.
+        sample: float64[m], some of it, by which density and frequencies are told.
+        counted: float64[m], what an error in each of the sample costs, times how many elements it stands for, above 0.
     """
-    some = values[:: -(-len(values) // _SAMPLE)].astype(np.float64)
-    ends = np.quantile(some, np.linspace(0, 1, _CELLS + 1))
-    # In a cell of width w that holds a fixed share of values the density is 1 / w, and the integral of its cube root w^(2/3).
+    order = np.argsort(sample)
+    shares = np.cumsum(counted[order])
+    ranks = np.searchsorted(shares, np.linspace(0, 1, _CELLS + 1) * shares[-1])
+    ends = sample[order][ranks.clip(0, len(sample) - 1)]
+    # In a cell of width w that holds a fixed share of all costs the density is 1 / w, and the integral of its cube root w^(2/3).
     mass = np.concatenate([np.zeros(1), np.cumsum(np.diff(ends) ** (2 / 3))])
     outer = [float(values.min()) * _MARGIN, 0.0, float(values.max()) * _MARGIN]
     inner = MOST_LEVELS + 1 - len(outer)

@@ -27,7 +27,7 @@ def passes(folder: Path, drop: Callable[[float], float]) -> Callable[[float, int
         made.mkdir()
         size = int(1.1 * spent.bits / 8)
         metric = 1 - drop(math.sqrt(spent.loss))
-        return Passed(price, size, metric, metric, made, {})
+        return Passed(price, size, 1, metric, metric, made, {})
 
     return run
 
@@ -78,4 +78,4 @@ def test_what_cannot_be_met_gives_what_is_nearest(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_is_no_number_meets_nothing(tmp_path: Path) -> None:
-    assert not goal("drop", 0.5).met(Passed(1.0, 1, None, None, tmp_path, {}))
+    assert not goal("drop", 0.5).met(Passed(1.0, 1, 1, None, None, tmp_path, {}))

@@ -1,15 +1,17 @@
 """Calibration from file to bundle: what is reached, what is reported, and what is refused."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from sparsebook_compressor import Config, Report, compress
 from sparsebook_compressor.errors import BadData, BadValue, BudgetNotMet
+from sparsebook_compressor.rewrite.halves import ROUNDING
 from sparsebook_runtime import library_path
 from tests.unit.compressor.models import free, graph_of, model_of, node, value
 
@@ -215,23 +217,33 @@ def test_a_test_part_alone_is_nothing_to_look_at(model: Path, tmp_path: Path) ->
         small(model, tmp_path / "out", path)
 
 
-def test_a_weight_stays_where_a_codebook_is_too_coarse_for_the_budget(
-    model: Path, data: Path, tmp_path: Path
-) -> None:
-    """One element a thousand times the others': no 255 values are near all of them."""
+def far_values(model: Path, path: Path) -> Path:
+    """A model whose second weight has a few elements a thousand times the others': no 255 values are near all of them."""
     changed = onnx.load(model)
     tensor = next(each for each in changed.graph.initializer if each.name == "w2")
     values = numpy_helper.to_array(tensor).copy()
     values.reshape(-1)[:: HIDDEN + 1] = np.random.default_rng(2).standard_t(1, OUT) * 3
     tensor.CopyFrom(numpy_helper.from_array(values, "w2"))
-    path = tmp_path / "far.onnx"
     path.write_bytes(changed.SerializeToString())
-    report = small(path, tmp_path / "fine", data, budget={"max_drop": 1.5e-3})
+    return path
+
+
+@pytest.mark.parametrize("output", ["operator", "portable"])
+def test_a_weight_is_halved_where_a_codebook_is_too_coarse_for_the_budget(
+    output: str, model: Path, data: Path, tmp_path: Path
+) -> None:
+    path = far_values(model, tmp_path / "far.onnx")
+    fine, budget = tmp_path / "fine", {"max_drop": 1.5e-3}
+    report = small(path, fine, data, output=output, budget=budget)
     assert report.calibration is not None
     assert report.calibration.met
-    (left,) = [kept.name for kept in report.kept if "finer than 255 values" in kept.reason]
-    row = next(each for each in report.calibration.weights if each.name == left)
-    assert (row.density, row.bits, row.loss) == (1.0, 32.0, 0.0)
-    coarse = small(path, tmp_path / "coarse", data, budget={"max_drop": 0.1})
+    (left,) = [kept for kept in report.kept if "finer than 255 values" in kept.reason]
+    row = next(each for each in report.calibration.weights if each.name == left.name)
+    assert (row.density, row.bits, row.loss) == (1.0, 16.0, ROUNDING)
+    made = onnx.load(fine / "model.onnx")
+    (tensor,) = [t for t in made.graph.initializer if t.data_type == TensorProto.FLOAT16]
+    assert tensor.name == f"{left.name}.half"
+    assert left.bytes == len(tensor.raw_data) == 2 * math.prod(left.shape)
+    coarse = small(path, tmp_path / "coarse", data, output=output, budget={"max_drop": 0.1})
     assert not [kept for kept in coarse.kept if "finer" in kept.reason]
     assert coarse.artifact.bytes < report.artifact.bytes

@@ -8,6 +8,7 @@ from sparsebook_compressor.stages.grids import (
     companded_levels,
     even_levels,
     is_short,
+    nested_levels,
     step_for,
     steps_for,
 )
@@ -32,7 +33,7 @@ def test_companded_levels_are_better_where_even_ones_do_not_reach() -> None:
         error(values, even_levels(values, sample, step).values)
         for step in steps_for(price, [1.0], values)
     )
-    companded = companded_levels(values, sample)
+    companded = companded_levels(values, sample, np.ones(len(sample)))
     assert len(companded.values) <= MOST_LEVELS + 1
     assert 0.0 in companded.values
     assert error(values, companded.values) < even / 2
@@ -42,7 +43,9 @@ def test_companded_levels_of_normal_values_have_the_error_that_theory_says() -> 
     values = np.random.default_rng(1).standard_normal(200_000).astype(np.float32)
     # Panter and Dite: (integral of the density's cube root)^3 / (12 n^2), pi sqrt(3) / 2 / n^2 here.
     least = np.pi * np.sqrt(3) / 2 / MOST_LEVELS**2
-    found = error(values, companded_levels(values, values.astype(np.float64)).values)
+    found = error(
+        values, companded_levels(values, values.astype(np.float64), np.ones(len(values))).values
+    )
     assert 0.9 * least < found < 1.15 * least
 
 
@@ -64,10 +67,42 @@ def test_where_even_steps_reach_there_is_no_shortage() -> None:
     ids=["two", "three values", "one outlier", "all negative"],
 )
 def test_companded_levels_of_odd_weights_are_ascending_and_enough(values: np.ndarray) -> None:
-    levels = companded_levels(values, values.astype(np.float64))
+    levels = companded_levels(values, values.astype(np.float64), np.ones(len(values)))
     assert 2 <= len(levels.values) <= MOST_LEVELS + 1
     assert np.all(np.diff(levels.values) > 0)
     assert 0.0 in levels.values
     assert np.isfinite(levels.bits).all()
     assert levels.values[0] <= values.min()
     assert levels.values[-1] >= values.max()
+
+
+def test_companded_levels_lie_where_errors_cost_most() -> None:
+    values = np.random.default_rng(2).standard_normal(50_000).astype(np.float32)
+    dear = np.abs(values) > 2
+    counted = np.where(dear, 1000.0, 1.0)
+    alike = companded_levels(values, values.astype(np.float64), np.ones(len(values)))
+    weighed = companded_levels(values, values.astype(np.float64), counted)
+    assert error(values[dear], weighed.values) < error(values[dear], alike.values) / 4
+
+
+def test_nested_levels_are_fine_ones_between_those_for_the_many() -> None:
+    values = np.random.default_rng(3).standard_normal(50_000).astype(np.float32)
+    sample = values.astype(np.float64)
+    coarse = even_levels(values, sample, 0.5)
+    nested = nested_levels(values, sample, 0.5, 0.06)
+    assert nested is not None
+    assert len(nested.values) <= MOST_LEVELS + 1
+    assert np.all(np.diff(nested.values) > 0)
+    assert set(coarse.values) <= set(nested.values)
+    # A whole part of the coarse step, no finer than was asked for; what is new is dearer than what is not.
+    assert np.diff(nested.values).min() == pytest.approx(0.5 / 8)
+    new = ~np.isin(nested.values, coarse.values)
+    assert nested.bits[new].min() >= nested.bits[~new].max()
+
+
+@pytest.mark.parametrize(
+    ("coarse", "fine"), [(0.5, 0.3), (0.001, 0.0001)], ids=["near", "none left"]
+)
+def test_there_are_no_nested_levels_where_none_fit(coarse: float, fine: float) -> None:
+    values = np.random.default_rng(4).standard_normal(5000).astype(np.float32)
+    assert nested_levels(values, values.astype(np.float64), coarse, fine) is None
