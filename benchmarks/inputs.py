@@ -21,7 +21,8 @@ def files(count: int, root: Path = MODELS.parent) -> list[Path]:
     by_suffix: dict[str, list[Path]] = {}
     for folder in (".venv", ".models", "compressor", "runtime", "service", "docs"):
         for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and not path.is_symlink() and path.stat().st_size >= 64:
+            known = path.is_file() and not path.is_symlink() and path.suffix != ".pyc"
+            if known and path.stat().st_size >= 64:
                 by_suffix.setdefault(path.suffix, []).append(path)
     chosen: list[Path] = []
     for turn in range(max(map(len, by_suffix.values()))):

@@ -35,7 +35,7 @@ from sparsebook_compressor.progress import Listener
 from sparsebook_compressor.replacing import finish
 from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.reporting import page
-from sparsebook_compressor.rewrite import declared
+from sparsebook_compressor.rewrite import declared, folding
 from sparsebook_compressor.rewrite.surgery import Surgeon
 from sparsebook_compressor.summary import require_gain, summarise
 from sparsebook_compressor.timing import QUICK, THOROUGH
@@ -145,7 +145,7 @@ class _Job:
             specs = feeds.input_specs(parsed)
             release = None if base is None else Base.of(base)
             own = OwnGraphs.read(self.loss, self.metric, parsed)
-            declared.correct(parsed)
+            _put_right(parsed, model)
             dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
             view = survey(parsed, model)
@@ -339,6 +339,12 @@ class _Job:
         if asks(self.config, self.loss, self.metric) is not None:
             raise error
         return f"nothing was retrained: {error}"
+
+
+def _put_right(parsed: ModelProto, model: Path) -> None:
+    """Change what ONNX Runtime puts right for itself when it loads the original, and could not behind operators of a library."""
+    declared.correct(parsed)
+    folding.fold(parsed, model)
 
 
 def _unverifiable(verify: bool, config: Config, library: Path | None) -> str | None:
