@@ -156,7 +156,7 @@ class Calibrated:
                 name=weight.name,
                 seen=_SEEN.get(felt.site.kind, "second moments"),
                 vectors=felt.vectors,
-                sensitivity=felt.sensitivity,
+                sensitivity=felt.response.first,
                 density=density,
                 bits=bits,
                 loss=best.losses[weight.name],

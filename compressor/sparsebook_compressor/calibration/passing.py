@@ -141,7 +141,9 @@ def made(subject: Subject, passed: Passed) -> Iterator[Made]:
 
 def dearest(felt: Sequence[Felt]) -> float:
     """The price from which on every weight is as coarse as a pass makes it."""
-    return max(price_of(_COARSEST, each.sensitivity, each.site.weight.elements) for each in felt)
+    return max(
+        price_of(_COARSEST, each.response.slope(1.0), each.site.weight.elements) for each in felt
+    )
 
 
 def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: Path) -> float:
@@ -161,7 +163,7 @@ def _compress(subject: Subject, sight: Sight, felt: Felt, price: float, folder: 
         subject.bench.put(site.weight.name, np.zeros(site.weight.elements, np.float32))
         return 0.0
     elements = site.weight.elements
-    own = price * lens.norm / felt.sensitivity
+    own = lens.norm * felt.response.price(price, 1 / price_of(1.0, 1.0, elements))
     limits = (price_of(_FINEST, lens.norm, elements), price_of(_COARSEST, lens.norm, elements))
     own = float(np.clip(own, *limits))
     shaped = shape(lens, values, own, fit(lens, values, own).levels)
