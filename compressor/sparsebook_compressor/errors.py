@@ -6,7 +6,7 @@
     │   ├── InvalidGraph         an ONNX file whose graph breaks the standard
     │   ├── ExternalDataMissing  a weight's bytes live in a file that is not there, or is too short
     │   ├── ExternalDataOutside  a weight's file lies outside the model's folder, or is a link
-    │   ├── NotFinite            a weight holds NaN or infinity
+    │   ├── NotFinite            a weight holds NaN, or all hold infinity
     │   ├── NothingToCompress    no weight is left to work on
     │   ├── UnknownOption        a config key that does not exist, or what another part does
     │   ├── BadValue             a config value that is not allowed

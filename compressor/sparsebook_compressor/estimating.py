@@ -18,6 +18,7 @@ from sparsebook_compressor.payload import CodedWeight, encode
 from sparsebook_compressor.plan import Plan, PlanRow, make_plan, require_work
 from sparsebook_compressor.report import FileFacts, KeptRow
 from sparsebook_compressor.rewrite.portable import expected_bytes
+from sparsebook_compressor.rewrite.traces import leave_out_traces
 from sparsebook_compressor.stages.prune import Cut, cut_by_density, survivors_of
 
 F32 = npt.NDArray[np.float32]
@@ -74,6 +75,7 @@ def estimate(model: Path, config: Config | None = None) -> Estimate:
         )
     parsed = admit.load(model)
     source = pack.source_facts(model, parsed)
+    traces = leave_out_traces(parsed)
     view = survey(parsed, model)
     plan = make_plan(view, config)
     require_work(plan, model.name, parsed)
@@ -84,7 +86,7 @@ def estimate(model: Path, config: Config | None = None) -> Estimate:
     )
     before = sum(row.bytes_before for row in rows)
     after = sum(min(row.bytes_expected, row.bytes_before) for row in rows)
-    total = source.bytes - before + after
+    total = source.bytes - traces - before + after
     risk, why = _risk(rows)
     kept = tuple(KeptRow(kept.name, kept.shape, kept.bytes, kept.reason) for kept in plan.kept)
     return Estimate(source, rows, kept, source.bytes, total, source.bytes / total, risk, why)

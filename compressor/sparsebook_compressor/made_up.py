@@ -14,6 +14,7 @@ _LONGEST = 6
 _PASSING = frozenset(
     {"Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Slice", "Transpose"}
 )
+_FEWER = (16, 2)
 # A name for the batch where no input has one; no exporter writes it.
 _BATCH = "\0batch"
 
@@ -41,6 +42,12 @@ class Lookups:
         rng = np.random.default_rng(seed)
         return [{n: self._drawn(n, a, rng) for n, a in feed.items()} for feed in feeds]
 
+    def narrowed(self, specs: tuple[InputSpec, ...]) -> "Iterator[Lookups]":
+        """These, and with fewer rows for integers of which nothing is known: what they choose among may be smaller than any table."""
+        yield self
+        if any(spec.dtype is not None and spec.dtype.kind in "iu" for spec in specs):
+            yield from (replace(self, rows=rows) for rows in _FEWER if rows < self.rows)
+
     def _drawn(self, name: str, array: Array, rng: np.random.Generator) -> Array:
         if name in self.tables and "mask" not in name.lower():
             return rng.integers(0, self.tables[name], array.shape).astype(array.dtype)
@@ -53,11 +60,12 @@ def candidates(
     specs: tuple[InputSpec, ...], lookups: Lookups, seed: int, samples: int
 ) -> Iterator[list[Feed]]:
     """Samples of every reading of the inputs at every size, the likeliest first; none of those that would be too large."""
-    for read in readings(specs):
-        for size in sizes(read):
-            feeds = synthetic(read, size, lookups.rows, seed, samples)
-            if feeds:
-                yield lookups.fitted(feeds, seed)
+    for narrowed in lookups.narrowed(specs):
+        for read in readings(specs):
+            for size in sizes(read):
+                feeds = synthetic(read, size, narrowed.rows, seed, samples)
+                if feeds:
+                    yield narrowed.fitted(feeds, seed)
 
 
 def sizes(specs: tuple[InputSpec, ...]) -> tuple[int, ...]:

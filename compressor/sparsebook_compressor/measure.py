@@ -20,6 +20,7 @@ import onnxruntime as ort
 from sparsebook_compressor.errors import BadData, BadValue, InternalError, InvalidGraph
 from sparsebook_compressor.feeds import SYNTHETIC_SAMPLES, Feed, InputSpec
 from sparsebook_compressor.made_up import Lookups, candidates
+from sparsebook_compressor.outputs import comparable
 from sparsebook_compressor.parts import PART_BYTES, Parts
 from sparsebook_compressor.report import Fidelity, Latency, OutputFidelity
 from sparsebook_compressor.timing import QUICK, Effort, in_turns
@@ -28,6 +29,9 @@ Array = npt.NDArray[np.generic]
 F64 = npt.NDArray[np.float64]
 # Up to so large an original stays in memory beside the artifact, so that both can be timed in turns.
 MOST_TOGETHER = 128 << 20
+_NO_NUMBERS = (
+    "both were run, and no output holds numbers that could be compared: text, or nothing at all"
+)
 _WORST = float(np.finfo(np.float32).max)
 
 
@@ -139,6 +143,7 @@ def compare(
     specs: tuple[InputSpec, ...],
     given: list[Feed] | None,
     *,
+    made_up: bool = False,
     lookups: Lookups,
     seed: int,
     output: str,
@@ -153,7 +158,8 @@ def compare(
         original: the model that was handed in.
         artifact: what became of it.
         specs: inputs of both.
-        given: the user's samples; None makes synthetic ones.
+        given: samples to compare on; None makes some up.
+        made_up: whether these are no user's either, for the report.
         lookups: what synthetic integers may be.
         seed: of synthetic inputs.
         output: what the artifact is, for the report.
@@ -168,7 +174,7 @@ def compare(
         InvalidGraph: neither the artifact runs nor, as it stands, the original.
         InternalError: the original runs and the artifact does not.
     """
-    kind = "synthetic" if given is None else "given"
+    kind = "synthetic" if given is None or made_up else "given"
     forms = _Forms(library)
     with tempfile.TemporaryDirectory(prefix="sparsebook-") as folder:
         try:
@@ -212,6 +218,7 @@ def compare(
         len(reference.feeds),
         output,
         outputs,
+        None if outputs else _NO_NUMBERS,
         latency=latency,
         parts=running.parts,
         latency_before=before,
@@ -309,10 +316,10 @@ def _run_artifact(
         comparisons = [_Comparison() for _ in reference.names]
         for index, outputs in enumerate(running.run(reference.feeds)):
             if index == 0:
-                first = tuple(each if isinstance(each, np.ndarray) else None for each in outputs)
-            for number, found in enumerate(outputs):
+                first = tuple(map(comparable, outputs))
+            for number, found in enumerate(map(comparable, outputs)):
                 expected = _load(reference.folder, index, number)
-                if isinstance(found, np.ndarray) and expected is not None:
+                if found is not None and expected is not None:
                     comparisons[number].add(expected, found)
     except Exception as error:
         raise InternalError(
@@ -394,8 +401,8 @@ class _Comparison:
 
 
 def _save(folder: Path, sample: int, outputs: list[object]) -> None:
-    for number, value in enumerate(outputs):
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+    for number, value in enumerate(map(comparable, outputs)):
+        if value is not None:
             np.save(folder / f"{sample}-{number}.npy", value)
 
 

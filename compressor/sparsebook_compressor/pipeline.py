@@ -37,6 +37,7 @@ from sparsebook_compressor.report import Fidelity, Report
 from sparsebook_compressor.reporting import page
 from sparsebook_compressor.rewrite import declared, folding
 from sparsebook_compressor.rewrite.surgery import Surgeon
+from sparsebook_compressor.rewrite.traces import leave_out_traces
 from sparsebook_compressor.summary import require_gain, summarise
 from sparsebook_compressor.timing import QUICK, THOROUGH
 from sparsebook_compressor.training.aim.own import OwnGraphs
@@ -49,6 +50,7 @@ from sparsebook_compressor.updates.records import UPDATE_NAME
 
 # Larger models are verified part by part. ONNX Runtime may take three times the floats: as they are, packed, and folded.
 MOST_WHOLE = 1 << 30
+_TRACES_WORTH_A_WORD = 1 << 10
 
 
 def compress(
@@ -125,6 +127,10 @@ class _Job:
     metric: Path | None
     trainer: Trainer | None
     clock: Clock
+    # What calibration was done on for lack of data.
+    made_up: Dataset | None = None
+    # Bytes of the exporter's notes that go.
+    traces: int = 0
 
     def run(
         self,
@@ -145,7 +151,7 @@ class _Job:
             specs = feeds.input_specs(parsed)
             release = None if base is None else Base.of(base)
             own = OwnGraphs.read(self.loss, self.metric, parsed)
-            _put_right(parsed, model)
+            self.traces = _tidied(parsed, model)
             dataset = self._dataset(own, specs, scratch)
         with clock.stage("survey"):
             view = survey(parsed, model)
@@ -201,7 +207,7 @@ class _Job:
             clock.costs(),
             with_forms(found, payloads, compared.forms),
             protocol,
-            () if remark is None else (remark,),
+            (*(() if remark is None else (remark,)), *_left_out(self.traces)),
             update,
             calibration,
         )
@@ -247,6 +253,7 @@ class _Job:
             artifact,
             specs,
             given,
+            made_up=not self.files,
             lookups=lookups,
             seed=config.seed,
             output=config.output,
@@ -259,11 +266,17 @@ class _Job:
     def _feeds(
         self, specs: tuple[feeds.InputSpec, ...], dataset: Dataset | None
     ) -> list[feeds.Feed] | None:
-        """What the artifact is compared with the original on: samples of the test part; None makes some up."""
-        if dataset is None:
+        """What the artifact is compared with the original on: samples of the test part; None makes some up.
+
+        Those that weights were fitted to would look better than any other.
+        """
+        samples, most = dataset, feeds.MOST_SAMPLES
+        if samples is None:
+            samples, most = self.made_up, feeds.SYNTHETIC_SAMPLES
+        if samples is None:
             return None
         names = [spec.name for spec in specs]
-        return list(islice(dataset.batches("test", 1, names), feeds.MOST_SAMPLES))
+        return list(islice(samples.batches("test", 1, names), most))
 
     def _calibrated(
         self,
@@ -285,9 +298,10 @@ class _Job:
                 path = scratch / "synthetic.npz"
                 synthetic.write(self.model, parsed, view, specs, config.seed, path)
                 samples = Dataset.prepare((path,), specs, scratch / "made-up", config.seed)
+            self.made_up = samples
         origin: Origin = "synthetic" if dataset is None else "given"
         place = scratch / "calibration"
-        original = Originally(self.model, parsed, view, plan, size)
+        original = Originally(self.model, parsed, view, plan, size, self.traces)
         return calibrate(original, samples, origin, config, place, self.clock)
 
     def _course(
@@ -341,10 +355,22 @@ class _Job:
         return f"nothing was retrained: {error}"
 
 
-def _put_right(parsed: ModelProto, model: Path) -> None:
-    """Change what ONNX Runtime puts right for itself when it loads the original, and could not behind operators of a library."""
+def _tidied(parsed: ModelProto, model: Path) -> int:
+    """Put right what ONNX Runtime does for itself, and could not behind operators of a library; leave out what exporters left for debugging.
+
+    Returns:
+        Bytes of the latter.
+    """
     declared.correct(parsed)
     folding.fold(parsed, model)
+    return leave_out_traces(parsed)
+
+
+def _left_out(traces: int) -> tuple[str, ...]:
+    """The remark that the exporter's traces are not in the artifact, where they were worth a word."""
+    if traces < _TRACES_WORTH_A_WORD:
+        return ()
+    return (f"{traces:,} bytes of the exporter's stack traces and the like were left out",)
 
 
 def _unverifiable(verify: bool, config: Config, library: Path | None) -> str | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from onnx import ModelProto
 
 from sparsebook_compressor.config import Config, WeightOverride
-from sparsebook_compressor.errors import BadValue, NothingToCompress
+from sparsebook_compressor.errors import BadValue, NotFinite, NothingToCompress
 from sparsebook_compressor.graph.quantised import attribute_holders, quantised_bytes
+from sparsebook_compressor.graph.tensors import infinite
 from sparsebook_compressor.graph.view import GraphView, Kept, Weight
 from sparsebook_compressor.payload_layout import Codec
 from sparsebook_compressor.presets import preset
@@ -17,6 +18,8 @@ from sparsebook_compressor.setting import Setting
 from sparsebook_compressor.stages.levels import Start
 
 PLAN_FORMAT = 1
+INFINITE = "holds infinity, which no codebook can share"
+"""How the reason begins why such a weight stays as it is: masks of attention mean it, and a product with one gives NaN."""
 _OVERRIDDEN = "the config decides"
 _MOST_CENTROIDS = 255
 
@@ -99,27 +102,38 @@ def make_plan(view: GraphView, config: Config) -> Plan:
 
     Raises:
         BadValue: a glob that matches nothing.
-        NotFinite: a weight that the preset's rule looks at holds NaN or infinity.
+        NotFinite: a weight holds NaN.
         InvalidGraph, ExternalDataMissing, ExternalDataOutside: a weight's bytes cannot be read.
     """
     _require_matches(view, config)
     rows: list[PlanRow] = []
     kept = list(view.kept)
     for weight in view.weights:
-        override = _override(weight.name, config)
-        if override.skip:
-            kept.append(_keep(weight, "the config skips it"))
-            continue
-        setting = (
-            _OVERRIDDEN
-            if _decided(override)
-            else preset(config.preset, weight, config.share, flat=config.output == "portable")
-        )
-        if isinstance(setting, str) and override == WeightOverride():
-            kept.append(_keep(weight, setting))
-            continue
-        rows.append(_row(weight, setting, override, config))
+        decided = _decision(weight, config)
+        if isinstance(decided, PlanRow):
+            rows.append(decided)
+        else:
+            kept.append(decided)
     return Plan(config.prune.scope, config.seed, tuple(rows), tuple(kept))
+
+
+def _decision(weight: Weight, config: Config) -> PlanRow | Kept:
+    """What is to be done to a weight; its elements are in memory no longer than this takes."""
+    override = _override(weight.name, config)
+    if override.skip:
+        return _keep(weight, "the config skips it")
+    values = weight.read()
+    element = infinite(values, weight.name)
+    if element is not None:
+        return _keep(weight, f"{INFINITE}: {element}")
+    setting = (
+        _OVERRIDDEN
+        if _decided(override)
+        else preset(config.preset, weight, values, config.share, flat=config.output == "portable")
+    )
+    if isinstance(setting, str) and override == WeightOverride():
+        return _keep(weight, setting)
+    return _row(weight, setting, override, config)
 
 
 def _require_matches(view: GraphView, config: Config) -> None:
@@ -148,10 +162,16 @@ def require_work(plan: Plan, name: str, model: ModelProto) -> None:
         model: itself.
 
     Raises:
+        NotFinite: there would be weights if they did not hold infinity.
         NothingToCompress: naming the model, with the reasons why its constants were left alone.
     """
     if plan.rows:
         return
+    infinite_one = next((kept for kept in plan.kept if kept.reason.startswith(INFINITE)), None)
+    if infinite_one is not None:
+        raise NotFinite(
+            f"{name}: no weight to compress: {infinite_one.name!r} {infinite_one.reason}; mend the model"
+        )
     quantised = quantised_bytes(model)
     if quantised > sum(kept.bytes for kept in plan.kept):
         raise NothingToCompress(
@@ -182,7 +202,7 @@ def _override(name: str, config: Config) -> WeightOverride:
 
 
 def _decided(override: WeightOverride) -> bool:
-    """Whether an override leaves the preset nothing to decide, so that the weight need not be looked at."""
+    """Whether an override leaves the preset nothing to decide."""
     pruned = override.density is not None or override.threshold is not None
     return pruned and override.bits is not None
 

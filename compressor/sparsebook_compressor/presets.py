@@ -4,13 +4,17 @@
 said here: what it decides needs inputs (calibration/).
 """
 
+import numpy as np
+import numpy.typing as npt
+
 from sparsebook_compressor.config import Preset, Share
 from sparsebook_compressor.graph.roles import Role
-from sparsebook_compressor.graph.tensors import check_finite
 from sparsebook_compressor.graph.view import Weight
 from sparsebook_compressor.safe import safe
 from sparsebook_compressor.setting import Setting
 from sparsebook_compressor.stages.grids import MOST_LEVELS
+
+F32 = npt.NDArray[np.float32]
 
 CALIBRATED = "small"
 """Why of a weight that is left to calibration; until then, or where it cannot be, it keeps all elements and 255 values."""
@@ -27,17 +31,15 @@ PAPER: dict[Role, tuple[float, int]] = {
 }
 
 
-def preset(name: Preset, weight: Weight, share: Share, *, flat: bool) -> Setting | str:
+def preset(name: Preset, weight: Weight, values: F32, share: Share, *, flat: bool) -> Setting | str:
     """The preset's decision, or the reason to leave the weight alone.
 
     Args:
         name: of the preset.
-        weight: which the decision is for; `safe` reads it.
+        weight: which the decision is for.
+        values: its elements, float32[elements], all finite; `safe` looks at them.
         share: what the config says of k-means.
         flat: whether codes are stored at a fixed width, as the portable output does, so that only whole bits count.
-
-    Raises:
-        NotFinite: the weight holds NaN or infinity (`safe` reads it).
     """
     if name == "small":
         return Setting(1.0, MOST_LEVELS, share.init, share.iterations, CALIBRATED)
@@ -46,6 +48,4 @@ def preset(name: Preset, weight: Weight, share: Share, *, flat: bool) -> Setting
         return Setting(
             density, (1 << bits) - 1, share.init, share.iterations, f"paper, {weight.role}"
         )
-    values = weight.read()
-    check_finite(values, weight.name)
     return safe(values.reshape(weight.shape), weight.channel_axis, weight.role, share, flat=flat)

@@ -18,7 +18,7 @@ from sparsebook_compressor.graph.view import Kept
 from sparsebook_compressor.layers import Layer
 from sparsebook_compressor.looks import MOST_LOOKS, Look
 from sparsebook_compressor.payload_layout import LAYOUT_NAMES
-from sparsebook_compressor.plan import Plan
+from sparsebook_compressor.plan import INFINITE, Plan
 from sparsebook_compressor.protocol import Protocol
 from sparsebook_compressor.remarks import remarks_on
 from sparsebook_compressor.report import (
@@ -173,6 +173,11 @@ def _notes(
         notes.append(
             f"fidelity was measured with the model in {fidelity.parts} parts, one after the other: it is too large to be run whole"
         )
+    notes += [
+        f"weight {kept.name!r} stays as it is: it {kept.reason}"
+        for kept in done.kept
+        if kept.reason.startswith(INFINITE)
+    ]
     if grown:
         notes.append("the artifact is not smaller than the model: it has too few weights")
     if protocol is not None:

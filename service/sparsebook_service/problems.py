@@ -66,7 +66,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
         "not-finite",
         422,
         "A weight is not finite",
-        "A weight holds NaN or infinity, which no codebook can share.",
+        "A weight holds NaN, or every weight holds infinity: no codebook can share these.",
         "Find out in training where the value comes from; the detail names the weight.",
     ),
     ProblemType(

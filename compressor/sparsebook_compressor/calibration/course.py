@@ -166,13 +166,14 @@ class Calibrated:
 
 @dataclass(frozen=True, eq=False)
 class Originally:
-    """The user's model: its file, what was parsed of it, its weights, what is planned for them, and its bytes."""
+    """The user's model: its file, what was parsed of it, its weights, what is planned for them, its bytes, and how many go anyway."""
 
     path: Path
     parsed: ModelProto
     view: GraphView
     plan: Plan
     bytes: int
+    traces: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +272,7 @@ def prepare(
     weights = sum(site.weight.stored_bytes for site in subject.sites)
     size = original.bytes
     # A weight's payload brings a node, names and a tensor's head along.
-    fixed = size - weights + _NODE_BYTES * len(subject.sites)
+    fixed = size - original.traces - weights + _NODE_BYTES * len(subject.sites)
     goal = _goal(config.budget, subject.objective, before, size, fixed)
     return Ready(subject, felt, goal, reference, clock)
 

@@ -29,8 +29,12 @@ def write(
 
     Raises:
         BadData: it runs on none that were tried.
-        BadValue: an input is no tensor of numbers, or ONNX Runtime does not load the model.
+        BadValue: an input is no tensor of numbers, there is none at all, or ONNX Runtime does not load the model.
     """
+    if not specs:
+        raise BadValue(
+            f"{model.name}: the model has no inputs, so that the preset small has nothing to vary; take 'safe' or 'paper'"
+        )
     unfit = next((spec.name for spec in specs if spec.dtype is None), None)
     if unfit is not None:
         raise BadValue(

@@ -32,9 +32,11 @@ _SLOTS: dict[tuple[str, str], dict[int, Role]] = {
     ("", "GRU"): {1: "recurrent", 2: "recurrent"},
     ("", "RNN"): {1: "recurrent", 2: "recurrent"},
     ("", "Gather"): {0: "embedding"},
+    ("", "GatherND"): {0: "embedding"},
     ("", "Einsum"): {0: "other", 1: "other"},
     (_CONTRIB, "Attention"): {1: "other"},
     (_CONTRIB, "FusedConv"): {1: "conv"},
+    (_CONTRIB, "MoE"): {2: "other", 4: "other", 6: "other"},
     (_CONTRIB, "FusedGemm"): {0: "gemm", 1: "gemm"},
     (_CONTRIB, "FusedMatMul"): {0: "matmul", 1: "matmul"},
     (_CONTRIB, "EmbedLayerNormalization"): {2: "embedding", 3: "embedding", 4: "embedding"},
@@ -112,6 +114,11 @@ def output_axis(node: NodeProto, index: int, role: Role, rank: int) -> int:
 def is_quantised(node: NodeProto) -> bool:
     """Whether the node works on integers that stand for floats."""
     return node.op_type in _QUANTISED
+
+
+def is_zip_map(node: NodeProto) -> bool:
+    """Whether a node makes maps from class to probability, as exporters of scikit-learn end a classifier."""
+    return node.op_type == "ZipMap" and node.domain == "ai.onnx.ml"
 
 
 def reason_against(node: NodeProto, index: int) -> str:

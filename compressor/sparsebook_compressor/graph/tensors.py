@@ -3,6 +3,7 @@
 import math
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -173,16 +174,39 @@ def check_finite(values: F32, name: str) -> None:
     Raises:
         NotFinite: naming the weight and the first such element.
     """
+    at = _first(values, lambda part: ~np.isfinite(part))
+    if at is not None:
+        raise NotFinite(
+            f"weight {name!r}: element {at} is {_told(values, at)}; mend the model or leave the weight out with "
+            f'{{"weights": {{"{name}": {{"skip": true}}}}}}'
+        )
+
+
+def infinite(values: F32, name: str) -> str | None:
+    """What the first infinite element of a weight is; None where all are finite.
+
+    Raises:
+        NotFinite: an element is NaN, which nobody means.
+    """
+    if _first(values, np.isnan) is not None:
+        check_finite(values, name)
+    at = _first(values, np.isinf)
+    return None if at is None else f"element {at} is {_told(values, at)}"
+
+
+def _first(values: F32, marked: Callable[[F32], npt.NDArray[np.bool_]]) -> int | None:
+    """The first element that is marked, looked for in chunks so that the marks of a large weight take no memory."""
     for start in range(0, len(values), _CHUNK):
-        finite = np.isfinite(values[start : start + _CHUNK])
-        if not finite.all():
-            at = start + int(np.argmin(finite))
-            is_inf = np.isinf(values[at])
-            beyond = f", or a float64 value beyond float32's range of ±{_FLOAT32_MAX:.1e}"
-            raise NotFinite(
-                f"weight {name!r}: element {at} is {values[at]}{beyond if is_inf else ''}; mend the model or leave the weight out with "
-                f'{{"weights": {{"{name}": {{"skip": true}}}}}}'
-            )
+        found = marked(values[start : start + _CHUNK])
+        if found.any():
+            return start + int(np.argmax(found))
+    return None
+
+
+def _told(values: F32, at: int) -> str:
+    if np.isinf(values[at]):
+        return f"{values[at]}, or a float64 value beyond float32's range of ±{_FLOAT32_MAX:.1e}"
+    return str(values[at])
 
 
 def external_file(tensor: TensorProto, source: Path) -> tuple[Path, int, int | None]:

@@ -133,7 +133,9 @@ class _Fusing:
         if not together.is_representable:
             return False
         output = behind.output[0]
-        self._put(scope.graph, whole, BIAS, f"{output}.shift", together.shift)
+        # A scale alone needs no vector of zeros beside it.
+        if any(whole.input[BIAS : BIAS + 1]) or together.shift.any():
+            self._put(scope.graph, whole, BIAS, f"{output}.shift", together.shift)
         # Ones have to be written where they take the place of an earlier scale.
         if any(whole.input[SCALE:]) or not np.array_equal(together.scale, np.ones(shape[0])):
             self._put(scope.graph, whole, SCALE, f"{output}.scale", together.scale)

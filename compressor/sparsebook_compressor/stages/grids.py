@@ -32,6 +32,7 @@ _CELLS: Final = 4096
 _MARGIN: Final = 1.25
 # An unused level may be wanted by an element that the counts did not see.
 _UNSEEN: Final = 0.5
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def step_for(price: float, curvature: float) -> float:
@@ -91,7 +92,8 @@ def even_levels(values: F32, sample: F64, step: float) -> Levels:
         ranks = np.linspace(0, 1, _TAIL - 2)
         tail = np.quantile(far, ranks) if len(far) else np.zeros(0)
         outer = [low, high]
-        levels = np.unique(np.concatenate([inner, tail, outer]).astype(np.float64))
+        levels = np.concatenate([inner, tail, outer]).astype(np.float64)
+    levels = _within_float32(levels)
     return Levels(levels, bits_of(_nearest_counts(sample, levels)))
 
 
@@ -146,8 +148,13 @@ def companded_levels(values: F32, sample: F64, counted: F64) -> Levels:
     outer = [float(values.min()) * _MARGIN, 0.0, float(values.max()) * _MARGIN]
     inner = MOST_LEVELS + 1 - len(outer)
     places = (np.arange(inner) + 0.5) / inner * mass[-1]
-    levels = np.unique(np.concatenate([np.interp(places, mass, ends), outer]))
+    levels = _within_float32(np.concatenate([np.interp(places, mass, ends), outer]))
     return Levels(levels, bits_of(_nearest_counts(sample, levels)))
+
+
+def _within_float32(levels: F64) -> F64:
+    """Levels ascending, each once; a margin beyond float32's largest, which masks are filled with, would be infinity in a codebook."""
+    return np.unique(np.clip(levels, -_FLOAT32_MAX, _FLOAT32_MAX))
 
 
 def bits_of(counts: I64 | F64) -> F64:

@@ -10,6 +10,7 @@ from sparsebook_compressor.graph.view import GraphView
 from sparsebook_compressor.trainable.facts import Facts
 from sparsebook_compressor.trainable.gradients import Gradients, follow
 from sparsebook_compressor.trainable.lift import Lifted, land_marked, lift, raise_constants
+from sparsebook_compressor.trainable.maps import unzip
 from sparsebook_compressor.trainable.names import name_nodes
 from sparsebook_compressor.trainable.opsets import convert, without_functions
 from sparsebook_compressor.trainable.result import Frozen, Trainable
@@ -45,6 +46,7 @@ def prepare(
     source = view.weights[0].source
     lifted = lift(model, source)
     said = _flatten(lifted)
+    said += [f"{name}: the matrix in the place of its maps" for name in unzip(lifted.model)]
     raise_constants(lifted.model, source, lifted.constants)
     if widen(lifted.model):
         said.append("float16, bfloat16 and float64: float32 everywhere")

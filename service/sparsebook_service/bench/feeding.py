@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -120,10 +120,11 @@ def _candidates(
     lookups = Lookups.of(original.parsed, survey(original.parsed, original.path))
     # Where the batch is free, the reading that moves it in all inputs goes first: the other may run at the smallest batch by chance.
     found = readings(specs)
-    for read in found if len(batches) == 1 else reversed(found):
+    ordered = found if len(batches) == 1 else tuple(reversed(found))
+    for narrowed, read in product(lookups.narrowed(specs), ordered):
         for size in sizes(read):
-            feeds = {b: synthetic(at_batch(read, b), size, lookups.rows, SEED, 1) for b in batches}
-            yield {b: lookups.fitted(made, SEED)[0] for b, made in feeds.items() if made}
+            feeds = {b: synthetic(at_batch(read, b), size, narrowed.rows, SEED, 1) for b in batches}
+            yield {b: narrowed.fitted(made, SEED)[0] for b, made in feeds.items() if made}
 
 
 def at_batch(specs: tuple[InputSpec, ...], batch: int) -> tuple[InputSpec, ...]:

@@ -103,7 +103,7 @@ def test_all_outputs_that_are_numbers_are_compared(tmp_path: Path) -> None:
     sequence = model.graph.output.add(name="s")
     sequence.type.sequence_type.elem_type.tensor_type.elem_type = TensorProto.FLOAT
     found = fidelity(tmp_path, model, model)
-    assert [output.name for output in found.outputs] == ["y", "i", "g"]
+    assert [output.name for output in found.outputs] == ["y", "i", "g", "s"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -249,3 +249,52 @@ def test_whole_numbers_agree_where_they_are_the_same(tmp_path: Path) -> None:
     (output,) = fidelity(tmp_path, labelled([0] * 4), labelled([0, 0, 0, 9]), given).outputs
     assert output.agreement == 0.75
     assert output.max_error == 9
+
+
+def test_a_sequence_of_tensors_is_compared_as_one(tmp_path: Path) -> None:
+    def parted(factor: float) -> ModelProto:
+        nodes = [node("Mul", ["x", "f"], ["m"]), node("SplitToSequence", ["m"], ["y"], axis=1)]
+        output = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
+        return model_with(*nodes, outputs=[output], f=np.array(factor, np.float32))
+
+    (output,) = fidelity(tmp_path, parted(2), parted(3)).outputs
+    assert output.relative_error == pytest.approx(0.5)
+
+
+def test_text_alone_is_not_compared_and_that_is_said(tmp_path: Path) -> None:
+    nodes = [
+        node("ArgMax", ["x"], ["i"], axis=1, keepdims=0),
+        node(
+            "LabelEncoder",
+            ["i"],
+            ["y"],
+            domain="ai.onnx.ml",
+            keys_int64s=[0, 1, 2, 3],
+            values_strings=list("abcd"),
+        ),
+    ]
+    graph = graph_of(nodes, [X], [value("y", ["b"], TensorProto.STRING)])
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
+    model = model_of(graph, opset_imports=imports)
+    found = fidelity(tmp_path, model, model)
+    assert found.outputs == ()
+    assert found.latency is not None
+    assert "no output holds numbers" in (found.skipped or "")
+
+
+def test_samples_that_were_made_up_elsewhere_are_no_users(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(scaled(2).SerializeToString())
+    found = measure.compare(
+        path,
+        path,
+        input_specs(scaled(2)),
+        feeds([1, 2, 3, 4]),
+        made_up=True,
+        lookups=Lookups(5),
+        seed=0,
+        output="dense",
+        library=None,
+        size=1,
+    ).fidelity
+    assert (found.inputs, found.samples) == ("synthetic", 1)

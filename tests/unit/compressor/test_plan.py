@@ -207,13 +207,27 @@ def test_a_plan_without_weights_is_refused_with_the_reasons(view: GraphView) -> 
     require_work(plan_of(view, preset="paper"), "lenet.onnx", ModelProto())
 
 
-def test_safe_refuses_a_weight_that_is_not_finite_unless_it_is_skipped(tmp_path: Path) -> None:
+def test_a_weight_that_holds_nan_is_refused_unless_it_is_skipped(tmp_path: Path) -> None:
     bad = values(K, N)
-    bad[1, 2] = np.nan
+    bad[0, 0], bad[1, 2] = -np.inf, np.nan
     view = view_of(tmp_path, fc1=bad)
-    with pytest.raises(NotFinite, match="'fc1'"):
-        plan_of(view)
+    for settings in ({}, {"preset": "paper"}, {"weights": {"fc1": {"density": 0.5, "bits": 4}}}):
+        with pytest.raises(NotFinite, match="'fc1'"):
+            plan_of(view, **settings)
     assert "fc1" not in rows(plan_of(view, weights={"fc1": {"skip": True}}))
+
+
+@pytest.mark.parametrize("preset", ["safe", "paper", "small"])
+def test_a_weight_that_holds_infinity_stays_as_it_is(preset: str, tmp_path: Path) -> None:
+    """A mask of attention that rows are gathered of."""
+    mask = np.triu(np.full((K, K), -np.inf, np.float32), 1)
+    view = view_of(tmp_path, fc1=mask)
+    for weights in ({}, {"fc1": {"density": 0.5, "bits": 4}}):
+        plan = plan_of(view, preset=preset, weights=weights)
+        assert "fc1" not in rows(plan)
+        (reason,) = (kept.reason for kept in plan.kept if kept.name == "fc1")
+        assert reason.startswith("holds infinity")
+        assert "element 1 is -inf" in reason
 
 
 def test_an_all_zero_weight_is_planned_as_such(tmp_path: Path) -> None:

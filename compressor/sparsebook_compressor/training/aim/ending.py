@@ -11,6 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from sparsebook_compressor.admit import opset
 from sparsebook_compressor.graph.attributes import int_attribute
+from sparsebook_compressor.graph.roles import is_zip_map
 
 EndingKind: TypeAlias = Literal["softmax", "log-softmax", "sigmoid", "argmax", "none"]
 
@@ -48,7 +49,7 @@ def ending(model: ModelProto, output: str) -> Ending:
     """Find how the main graph ends at one of its outputs."""
     made = _producers(model.graph)
     moves: list[NodeProto] = []
-    name = output
+    name = output = _matrix(made, output)
     while (node := made.get(name)) is not None and node.op_type in _SAME | _MOVING:
         if node.op_type in _MOVING:
             moves.insert(0, node)
@@ -87,6 +88,12 @@ def _choice(
     if before is not None and before.op_type in ("Softmax", "LogSoftmax"):
         scores = before.input[0]
     return Ending("argmax", scores, int_attribute(node, "axis", 0), keeps_axis=keeps)
+
+
+def _matrix(made: dict[str, NodeProto], output: str) -> str:
+    """What a ZipMap makes maps of; another output itself."""
+    node = made.get(output)
+    return node.input[0] if node is not None and is_zip_map(node) else output
 
 
 def _producers(graph: GraphProto) -> dict[str, NodeProto]:

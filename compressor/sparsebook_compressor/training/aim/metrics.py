@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sparsebook_compressor.errors import BadData, InputError, InternalError
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import first_line, session
+from sparsebook_compressor.outputs import all_numbers
 from sparsebook_compressor.training.aim.objective import Objective
 from sparsebook_compressor.training.aim.tallies import Outputs, Tally, tally_of
 from sparsebook_compressor.training.data.dataset import Dataset, teacher_name
@@ -153,7 +154,7 @@ def tallied(
         running = session(model, library)
         size = BATCH if objective.batched else 1
         for feed in dataset.batches(part, size, names):
-            outputs = _numbers(running.run(None, _inputs(dataset, feed)))
+            outputs = all_numbers(running.run(None, _inputs(dataset, feed)))
             tally.add(outputs, feed, next(references))
     except (InputError, MemoryError):
         raise
@@ -178,7 +179,7 @@ def _run_original(
         except Exception as error:  # it ran on the first samples: these are what it does not take
             sample = dataset.sample_name(part, names[0], first + _culprit(running, feed, size))
             raise BadData(f"{sample}: {does_not_run(error)}") from error
-        yield first, _numbers(outputs)
+        yield first, all_numbers(outputs)
         first += len(feed[names[0]]) if objective.batched else 1
 
 
@@ -214,13 +215,6 @@ def _taught(value: Array | None, objective: Objective) -> Array:
 
 def _inputs(dataset: Dataset, feed: Feed) -> Feed:
     return {spec.name: feed[spec.name] for spec in dataset.specs}
-
-
-def _numbers(outputs: Sequence[object]) -> list[Array | None]:
-    return [
-        value if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" else None
-        for value in outputs
-    ]
 
 
 def _reference_file(folder: Path, index: int) -> Path:

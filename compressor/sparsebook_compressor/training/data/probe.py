@@ -11,6 +11,7 @@ import onnxruntime as ort
 from sparsebook_compressor.errors import BadData
 from sparsebook_compressor.feeds import Feed
 from sparsebook_compressor.measure import first_line, required_session
+from sparsebook_compressor.outputs import all_numbers
 from sparsebook_compressor.training.data.dataset import Dataset
 
 Array = npt.NDArray[Any]
@@ -30,7 +31,7 @@ class OutputFacts:
 
     Attributes:
         name: of the output.
-        dtype: None where it is no tensor of numbers.
+        dtype: None where it holds no numbers.
         shape: on one sample.
     """
 
@@ -81,7 +82,7 @@ def probe(model: Path, dataset: Dataset, library: Path | None = None) -> Probe:
     part = dataset.part_with_samples()
     feed = next(dataset.batches(part, 1))
     try:
-        one = running.run(None, {name: feed[name] for name in inputs})
+        one = all_numbers(running.run(None, {name: feed[name] for name in inputs}))
     except Exception as error:  # whatever ONNX Runtime throws, the samples are what it was given
         sample = dataset.sample_name(part, inputs[0], 0)
         raise BadData(f"{sample}: {does_not_run(error)}") from error
@@ -93,31 +94,29 @@ def probe(model: Path, dataset: Dataset, library: Path | None = None) -> Probe:
         outputs,
         batched=two is not None,
         feed=feed if two is None else pair,
-        values=tuple(
-            value if facts.dtype is not None else None
-            for facts, value in zip(outputs, one if two is None else two, strict=True)
-        ),
+        values=tuple(one if two is None else two),
     )
 
 
 def _outputs_of(
     running: ort.InferenceSession, pair: Feed, outputs: tuple[OutputFacts, ...]
-) -> list[Array] | None:
+) -> list[Array | None] | None:
     """What two samples give; None where not twice the first axis: a graph may be made for one in spite of its inputs."""
     try:
-        two: list[Array] = running.run(None, pair)
+        two = all_numbers(running.run(None, pair))
     except Exception:  # it takes them one at a time, which worked
         return None
     numbers = [
         (facts, value) for facts, value in zip(outputs, two, strict=True) if facts.dtype is not None
     ]
     fits = all(
-        facts.shape[:1] == (1,) and value.shape == (2, *facts.shape[1:]) for facts, value in numbers
+        facts.shape[:1] == (1,) and value is not None and value.shape == (2, *facts.shape[1:])
+        for facts, value in numbers
     )
     return two if fits else None
 
 
-def _facts(name: str, value: object) -> OutputFacts:
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return OutputFacts(name, value.dtype, value.shape)
-    return OutputFacts(name, None, ())
+def _facts(name: str, value: Array | None) -> OutputFacts:
+    if value is None:
+        return OutputFacts(name, None, ())
+    return OutputFacts(name, value.dtype, value.shape)

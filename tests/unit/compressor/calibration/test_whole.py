@@ -13,6 +13,7 @@ from sparsebook_compressor import Config, Report, compress
 from sparsebook_compressor.errors import BadData, BadValue, BudgetNotMet
 from sparsebook_compressor.rewrite.halves import ROUNDING
 from sparsebook_runtime import library_path
+from tests.unit.compressor.kinds.families import FAMILIES
 from tests.unit.compressor.models import free, graph_of, model_of, node, value
 
 IN, HIDDEN, OUT = 48, 96, 64
@@ -161,6 +162,74 @@ def test_without_data_inputs_are_made_up_and_the_report_says_so(
     assert report.calibration.inputs == "synthetic"
     assert any("calibrated on synthetic inputs" in note for note in report.notes)
     assert report.ratio > 4
+
+
+def test_what_is_reported_was_not_fitted_to(tmp_path: Path) -> None:
+    """More inputs than samples: on those that it was fitted to, a weight is better than it is."""
+    rng = np.random.default_rng(0)
+    kept = {"w": rng.standard_normal((1024, 24)).astype(np.float32)}
+    graph = graph_of(
+        [node("MatMul", ["x", "w"], ["y"])], [value("x", ["n", 1024])], [free("y", 2)], kept
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_of(graph).SerializeToString())
+    report = small(path, tmp_path / "out", None)
+    assert report.calibration is not None
+    assert report.calibration.after is not None
+    error = 1 - report.calibration.after
+    assert error > 0.03
+    assert report.fidelity.outputs[0].relative_error == pytest.approx(error, rel=0.25)
+    assert (report.fidelity.inputs, report.fidelity.samples) == ("synthetic", 8)
+
+
+def test_scores_that_a_mask_rules_out_say_nothing(tmp_path: Path) -> None:
+    """Minus infinity before a final Softmax; sensitivities came out as NaN."""
+    rng = np.random.default_rng(0)
+    kept = {
+        "w": rng.standard_normal((IN, 32)).astype(np.float32),
+        "mask": np.where(np.arange(32) % 3, 0, -np.inf).astype(np.float32),
+    }
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Add", ["h", "mask"], ["a"]),
+        node("Softmax", ["a"], ["y"], axis=-1),
+    ]
+    graph = graph_of(nodes, [value("x", ["n", IN])], [free("y", 2)], kept)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_of(graph).SerializeToString())
+    report = small(path, tmp_path / "out", None, budget={"max_drop": 0.1})
+    assert report.calibration is not None
+    assert report.calibration.met
+    (row,) = report.calibration.weights
+    assert 0 < row.sensitivity < np.inf
+
+
+def test_a_classifier_that_ends_in_maps_is_judged_by_their_numbers(tmp_path: Path) -> None:
+    (family,) = (each for each in FAMILIES if each.name == "ZipMap")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(family.build().SerializeToString())
+    report = small(path, tmp_path / "out", None, budget={"max_drop": 0.1})
+    assert report.calibration is not None
+    assert report.calibration.met
+    assert {output.name for output in report.fidelity.outputs} == {"label", "maps"}
+
+
+def test_integers_are_as_few_as_the_model_asks_for(tmp_path: Path) -> None:
+    (family,) = (each for each in FAMILIES if each.name == "GatherND")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(family.build().SerializeToString())
+    report = small(path, tmp_path / "out", None)
+    assert report.calibration is not None
+    assert report.fidelity.skipped is None
+
+
+def test_a_model_without_inputs_is_refused(tmp_path: Path) -> None:
+    kept = {"a": np.ones((2, IN), np.float32), "w": np.ones((IN, 32), np.float32)}
+    graph = graph_of([node("MatMul", ["a", "w"], ["y"])], [], [free("y", 2)], kept)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_of(graph).SerializeToString())
+    with pytest.raises(BadValue, match="no inputs"):
+        small(path, tmp_path / "out", None)
 
 
 def test_a_corrected_bias_keeps_the_mean_of_the_outputs(

@@ -384,6 +384,66 @@ def optimised() -> ModelProto:
     return contrib(graph_of(nodes, [value("x", ["n", D])], [value("y", ["n", D])], kept), 12)
 
 
+def gathered_mask() -> ModelProto:
+    """A causal mask of which rows are gathered, as decoders do that take positions: minus infinity is meant."""
+    kept = {"mask": np.triu(np.full((D, D), -np.inf, np.float32), 1), "w": values(D, D)}
+    nodes = [
+        node("Gather", ["mask", "positions"], ["rows"]),
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Add", ["h", "rows"], ["a"]),
+        node("Softmax", ["a"], ["y"], axis=-1),
+    ]
+    inputs = [value("x", ["t", D]), value("positions", ["t"], INT64)]
+    return model_of(graph_of(nodes, inputs, [value("y", ["t", D])], kept))
+
+
+def experts() -> ModelProto:
+    """ONNX Runtime's mixture of experts, whose weights are one tensor a layer."""
+    kept = {
+        "gate": np.eye(D, 4, dtype=np.float32),
+        "up": values(4, D, FF),
+        "up.b": values(4, FF),
+        "down": values(4, FF, D),
+        "down.b": values(4, D),
+    }
+    nodes = [
+        node("MatMul", ["x", "gate"], ["r"]),
+        node("MoE", ["x", "r", *list(kept)[1:]], ["y"], domain=MS, k=2, activation_type="relu"),
+    ]
+    return contrib(graph_of(nodes, [value("x", ["t", D])], [value("y", ["t", D])], kept))
+
+
+def gathered_nd() -> ModelProto:
+    """A table that TensorFlow's gather_nd looks up, beside one whose integers have no other bound than to be few."""
+    kept = {"table": values(WORDS, D), "few": values(8, 8), "w": values(D, FF)}
+    nodes = [
+        node("GatherND", ["table", "ids"], ["e"]),
+        node("MatMul", ["e", "w"], ["y"]),
+        node("GatherElements", ["few", "which"], ["z"]),
+    ]
+    inputs = [value("ids", ["t", 1], INT64), value("which", [2, 8], INT64)]
+    outputs = [value("y", ["t", FF]), value("z", [2, 8])]
+    return model_of(graph_of(nodes, inputs, outputs, kept))
+
+
+def zip_map() -> ModelProto:
+    """How scikit-learn's classifiers are exported by default: a label, and a map from class to probability."""
+    kept = {"w": values(D, FF), "v": values(FF, 6)}
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Relu", ["h"], ["r"]),
+        node("MatMul", ["r", "v"], ["s"]),
+        node("Softmax", ["s"], ["p"], axis=-1),
+        node("ArgMax", ["p"], ["label"], axis=1, keepdims=0),
+        node("ZipMap", ["p"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=list(range(6))),
+    ]
+    maps = helper.make_map_type_proto(INT64, helper.make_tensor_type_proto(FLOAT, []))
+    output = helper.make_value_info("maps", helper.make_sequence_type_proto(maps))
+    graph = graph_of(nodes, [value("x", ["n", D])], [value("label", ["n"], INT64), output], kept)
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return model_of(graph, opset_imports=imports)
+
+
 FAMILIES = [
     Family("optimised by ONNX Runtime", optimised, ("w",)),
     Family(
@@ -395,6 +455,10 @@ FAMILIES = [
     Family("attention of the standard", standard_attention, ("q.w", "k.w", "v.w", "o.w")),
     Family("fused attention", fused_attention, ("w", "up")),
     Family("grouped-query attention", grouped_query, ("qkv", "gate", "up", "down"), ("cos", "sin")),
+    Family("gathered mask", gathered_mask, ("w",), ("mask",)),
+    Family("mixture of experts", experts, ("gate", "up", "down")),
+    Family("GatherND", gathered_nd, ("table", "w"), ("few",)),
+    Family("ZipMap", zip_map, ("w", "v")),
     Family("LSTM", recurrent("LSTM", 4), ("w", "r")),
     Family("GRU", recurrent("GRU", 3), ("w", "r")),
     Family("RNN", recurrent("RNN", 1), ("w", "r")),

@@ -110,9 +110,9 @@ FUSED: list[tuple[Callable[[], ModelProto], list[tuple[str, str, int]]]] = [
     (residual_block, [("Conv", "relu", 5)]),
     (depthwise, [("Conv", "relu", 4)]),
     (spelled_out, [("Conv", "", 4)]),
-    (scale_alone, [("Conv", "", 4)]),
+    (scale_alone, [("Conv", "", 3)]),
     (one_after_the_other, [("Conv", "", 4)]),
-    (one_undoes_the_other, [("Conv", "", 4)]),
+    (one_undoes_the_other, [("Conv", "", 3)]),
     (shared, [("Conv", "relu", 4), ("Conv", "", 4)]),
 ]
 

@@ -106,3 +106,18 @@ def test_nested_levels_are_fine_ones_between_those_for_the_many() -> None:
 def test_there_are_no_nested_levels_where_none_fit(coarse: float, fine: float) -> None:
     values = np.random.default_rng(4).standard_normal(5000).astype(np.float32)
     assert nested_levels(values, values.astype(np.float64), coarse, fine) is None
+
+
+@pytest.mark.parametrize("lowest", [-np.finfo(np.float32).max, -3e38])
+def test_levels_are_within_float32(lowest: float) -> None:
+    """Masks of attention are filled with its lowest value; the margin beyond that overflowed."""
+    values = np.linspace(lowest, 0, 64).astype(np.float32)
+    sample = values.astype(np.float64)
+    for levels in (
+        even_levels(values, sample, 1e37).values,
+        even_levels(values, sample, 1e34).values,
+        companded_levels(values, sample, np.ones(64)).values,
+    ):
+        assert np.isfinite(levels.astype(np.float32)).all()
+        assert 0.0 in levels
+        assert np.all(np.diff(levels) > 0)

@@ -12,6 +12,7 @@ from sparsebook_compressor.errors import NotTrainable
 from sparsebook_compressor.graph.view import survey
 from sparsebook_compressor.trainable import Trainable, prepare
 from sparsebook_compressor.trainable.table import documented
+from tests.unit.compressor.kinds.families import FAMILIES
 from tests.unit.compressor.models import (
     HIDING,
     Hiding,
@@ -226,3 +227,13 @@ def test_an_op_that_training_opsets_lack_is_named(tmp_path: Path) -> None:
 
 def test_the_documentation_shows_the_table() -> None:
     assert documented() in (ROOT / "docs/trainable.md").read_text()
+
+
+def test_a_classifier_that_ends_in_maps_ends_in_their_matrix(tmp_path: Path) -> None:
+    (family,) = (each for each in FAMILIES if each.name == "ZipMap")
+    found = prepared(tmp_path, family.build())
+    assert found.frozen == ()
+    assert "maps: the matrix in the place of its maps" in found.rewritten
+    assert not any(each.op_type == "ZipMap" for each in found.model.graph.node)
+    (output,) = (each for each in found.model.graph.output if each.name == "maps")
+    assert output.type.tensor_type.elem_type == TensorProto.FLOAT
