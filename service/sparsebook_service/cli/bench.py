@@ -20,7 +20,9 @@ _DOORS: dict[str, Literal["operators", "provider"]] = {
 def bench_command(
     artifact: Annotated[
         Path,
-        typer.Argument(help="A compressed .onnx file.", metavar="ARTIFACT", show_default=False),
+        typer.Argument(
+            help="A compressed .onnx file, or its bundle.", metavar="ARTIFACT", show_default=False
+        ),
     ],
     model: Annotated[
         Path,
@@ -70,6 +72,7 @@ def bench_command(
     """
     from sparsebook_service.bench.measure import Wish, compare  # noqa: PLC0415  ONNX Runtime
 
+    artifact = work.artifact_in(artifact)
     work.check_input(artifact, "the artifact")
     work.check_input(model, "the model")
     wish = Wish(

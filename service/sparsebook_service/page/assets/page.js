@@ -5,7 +5,14 @@ const complaints = document.getElementById("complaints");
 function complain(text) {
   const box = document.createElement("p");
   box.className = "complaint";
-  box.textContent = text;
+  const words = document.createElement("span");
+  words.textContent = text;
+  box.append(words);
+  const close = document.createElement("button");
+  close.type = "button";
+  close.textContent = "Close";
+  close.addEventListener("click", noComplaint);
+  box.append(close);
   complaints.replaceChildren(box);
 }
 function noComplaint() { complaints.replaceChildren(); }
@@ -56,6 +63,12 @@ function inUnits(bytes) {
   let at = 0;
   while (bytes >= 999.5 && at < units.length - 1) { bytes /= 1000; at += 1; }
   return `${at === 0 || bytes >= 99.95 ? bytes.toFixed(0) : bytes.toPrecision(3)} ${units[at]}`;
+}
+
+function inTime(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 const keyForm = document.getElementById("key-form");
