@@ -117,7 +117,11 @@ def _history(row: WeightRow, training: Protocol | None) -> list[str]:
             for cut in training.cuts
             if cut.weight == row.name
         ]
-    steps.append(f"pruned: {words.percent(row.density)} of the values are left")
+    steps.append(
+        f"pruned: {words.percent(row.density)} of the values are left"
+        if row.density < 1
+        else "not pruned: every value stays"
+    )
     shared = words.size(row.rate_shared * row.bytes_before)
     symbols = f"{row.code_bits}-bit codes" + (f", {row.gap_bits}-bit gaps" if row.gap_bits else "")
     steps.append(f"shared: {row.centroids} values, {symbols}: {shared}")
@@ -151,12 +155,15 @@ def _trade(training: Protocol | None) -> Markup:
     """The size-accuracy curve of a budget search; nothing without one."""
     if training is None:
         return Markup("")
+    name, times = training.metric.split(":")[0], 1
+    if training.settings.get("metric_is_share"):
+        name, times = f"{name}, %", 100
     points = [
-        (point.ratio, point.metric, point.met, point.chosen)
+        (point.ratio, times * point.metric, point.met, point.chosen)
         for point in training.points
         if point.metric is not None
     ]
-    return charts.scatter(points, "times smaller, weights alone", training.metric.split(":")[0])
+    return charts.scatter(points, "times smaller, weights alone", name)
 
 
 def _settings(training: Protocol | None) -> dict[str, str]:

@@ -23,8 +23,8 @@ def environment(package: str, folder: str) -> Environment:
 
 
 def breakable(name: str) -> Markup:
-    """A name that may be broken after what separates its parts, and not in the middle of a word."""
-    parts = re.split(r"(?<=[/._:])(?=[^/._:])", name)
+    """A name that may be broken after what separates its words, and nowhere else; a number stays with what it counts."""
+    parts = re.split(r"(?<=[/._:])(?=[^\W\d_])", name)
     return Markup("<wbr>").join(escape(part) for part in parts)
 
 

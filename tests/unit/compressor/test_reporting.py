@@ -12,7 +12,7 @@ import sparsebook_compressor as compressor
 from sparsebook_compressor import Config, Report
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.protocol import Phase, Point, Protocol, StageMetric
-from sparsebook_compressor.report import KeptRow
+from sparsebook_compressor.report import KeptRow, Update
 from sparsebook_compressor.reporting import charts
 from sparsebook_compressor.reporting.page import document, part
 from sparsebook_compressor.reporting.templates import breakable
@@ -274,8 +274,9 @@ def test_axes_and_bars_say_what_they_are() -> None:
 
 
 def test_long_names_break_between_their_parts() -> None:
-    assert breakable("a/b_0:0") == "a/<wbr>b_<wbr>0:<wbr>0"
-    assert breakable("onnx::MatMul_470") == "onnx::<wbr>MatMul_<wbr>470"
+    assert breakable("a/b_0:0") == "a/<wbr>b_0:0"
+    assert breakable("onnx::MatMul_470") == "onnx::<wbr>MatMul_470"
+    assert breakable("h.0.attn_w") == "h.0.<wbr>attn_<wbr>w"
     assert breakable("<b>") == "&lt;b&gt;"
 
 
@@ -294,3 +295,28 @@ def test_many_trainings_and_many_tensors_are_folded_up(report: Report) -> None:
         ]
         assert [("open" not in each) for each in found] == [folded, folded]
     assert "20 tensors stay as they were: 240 B" in part(many)
+
+
+def test_an_update_and_untouched_weights_are_told(report: Report) -> None:
+    update = Update("update.sbku", 128, 21_000, "0" * 64, 3, 0, 0)
+    looks = tuple(dataclasses.replace(look, histogram=None) for look in report.looks)
+    weights = (dataclasses.replace(report.weights[0], density=1.0), *report.weights[1:])
+    text = part(dataclasses.replace(report, update=update, looks=looks, weights=weights))
+    assert "as an update from the base 128 B" in text
+    assert "Taken over from the base" in text
+    assert "not pruned: every value stays" in text
+    assert "100.0% of the values are left" not in text
+
+
+def test_the_largest_weights_storage_is_shown(report: Report) -> None:
+    row, look = report.weights[0], report.looks[0]
+    names = [f"w{at}" for at in range(30)]
+    large = dataclasses.replace(
+        report,
+        weights=tuple(
+            dataclasses.replace(row, name=name, bytes_after=at) for at, name in enumerate(names)
+        ),
+        looks=tuple(dataclasses.replace(look, name=name) for name in names),
+    )
+    shown = str(part(large)).split('class="split11"')[1].split("</table>")[0]
+    assert re.findall(r'class="name">(w\d+)<', shown) == names[:9:-1]

@@ -2,20 +2,24 @@
 "use strict";
 
 const complaints = document.getElementById("complaints");
-function complain(text) {
+// `about` is what the complaint comes from, where that may be well again by itself.
+function complain(text, about = "") {
   const box = document.createElement("p");
   box.className = "complaint";
+  box.dataset.about = about;
   const words = document.createElement("span");
   words.textContent = text;
   box.append(words);
   const close = document.createElement("button");
   close.type = "button";
   close.textContent = "Close";
-  close.addEventListener("click", noComplaint);
+  close.addEventListener("click", () => noComplaint());
   box.append(close);
   complaints.replaceChildren(box);
 }
-function noComplaint() { complaints.replaceChildren(); }
+function noComplaint(about = null) {
+  if (about === null || complaints.firstChild?.dataset.about === about) complaints.replaceChildren();
+}
 window.addEventListener("error", (event) => complain(`This page has a fault: ${event.message}`));
 window.addEventListener("unhandledrejection", (event) => complain(said(event.reason)));
 

@@ -227,9 +227,9 @@ function wireList(list) {
     });
     list.querySelector("[data-more]")?.addEventListener("click", (event) => look(event.target.dataset.more));
   }
-  const again = () => look().then(noComplaint, (error) => {
+  const again = () => look().then(() => noComplaint("list"), (error) => {
     list.setAttribute("aria-busy", "false");
-    complain(said(error));
+    complain(said(error), "list");
   });
   let typing = 0;
   search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(again, 200); });
