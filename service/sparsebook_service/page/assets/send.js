@@ -229,6 +229,7 @@ function wireList(list) {
   }
   const again = () => look().then(() => noComplaint("list"), (error) => {
     list.setAttribute("aria-busy", "false");
+    if (!list.querySelector("table")) list.textContent = "The jobs cannot be shown now.";
     complain(said(error), "list");
   });
   let typing = 0;
