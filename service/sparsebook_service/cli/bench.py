@@ -50,7 +50,10 @@ def bench_command(
         ),
     ] = "operators",
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", help="For the latency at one batch.")
+        float,
+        typer.Option(
+            "--seconds", metavar="S", help="How long to measure the latency of each batch size."
+        ),
     ] = 3.0,
     out: Annotated[
         Path | None,

@@ -158,14 +158,17 @@ def compress_command(
 
 @app.command("tune")
 def tune_command(
-    artifact: Annotated[Path, typer.Argument(help="A compressed .onnx file.", metavar="ARTIFACT")],
+    artifact: Annotated[
+        Path, typer.Argument(help="A compressed .onnx file, or its bundle.", metavar="ARTIFACT")
+    ],
     data: Data = None,
     config: ConfigFile = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="At most so many; chosen by the data's size.")
+        int | None,
+        typer.Option("--epochs", help="At most so many. Default: chosen by the data's size."),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Of the first step.")
+        float | None, typer.Option("--learning-rate", help="Of the first step. Default 0.001.")
     ] = None,
     loss: Loss = None,
     metric: Metric = None,
@@ -183,6 +186,7 @@ def tune_command(
     chosen = work.read_config(
         config, seed=seed, sections={"train": {"epochs": epochs, "learning_rate": learning_rate}}
     )
+    artifact = work.artifact_in(artifact)
     work.check_input(artifact, "the artifact")
     if not data:
         raise BadValue("tuning needs data to train on: give an .npz with --data")
