@@ -50,7 +50,7 @@ def main() -> None:
             page.click("#go")
             page.locator(".job[data-state=succeeded]").wait_for()
             page.locator("details.weight").first.scroll_into_view_if_needed()
-            page.locator(".report").first.screenshot(path=IMAGES / "report.png")
+            page.locator("#job").screenshot(path=IMAGES / "report.png")
         finally:
             server.stop()
         browser.close()

@@ -31,6 +31,20 @@ def duration(milliseconds: float) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
+def span(seconds: float) -> str:
+    """How long something took, for people: two units at most.
+
+    >>> span(9.96), span(391.1), span(4_330)
+    ('10.0 s', '6 min 31 s', '1 h 12 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def percent(share: float) -> str:
     """A share in percent, one decimal."""
     return f"{100 * share:.1f}%"

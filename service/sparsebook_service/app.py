@@ -11,6 +11,7 @@ from sparsebook_service.heads import HeadOfGet
 from sparsebook_service.jobs import endpoints, events, reports
 from sparsebook_service.middleware import SaidOnce, SecurityHeaders
 from sparsebook_service.page import endpoints as page
+from sparsebook_service.page import reference
 from sparsebook_service.resumable import endpoints as resumable
 from sparsebook_service.services import Services
 from sparsebook_service.settings import Settings
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -49,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(resumable.router)
     app.include_router(system.router)
     app.include_router(page.router)
+    app.include_router(reference.router)
     app.add_middleware(HeadOfGet)
     app.add_middleware(SaidOnce)
     app.add_middleware(SecurityHeaders)
@@ -62,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
             *resumable.router.routes,
             *system.router.routes,
             *page.router.routes,
+            *reference.router.routes,
         ],
     )
     return app

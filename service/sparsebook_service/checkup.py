@@ -139,7 +139,7 @@ def _trainer(settings: Settings) -> Check:
         trainer.check()
     except SparsebookError as error:
         state: State = "broken" if trainer.is_there else "missing"
-        mend = "`make .venv-trainer` in a checkout, or SPARSEBOOK_TRAINER_PYTHON; without it nothing is retrained"
+        mend = "without it nothing is retrained; what needs no data works all the same"
         return Check(what, state, str(error), mend)
     return Check(what, "ok", f"{trainer.python} starts")
 

@@ -200,7 +200,7 @@ class ProblemResponse(JSONResponse):
         super().__init__(
             problem.model_dump(exclude_none=True),
             status_code=problem.status,
-            headers={**secure.headers(None), **(headers or {})},
+            headers={**secure.headers(), **(headers or {})},
         )
 
 

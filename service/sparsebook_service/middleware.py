@@ -73,7 +73,7 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in secure.headers(scope["path"]).items():
+                for name, value in secure.headers().items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -1,10 +1,10 @@
 """The HTTP routes beside jobs: health, metrics, operator libraries, descriptions of problems."""
 
 import hashlib
-import html
 from collections.abc import AsyncIterator
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from fastapi import APIRouter, Request, Response
@@ -16,6 +16,8 @@ from sparsebook_service.access.guard import may
 from sparsebook_service.contract import refusals
 from sparsebook_service.errors import NotFound, NotReady
 from sparsebook_service.libraries import HERE_ALONE, PLATFORMS, Libraries
+from sparsebook_service.page import render
+from sparsebook_service.page.reference import NO_KEYS
 from sparsebook_service.problems import BY_SLUG, CATALOGUE, ProblemType
 from sparsebook_service.schemas import Health, OperatorLibraries, OperatorLibrary, Ready
 from sparsebook_service.services import ServicesDep
@@ -24,6 +26,7 @@ from sparsebook_service.version import VERSION
 
 router = APIRouter()
 
+_VARY = {"Vary": "Accept"}
 _METRICS = """\
 # HELP sparsebook_jobs Jobs by state
 # TYPE sparsebook_jobs gauge
@@ -165,11 +168,23 @@ async def _stream(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
     tags=["problems"],
     summary="List the problem types",
     response_class=JSONResponse,
-    responses={200: {"content": {"application/json": {"example": {"problems": [_KIND]}}}}},
+    responses={
+        200: {
+            "content": {
+                "application/json": {"example": {"problems": [_KIND]}},
+                "text/html": {
+                    "schema": {"type": "string"},
+                    "example": "<!doctype html><title>Problem types</title>…",
+                },
+            }
+        }
+    },
 )
-async def list_problems() -> JSONResponse:
-    """Every `type` that an error can have."""
-    return JSONResponse({"problems": [_plain(kind) for kind in CATALOGUE]})
+async def list_problems(request: Request) -> Response:
+    """Every `type` that an error can have; a page for browsers."""
+    if _wants_page(request):
+        return _page("problems.html", kinds=CATALOGUE)
+    return JSONResponse({"problems": [_plain(kind) for kind in CATALOGUE]}, headers=_VARY)
 
 
 @router.get(
@@ -195,15 +210,15 @@ async def describe_problem(slug: str, request: Request) -> Response:
     kind = BY_SLUG.get(slug)
     if kind is None:
         raise NotFound(f"no problem type {slug[:80]!r}; /problems lists them")
-    if "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_page(kind))
-    return JSONResponse(_plain(kind))
+    if _wants_page(request):
+        return _page("problem.html", kind=kind)
+    return JSONResponse(_plain(kind), headers=_VARY)
 
 
-def _page(kind: ProblemType) -> str:
-    title, meaning, remedy = (html.escape(text) for text in (kind.title, kind.meaning, kind.remedy))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f"<h1>{title}</h1><p><code>{kind.uri}</code>, HTTP status {kind.status}</p>"
-        f"<p>{meaning}</p><p><strong>What to do:</strong> {remedy}</p></html>\n"
-    )
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _page(template: str, **values: Any) -> HTMLResponse:
+    text = render.html(template, version=VERSION, access=NO_KEYS, **values)
+    return HTMLResponse(text, headers={"Content-Security-Policy": render.POLICY, **_VARY})

@@ -45,6 +45,7 @@ def test_compress_inspect_decompress(cli: Cli) -> None:
         "codebooks",
         "times smaller",
         "tiny-sparsebook",
+        "tiny-sparsebook/report.html",
     ):
         assert expected in done.out
     bundle = cli.folder / "tiny-sparsebook"
@@ -65,6 +66,9 @@ def test_compress_inspect_decompress(cli: Cli) -> None:
     assert facts["kind"] == "artifact"
     assert {row["name"] for row in facts["rows"]} == {"w0", "w1"}
     assert json.loads(cli("inspect", "tiny.onnx", "--json").out)["kind"] == "model"
+    assert cli("inspect", bundle).out == listed.out
+    lost = cli("inspect", bundle / "lib")
+    assert (lost.status, "model.onnx does not exist" in lost.err) == (2, True)
 
     shown = cli("report", bundle, "-o", "again.html")
     assert (shown.status, "again.html" in shown.out) == (0, True)
@@ -75,6 +79,8 @@ def test_compress_inspect_decompress(cli: Cli) -> None:
     back = cli("decompress", bundle / "model.onnx", "-o", "plain.onnx")
     assert (back.status, "plain floats" in back.out) == (0, True)
     onnx.checker.check_model("plain.onnx")
+    assert cli("decompress", bundle, "-o", "same.onnx").status == 0
+    assert Path("same.onnx").read_bytes() == Path("plain.onnx").read_bytes()
     np.testing.assert_allclose(run(Path("plain.onnx")), compressed, rtol=1e-3, atol=1e-4)
     refused = cli("decompress", bundle / "model.onnx", "-o", cli.folder)
     assert (refused.status, "is a folder" in refused.err) == (2, True)

@@ -369,12 +369,21 @@ def test_problems_are_documented(http: httpx.Client) -> None:
     page = http.get("/problems/not-onnx", headers={"Accept": "text/html"})
     assert page.headers["content-type"].startswith("text/html")
     assert "What to do" in page.text
+    everyone = http.get("/problems", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert everyone.headers["content-type"].startswith("text/html")
+    for kind in kinds:
+        assert f'href="{kind["type"]}"' in everyone.text
     assert_problem(http.get("/problems/none"), 404, "not-found")
 
 
 def test_documentation_and_headers(http: httpx.Client) -> None:
     assert http.get("/openapi.json").json()["info"]["title"] == "Sparsebook"
-    assert "/openapi.json" in http.get("/docs").text
+    docs = http.get("/docs")
+    assert "/openapi.json" in docs.text
+    assert "unsafe" not in docs.headers["content-security-policy"]
+    assert "http" not in docs.headers["content-security-policy"]
+    for path in http.get("/openapi.json").json()["paths"]:
+        assert f"<code>{path}</code>" in docs.text.replace("<wbr>", ""), path
     for path in ("/healthz", "/nope", "/docs", "/jobs", "/jobs/", "/jobs?limit=x", "/problems/x"):
         headers = http.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"

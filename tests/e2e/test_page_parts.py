@@ -129,7 +129,7 @@ def charts_drawn() -> str:
     return "".join(
         [
             charts.scatter(points, "x", "y"),
-            charts.lines([("a", [(0.0, 1.0), (1.0, 2.0)])], "a"),
+            charts.lines([("a", [(0.0, 1.0), (1.0, 2.0)])], "a", "x", "y"),
             charts.histogram(found, pruned=True),
             charts.codebooks(1.0, (0.5,), (0.4,)),
             charts.distribution((1, 2), 1, "codes"),

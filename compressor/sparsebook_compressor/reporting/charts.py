@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 from sparsebook_compressor.looks import Histogram, Parts
 
 _WIDTH, _HEIGHT = 320, 120
+# Room above a picture for what its heights are, and at the left of a plot for labels.
+_HEAD, _MARGIN = 20, -10
 _LEVELS = 8
 
 
@@ -22,7 +24,7 @@ def histogram(found: Histogram, *, pruned: bool) -> Markup:
     return _framed(
         f"Histogram of the {what}, {_short(-found.limit)} to {_short(found.limit)}",
         _bars(counts, "c2" if pruned else "c1"),
-        _ends(-found.limit, found.limit),
+        _ends(-found.limit, found.limit, "value"),
     )
 
 
@@ -37,15 +39,16 @@ def codebooks(limit: float, start: Sequence[float], now: Sequence[float]) -> Mar
         parts.append(f'<path class="tick {colour}" d="{ticks}"/>')
         parts.append(f'<text class="label" x="0" y="{top + 9}">{label}</text>')
     what = "Centroids before and after tuning" if start else "Centroids"
-    return _framed(f"{what}, {len(now)} values", "".join(parts), _ends(-limit, limit))
+    return _framed(f"{what}, {len(now)} values", "".join(parts), _ends(-limit, limit, "value"))
 
 
 def distribution(counts: Sequence[int], step: int, what: str) -> Markup:
     """How often each symbol occurs (Figure 5)."""
     last = max(0, len(counts) * step - 1)
     each = f", {step} symbols a bar" if step > 1 else ""
+    axis = {"codes": "code", "gaps": "zeros before a non-zero"}.get(what, what)
     return _framed(
-        f"Distribution of the {what}, 0 to {last}{each}", _bars(counts, "c1"), _ends(0, last)
+        f"Distribution of the {what}, 0 to {last}{each}", _bars(counts, "c1"), _ends(0, last, axis)
     )
 
 
@@ -58,7 +61,7 @@ def stack(parts: Sequence[tuple[str, int]], total: int) -> Markup:
             drawn.append(f'<rect class="c{number}" x="{x:.1f}" width="{width:.1f}" height="16"/>')
         x += width
     said = ", ".join(f"{name} {100 * size / max(1, total):.0f}%" for name, size in parts)
-    return _svg(said, "".join(drawn), _WIDTH, 16, "stack", stretch=True)
+    return _svg(said, "".join(drawn), (0, 0, _WIDTH, 16), "stack", stretch=True)
 
 
 def parts_of(found: Parts) -> tuple[tuple[str, int], ...]:
@@ -91,7 +94,7 @@ def strip(cells: Sequence[int], name: str) -> Markup:
         for level, paths in sorted(levels.items())
     )
     said = f"Non-zeros of {name}: {min(cells) / 10:.1f}% to {most / 10:.1f}% of a stretch"
-    return _svg(said, drawn, len(cells), 1, "strip", stretch=True)
+    return _svg(said, drawn, (0, 0, len(cells), 1), "strip", stretch=True)
 
 
 def scatter(
@@ -108,12 +111,19 @@ def scatter(
     for x, (_, y, met, chosen) in sorted(zip(xs, points, strict=True), key=lambda at: at[1][3]):
         kind = "chosen" if chosen else "met" if met else "missed"
         radius = 5 if chosen else 3
-        drawn.append(f'<circle class="{kind}" {place.centre(x, y)} r="{radius}"/>')
+        said = f"<title>{2**x:.3g}×, {_short(y, 4)}</title>"
+        drawn.append(f'<circle class="{kind}" {place.centre(x, y)} r="{radius}">{said}</circle>')
     axes = place.axes(f"{2 ** min(xs):.3g}×", f"{2 ** max(xs):.3g}×")
+    axes += place.titles(x_label, y_label)
     return _plot(f"{y_label} against {x_label}, {len(points)} points", axes + "".join(drawn))
 
 
-def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], what: str) -> Markup:
+def lines(
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    what: str,
+    x_label: str,
+    y_label: str,
+) -> Markup:
     """Curves over a common x axis; the n-th has the colour of class c<n>."""
     points = [point for _, curve in series for point in curve]
     if not points:
@@ -129,7 +139,7 @@ def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], what: str
         if len(curve) == 1:
             drawn.append(f'<circle class="c{number}" {place.centre(*curve[0])} r="2.5"/>')
     ends = place.axes(_short(min(x for x, _ in points)), _short(max(x for x, _ in points)))
-    return _plot(what, ends + "".join(drawn))
+    return _plot(what, ends + place.titles(x_label, y_label) + "".join(drawn))
 
 
 class _Plane:
@@ -159,11 +169,11 @@ class _Plane:
         least, most = _apart(self._y, self._y_most)
         labels = [
             (self.left, self.bottom + 16, "start", low),
-            (self.left - 5, self.bottom, "end", least),
-            (self.left - 5, self.top + 8, "end", most),
+            (self.left - 8, self.bottom, "end", least),
+            (self.left - 8, self.top + 8, "end", most),
         ]
         if self._y == self._y_most:
-            labels[1:] = [(self.left - 5, (self.top + self.bottom) // 2 + 4, "end", most)]
+            labels[1:] = [(self.left - 8, (self.top + self.bottom) // 2 + 4, "end", most)]
         if high != low:
             labels.append((self.right, self.bottom + 16, "end", high))
         texts = "".join(
@@ -171,6 +181,12 @@ class _Plane:
             for x, y, anchor, text in labels
         )
         return f'<path class="axis" d="{frame}"/>{texts}'
+
+    def titles(self, x_label: str, y_label: str) -> str:
+        """What the axes are: below the middle of the one, above the other."""
+        return _middle((self.left + self.right) / 2, self.bottom + 16, x_label) + (
+            f'<text class="label" x="{_MARGIN}" y="-6">{escape(y_label)}</text>'
+        )
 
 
 def _bars(counts: Sequence[int], colour: str) -> str:
@@ -182,7 +198,13 @@ def _bars(counts: Sequence[int], colour: str) -> str:
         for at, count in enumerate(counts)
         if count
     )
-    return f'<path class="{colour}" d="{path}"/>'
+    share = 100 * most / max(1, sum(counts))
+    most_said = f'<text class="label" x="0" y="-4">tallest bar: {share:.2g}% of them</text>'
+    return f'<path class="{colour}" d="{path}"/>{most_said}'
+
+
+def _middle(x: float, y: float, text: str) -> str:
+    return f'<text class="label" x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(text)}</text>'
 
 
 def _at(value: float, limit: float) -> str:
@@ -190,8 +212,8 @@ def _at(value: float, limit: float) -> str:
     return f"{(share + 1) * (_WIDTH - 2) / 2 + 1:.1f}"
 
 
-def _ends(low: float, high: float) -> str:
-    return (
+def _ends(low: float, high: float, what: str) -> str:
+    return _middle(_WIDTH / 2, 115, what) + (
         f'<path class="axis" d="M0 100.5H{_WIDTH}"/>'
         f'<text class="label" x="0" y="115">{_short(low)}</text>'
         f'<text class="label" x="{_WIDTH}" y="115" text-anchor="end">{_short(high)}</text>'
@@ -199,19 +221,19 @@ def _ends(low: float, high: float) -> str:
 
 
 def _framed(said: str, *drawn: str) -> Markup:
-    return _svg(said, "".join(drawn), _WIDTH, _HEIGHT, "figure")
+    return _svg(said, "".join(drawn), (0, -_HEAD, _WIDTH, _HEIGHT + _HEAD), "figure")
 
 
 def _plot(said: str, drawn: str) -> Markup:
-    return _svg(said, drawn, 360, 164, "plot")
+    return _svg(said, drawn, (_MARGIN, -_HEAD, 360 - _MARGIN, 160 + _HEAD), "plot")
 
 
 def _svg(
-    said: str, drawn: str, width: int, height: int, kind: str, *, stretch: bool = False
+    said: str, drawn: str, box: tuple[int, int, int, int], kind: str, *, stretch: bool = False
 ) -> Markup:
     ratio = ' preserveAspectRatio="none"' if stretch else ""
     return Markup(  # noqa: S704 - what is drawn is numbers and classes; the only text is escaped
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}"{ratio} role="img" aria-label="{escape(said)}">{drawn}</svg>'
+        f'<svg class="{kind}" viewBox="{" ".join(map(str, box))}"{ratio} role="img" aria-label="{escape(said)}">{drawn}</svg>'
     )
 
 

@@ -7,8 +7,10 @@ and the file's own policy lets nothing run but the one script that is in it.
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment
@@ -21,6 +23,9 @@ from sparsebook_compressor.reporting import charts
 from sparsebook_compressor.reporting.templates import environment
 
 STYLE, SCRIPT = "report.css", "report.js"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+# Of a search: more trainings than these, and their curves are folded up.
+_CURVES_SHOWN = 4
 
 
 @cache
@@ -29,9 +34,16 @@ def asset(name: str) -> str:
     return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
 
 
-def part(report: Report) -> Markup:
-    """The report without a page around it; it wants `STYLE`, and `SCRIPT` to be sortable."""
-    text = _templates().get_template("part.html").render(_context(report))
+def part(report: Report, *, titled: bool = True, more: Mapping[str, str] = _NOTHING) -> Markup:
+    """The report without a page around it; it wants `STYLE`, and `SCRIPT` to be sortable.
+
+    Args:
+        report: what is shown.
+        titled: the model's name as a heading; a page that has it above the report wants none.
+        more: what else the page around it has to jump to, by the id of the element.
+    """
+    context = _context(report) | {"titled": titled, "more": more}
+    text = _templates().get_template("part.html").render(context)
     return Markup(text)  # noqa: S704 - rendered by a template that escapes
 
 
@@ -88,6 +100,7 @@ def _context(report: Report) -> dict[str, Any]:
         "histories": {row.name: _history(row, report.training) for row in report.weights},
         "training": report.training,
         "curves": _curves(report.training),
+        "curves_shown": _CURVES_SHOWN,
         "trade": _trade(report.training),
         "settings": _settings(report.training),
     }
@@ -104,7 +117,11 @@ def _history(row: WeightRow, training: Protocol | None) -> list[str]:
             for cut in training.cuts
             if cut.weight == row.name
         ]
-    steps.append(f"pruned: {words.percent(row.density)} of the values are left")
+    steps.append(
+        f"pruned: {words.percent(row.density)} of the values are left"
+        if row.density < 1
+        else "not pruned: every value stays"
+    )
     shared = words.size(row.rate_shared * row.bytes_before)
     symbols = f"{row.code_bits}-bit codes" + (f", {row.gap_bits}-bit gaps" if row.gap_bits else "")
     steps.append(f"shared: {row.centroids} values, {symbols}: {shared}")
@@ -129,7 +146,8 @@ def _curves(training: Protocol | None) -> list[tuple[Phase, Markup]]:
             (float(row.epoch), row.eval_loss) for row in phase.epochs if row.eval_loss is not None
         ]
         name = f"Loss of {phase.stage} {phase.number} by epoch"
-        drawn.append((phase, charts.lines([("train", train), ("eval", held)], name)))
+        both = [("train", train), ("eval", held)]
+        drawn.append((phase, charts.lines(both, name, "epoch", "loss")))
     return drawn
 
 
@@ -137,12 +155,15 @@ def _trade(training: Protocol | None) -> Markup:
     """The size-accuracy curve of a budget search; nothing without one."""
     if training is None:
         return Markup("")
+    name, times = training.metric.split(":")[0], 1
+    if training.settings.get("metric_is_share"):
+        name, times = f"{name}, %", 100
     points = [
-        (point.ratio, point.metric, point.met, point.chosen)
+        (point.ratio, times * point.metric, point.met, point.chosen)
         for point in training.points
         if point.metric is not None
     ]
-    return charts.scatter(points, "how many times smaller the weights alone are", training.metric)
+    return charts.scatter(points, "times smaller, weights alone", name)
 
 
 def _settings(training: Protocol | None) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """How templates are read, here and in the service: all that they show is escaped, and what they do not know is an error."""
 
+import re
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from sparsebook_compressor import words
 
@@ -15,8 +18,14 @@ def environment(package: str, folder: str) -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"size": words.size, "percent": words.percent, "duration": words.duration}
-    made.filters["figure"] = figure
+    made.filters |= {"figure": figure, "span": words.span, "breakable": breakable}
     return made
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken after what separates its words, and nowhere else; a number stays with what it counts."""
+    parts = re.split(r"(?<=[/._:])(?=[^\W\d_])", name)
+    return Markup("<wbr>").join(escape(part) for part in parts)
 
 
 def figure(value: float | None, digits: int = 4) -> str:

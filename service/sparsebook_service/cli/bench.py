@@ -20,7 +20,9 @@ _DOORS: dict[str, Literal["operators", "provider"]] = {
 def bench_command(
     artifact: Annotated[
         Path,
-        typer.Argument(help="A compressed .onnx file.", metavar="ARTIFACT", show_default=False),
+        typer.Argument(
+            help="A compressed .onnx file, or its bundle.", metavar="ARTIFACT", show_default=False
+        ),
     ],
     model: Annotated[
         Path,
@@ -48,7 +50,10 @@ def bench_command(
         ),
     ] = "operators",
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", help="For the latency at one batch.")
+        float,
+        typer.Option(
+            "--seconds", metavar="S", help="How long to measure the latency of each batch size."
+        ),
     ] = 3.0,
     out: Annotated[
         Path | None,
@@ -70,6 +75,7 @@ def bench_command(
     """
     from sparsebook_service.bench.measure import Wish, compare  # noqa: PLC0415  ONNX Runtime
 
+    artifact = work.artifact_in(artifact)
     work.check_input(artifact, "the artifact")
     work.check_input(model, "the model")
     wish = Wish(

@@ -11,7 +11,7 @@ def comparison(found: Comparison) -> None:
     """The original beside the artifact, and how many times better the artifact is."""
     ours, theirs = found.artifact, found.model
     table = Table(
-        f"{ours.file} against {theirs.file}",
+        ours.file if ours.file == theirs.file else f"{ours.file} against {theirs.file}",
         "",
         "original",
         "artifact",

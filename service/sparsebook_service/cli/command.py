@@ -158,14 +158,17 @@ def compress_command(
 
 @app.command("tune")
 def tune_command(
-    artifact: Annotated[Path, typer.Argument(help="A compressed .onnx file.", metavar="ARTIFACT")],
+    artifact: Annotated[
+        Path, typer.Argument(help="A compressed .onnx file, or its bundle.", metavar="ARTIFACT")
+    ],
     data: Data = None,
     config: ConfigFile = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="At most so many; chosen by the data's size.")
+        int | None,
+        typer.Option("--epochs", help="At most so many. Default: chosen by the data's size."),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Of the first step.")
+        float | None, typer.Option("--learning-rate", help="Of the first step. Default 0.001.")
     ] = None,
     loss: Loss = None,
     metric: Metric = None,
@@ -183,6 +186,7 @@ def tune_command(
     chosen = work.read_config(
         config, seed=seed, sections={"train": {"epochs": epochs, "learning_rate": learning_rate}}
     )
+    artifact = work.artifact_in(artifact)
     work.check_input(artifact, "the artifact")
     if not data:
         raise BadValue("tuning needs data to train on: give an .npz with --data")
@@ -216,6 +220,9 @@ def _showing(
             else:
                 show(read(text))
                 console.out.print(f"bundle: {bundle}", markup=False, soft_wrap=True)
+                page = bundle / "report.html"
+                if page.is_file():
+                    console.out.print(f"report: {page}", markup=False, soft_wrap=True)
 
     try:
         try:
@@ -254,13 +261,16 @@ def estimate_command(
 
 @app.command("inspect")
 def inspect_command(
-    file: Annotated[Path, typer.Argument(help="An artifact or a plain model.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="An artifact, its bundle or a plain model.", metavar="FILE")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """List the weights of an artifact, or of a plain model.
 
     Example: `sparsebook inspect model-sparsebook/model.onnx`
     """
+    file = work.artifact_in(file)
     work.check_input(file, "the file")
     found = compressor.inspect(file)
     if as_json:
@@ -271,7 +281,9 @@ def inspect_command(
 
 @app.command("decompress")
 def decompress_command(
-    artifact: Annotated[Path, typer.Argument(help="A compressed .onnx file.", metavar="ARTIFACT")],
+    artifact: Annotated[
+        Path, typer.Argument(help="A compressed .onnx file, or its bundle.", metavar="ARTIFACT")
+    ],
     out: Annotated[
         Path, typer.Option("-o", "--out", help="The .onnx file to write.", metavar="FILE")
     ],
@@ -281,6 +293,7 @@ def decompress_command(
 
     Example: `sparsebook decompress model-sparsebook/model.onnx -o plain.onnx`
     """
+    artifact = work.artifact_in(artifact)
     work.check_input(artifact, "the artifact")
     if out.is_dir():
         raise BadValue(f"{out} is a folder; name the file to write, such as {out / 'model.onnx'}")

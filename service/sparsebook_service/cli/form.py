@@ -69,7 +69,7 @@ class Table:
         console.print()
         console.print(self._made(left_out, console.width))
         if left_out:
-            console.print(f"no room for: {', '.join(left_out)}", style="dim")
+            console.print(f"no room for: {', '.join(left_out)} (--json has all)", style="dim")
 
     def _width(self, console: Console, left_out: Sequence[str]) -> int:
         """Of the table as it wants to be."""

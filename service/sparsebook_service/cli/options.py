@@ -83,7 +83,7 @@ Data: TypeAlias = Annotated[
     typer.Option(
         "--data",
         metavar="F.npz",
-        help="One array a graph input, samples on the first axis, and `labels` where there are some. Several files "
+        help="One array for each input of the model, samples on the first axis, and `labels` where there are some. Several files "
         "continue each other.",
     ),
 ]

@@ -14,6 +14,10 @@ from sparsebook_service.cli.form import Table, made_of, percent, shape, size, st
 if TYPE_CHECKING:
     from sparsebook_compressor import Estimate, Inspection
 
+_STRIP, _STRIP_WIDE, _STRIP_NARROW, _WIDE = "non-zeros", 24, 12, 100
+# From this density on a weight has its zeros nowhere in particular.
+_DENSE = 0.9
+
 
 def report(found: Report) -> None:
     """What fine-tuning did, the paper's table of layers, then fidelity, then where the bytes went."""
@@ -126,7 +130,7 @@ def _fidelity(found: Report) -> None:
         table.add(
             output.name,
             f"{output.max_error:.3g}",
-            f"{output.relative_error:.3g}",
+            percent(output.relative_error),
             f"{output.cosine:.6f}",
             "" if output.agreement is None else percent(output.agreement),
         )
@@ -190,6 +194,9 @@ def estimate(found: Estimate) -> None:
 
 def inspection(found: Inspection) -> None:
     """The weights that are in a file."""
+    # Where few values are zero a strip says nothing, and a shape says more; else it is what one looks for.
+    sparse = any(row.density < _DENSE for row in found.rows)
+    last = ("shape", _STRIP) if sparse else (_STRIP, "shape")
     table = Table(
         f"{found.file.name}: {size(found.file.bytes)}",
         "weight",
@@ -202,9 +209,9 @@ def inspection(found: Inspection) -> None:
         "bits",
         "centroids",
         "floats → shared → coded",
-        "non-zeros, first to last",
+        _STRIP,
         numbers_from=2,
-        least=("centroids", "role", "type", "layout", "non-zeros, first to last", "codec", "shape"),
+        least=("centroids", "role", "type", "layout", "codec", *last),
     )
     for row in found.rows:
         table.add(
@@ -220,7 +227,7 @@ def inspection(found: Inspection) -> None:
             size(row.bytes_now)
             if row.layout == "floats"
             else made_of(row.bytes_before, row.bytes_shared, row.bytes_now),
-            strip(row.strip),
+            strip(row.strip, _STRIP_WIDE if out.width >= _WIDE else _STRIP_NARROW),
         )
     table.show(out)
     out.print(found.note, markup=False)

@@ -28,12 +28,15 @@ def drawn(events: Iterable[Event]) -> Markup:
         epochs += 1
     if not epochs:
         return Markup("")
-    loss = charts.lines([("loss", losses)], f"Training loss over {epochs} epochs")
-    metric = charts.lines([("metric", metrics)], f"Metric on the eval part over {epochs} epochs")
+    said = f"over {epochs} epochs"
+    loss = charts.lines([("loss", losses)], f"Training loss {said}", "epoch", "loss")
+    metric = charts.lines(
+        [("metric", metrics)], f"Metric on the eval part {said}", "epoch", "metric"
+    )
     return (
         Markup('<div class="figures wide">')
-        + _figure(loss, "training loss by epoch, all trainings one after the other")
-        + _figure(metric, "metric on the eval part by epoch")
+        + _figure(loss, "Training loss, all trainings one after the other")
+        + _figure(metric, "Metric on the eval part")
         + Markup("</div>")
     )
 
@@ -41,4 +44,4 @@ def drawn(events: Iterable[Event]) -> Markup:
 def _figure(picture: Markup, caption: str) -> Markup:
     if not picture:
         return Markup("")
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, caption)
+    return Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(caption, picture)

@@ -4,22 +4,23 @@ Pages themselves hold nothing of anybody's: they are frames, which a script fill
 API key in a header. No cookie is ever set, so that no other site can ask in somebody's name.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from sparsebook_compressor.progress import STAGES
 from sparsebook_compressor.report import Report
 from sparsebook_compressor.reporting import page as report_page
 from sparsebook_service.access.caller import Caller
 from sparsebook_service.access.guard import Reader, Submitter
 from sparsebook_service.errors import NotFound
 from sparsebook_service.jobs import keys
-from sparsebook_service.jobs.schemas import State
+from sparsebook_service.jobs.schemas import Job, State
 from sparsebook_service.jobs.trials import Wanted
 from sparsebook_service.page import curves, render
+from sparsebook_service.page.stages import STAGES_SAID
 from sparsebook_service.problems import BY_SLUG
 from sparsebook_service.services import Services, ServicesDep
 from sparsebook_service.version import VERSION
@@ -27,6 +28,7 @@ from sparsebook_service.version import VERSION
 router = APIRouter(include_in_schema=False)
 
 JOBS_A_PART = 20
+_MORE = {"trial-head": "Run both", "about": "Job"}
 _A_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -86,7 +88,8 @@ def job_part(job_id: str, services: ServicesDep, caller: Reader) -> HTMLResponse
         render.html(
             "job_part.html",
             job=job,
-            stages=STAGES,
+            stages=STAGES_SAID,
+            elapsed=_elapsed(job),
             config=job.config,
             remedy=BY_SLUG[slug].remedy if slug in BY_SLUG else None,
             report=None if job.result is None else _report(services, job_id, caller),
@@ -119,8 +122,15 @@ def curve_part(job_id: str, services: ServicesDep, caller: Reader) -> HTMLRespon
     return _page(curves.drawn(services.repository.events(job_id, 0)))
 
 
+def _elapsed(job: Job) -> float | None:
+    """Seconds since it was started; by the server's clock, since that of the browser may be another."""
+    if job.times.started is None:
+        return None
+    return max(0.0, (datetime.now(UTC) - job.times.started).total_seconds())
+
+
 def _report(services: Services, job_id: str, caller: Caller) -> Markup:
     """The report as a part of a page, from the JSON that the job has made: it is data, and is escaped like any other."""
     _, files = services.jobs.made(job_id, caller)
     text = services.storage.content(keys.artifact(job_id, files[keys.REPORT])).decode()
-    return report_page.part(Report.from_json(text))
+    return report_page.part(Report.from_json(text), titled=False, more=_MORE)

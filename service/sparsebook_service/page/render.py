@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from sparsebook_compressor.reporting import page as report_page
 from sparsebook_compressor.reporting.templates import environment
@@ -50,8 +51,22 @@ def html(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(values)
 
 
+def coded(text: str) -> Markup:
+    """Text with what stands between backticks as code.
+
+    >>> str(coded("see `GET /jobs`"))
+    'see <code>GET /jobs</code>'
+    """
+    parts = (
+        Markup("<code>{}</code>").format(each) if at % 2 else escape(each)
+        for at, each in enumerate(text.split("`"))
+    )
+    return Markup("").join(parts)
+
+
 @cache
 def _templates() -> Environment:
     made = environment("sparsebook_service.page", "templates")
+    made.filters["coded"] = coded
     made.globals["asset"] = lambda name: f"/page/assets/{name}?v={version(name)}"
     return made

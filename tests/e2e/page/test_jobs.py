@@ -38,6 +38,10 @@ def test_a_model_is_sent_compressed_and_fetched(
     assert len(steps) > 10
     ends(page, "succeeded")
     expect(page.locator(".headline").first).to_contain_text("× smaller")
+    expect(page.locator("h1")).to_have_count(1)
+    for link in page.locator(".contents a").all():
+        link.click()
+        expect(page.locator(link.get_attribute("href") or "none")).to_be_in_viewport()
     assert page.locator("details.weight").count() == 3
     assert page.locator("details.weight[open] svg.figure").count() == 5
     is_accessible(page)
@@ -119,10 +123,16 @@ def test_a_job_is_cancelled(server: Server, open_page: Open, tmp_path: Path) -> 
     page = open_page(server)
     send(page, model)
     page.locator("[aria-current=step]").wait_for()
+    expect(page.locator("#far")).to_have_text(re.compile(r"\d+%"))
+    expect(page.locator("#elapsed")).to_contain_text("so far")
+    expect(page.locator("#doing")).not_to_be_empty()
+    expect(page).to_have_title(re.compile(r"^\d+% slow\.onnx"))
     is_accessible(page)
     page.click("text=Cancel")
     ends(page, "cancelled")
-    expect(page.locator(".complaint").first).to_contain_text("cancelled")
+    expect(page.locator(".job .complaint.mild")).to_contain_text("cancelled")
+    page.click("text=Compress a model")
+    expect(page.locator("h1")).to_have_text("Compress an ONNX model")
 
 
 def test_a_job_that_fails_says_why_and_what_to_do(
@@ -138,6 +148,17 @@ def test_a_job_that_fails_says_why_and_what_to_do(
     expect(complaint).to_contain_text("What to do")
     is_accessible(page)
     shoot(page, "failed")
+    complaint.get_by_text("What this problem is").click()
+    expect(page.locator("h1")).to_have_text("A weight is not finite")
+    is_accessible(page)
+    page.click("text=All problem types")
+    expect(page.locator("h1")).to_have_text("Problem types")
+    page.click("text=API")
+    expect(page.locator("h1")).to_contain_text("API")
+    page.click("summary:has-text('Compress a model')")
+    expect(page.locator("details[open]")).to_contain_text("idempotency-key")
+    is_accessible(page)
+    shoot(page, "api")
 
 
 def test_what_cannot_be_sent_is_said_at_once(
@@ -155,6 +176,49 @@ def test_what_cannot_be_sent_is_said_at_once(
     page.fill("#config", "{")
     page.click("#go")
     expect(page.locator("#config-said")).to_contain_text("No JSON")
+
+
+def test_a_complaint_is_seen_wherever_the_page_is_and_can_be_closed(
+    server: Server, open_page: Open
+) -> None:
+    page = open_page(server, width=390)
+    page.set_viewport_size({"width": 390, "height": 500})
+    page.locator("#go").scroll_into_view_if_needed()
+    page.click("#go")
+    expect(page.locator("#complaints .complaint")).to_be_in_viewport()
+    fits(page)
+    is_accessible(page)
+    # A list that is looked up again has nothing to do with it.
+    with page.expect_response("**/page/parts/jobs*"):
+        page.fill("#search", "tiny")
+    page.wait_for_timeout(300)
+    expect(page.locator("#complaints")).to_contain_text("Choose a model first")
+    page.click("#complaints button")
+    expect(page.locator("#complaints")).to_be_empty()
+
+
+def test_what_was_chosen_is_what_is_shown(
+    server: Server, open_page: Open, shoot: Shoot, tmp_path: Path
+) -> None:
+    """Also on a phone, with a long name; and nothing can be chosen otherwise while it is sent."""
+    model = tmp_path / f"{'a-long-name_' * 5}.onnx"
+    model.write_bytes(models.slow())
+    page = open_page(server, width=390)
+    page.set_input_files("#files", model)
+    expect(page.locator("#drop")).not_to_contain_text("No file chosen")
+    expect(page.locator("#chosen")).to_contain_text(model.name)
+    fits(page)
+    is_accessible(page)
+    shoot(page, "phone-chosen")
+    page.click("#go")
+    comes(page, "document.getElementById('sent').value > 2e6")
+    expect(page.locator("#ways")).to_have_attribute("inert", "")
+    expect(page.locator("#sending-what")).to_contain_text(re.compile(r"\d+%"))
+    assert "sent" in page.title()
+    page.click("#stop")
+    expect(page.locator("#sending")).to_be_hidden()
+    assert page.locator("#ways").get_attribute("inert") is None
+    assert page.title().startswith("Compress a model")
 
 
 def test_a_refusal_of_the_service_is_shown(server: Server, open_page: Open, tmp_path: Path) -> None:
@@ -236,6 +300,9 @@ def test_the_list_finds_jobs(server: Server, done: dict[str, object], open_page:
     expect(page.locator("table.jobs tbody tr").first).to_contain_text("tiny.onnx")
     page.fill("#search", "no such model")
     expect(page.locator("#jobs")).to_contain_text("No job fits")
+    page.click("text=Show all jobs")
+    expect(page.locator("table.jobs tbody tr").first).to_contain_text(".onnx")
+    expect(page.locator("#search")).to_be_focused()
     page.fill("#search", str(done["id"])[:12])
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
     page.keyboard.press("Tab")
@@ -264,7 +331,7 @@ def test_the_keyboard_is_enough(server: Server, open_page: Open, tmp_path: Path)
     expect(page.locator("input[value=budget]")).to_be_checked()
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#drop-said")).to_have_text("0.6 points")
+    expect(page.locator("#drop-said")).to_have_text("0.6 percentage points")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowDown")
     expect(page.locator("input[value=safe]")).to_be_checked()

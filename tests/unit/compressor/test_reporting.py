@@ -12,13 +12,15 @@ import sparsebook_compressor as compressor
 from sparsebook_compressor import Config, Report
 from sparsebook_compressor.errors import BadValue
 from sparsebook_compressor.protocol import Phase, Point, Protocol, StageMetric
-from sparsebook_compressor.report import KeptRow
+from sparsebook_compressor.report import KeptRow, Update
 from sparsebook_compressor.reporting import charts
 from sparsebook_compressor.reporting.page import document, part
+from sparsebook_compressor.reporting.templates import breakable
 from tests.e2e import models
 
 EVIL = "\"><img src=x onerror=alert(1)><script>alert(2)</script>&'"
-VOID = {"meta", "img", "input", "br", "link", "path", "rect", "circle"}
+METRIC = ("Metric", "epoch", "metric")
+VOID = {"meta", "img", "input", "br", "link", "path", "rect", "wbr"}
 
 
 class Tags(HTMLParser):
@@ -106,6 +108,10 @@ def test_the_bundle_has_it(bundle: Path, report: Report) -> None:
         "Protocol",
     ):
         assert f"<h2>{heading}</h2>" in page
+    ids = {a["id"] for _, a in tags(page) if "id" in a}
+    jumps = [(a["href"] or "")[1:] for tag, a in tags(page) if tag == "a"]
+    assert set(jumps) <= ids
+    assert len(jumps) >= 5
     for caption in (
         "values before pruning",
         "survivors",
@@ -121,7 +127,8 @@ def test_it_asks_for_nothing_and_runs_only_its_own(report: Report) -> None:
     page = document(report)
     found = tags(page)
     for tag, attributes in found:
-        assert not {"src", "href", "style"} & set(attributes), tag
+        assert not {"src", "style"} & set(attributes), tag
+        assert (attributes.get("href") or "#").startswith("#"), tag
         assert not [name for name in attributes if name.startswith("on")]
     policy = next(a["content"] for t, a in found if t == "meta" and a.get("http-equiv"))
     assert policy is not None
@@ -241,11 +248,75 @@ def test_numbers_of_a_report_take_a_line(report: Report) -> None:
 
 
 def test_what_never_changes_is_a_line_in_the_middle() -> None:
-    drawn = charts.lines([("metric", [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)])], "Metric")
+    drawn = charts.lines([("metric", [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)])], *METRIC)
     assert 'd="M46.0 74.0L199.0 74.0L352.0 74.0"' in drawn
-    assert re.findall(r">([^<]+)</text>", drawn) == ["0", "1", "2"]
+    assert re.findall(r">([^<]+)</text>", drawn) == ["0", "1", "2", "epoch", "metric"]
 
 
 def test_labels_of_an_axis_are_told_apart() -> None:
-    drawn = charts.lines([("metric", [(0.0, 0.9996), (1.0, 1.0)])], "Metric")
-    assert re.findall(r">([^<]+)</text>", drawn) == ["0", "0.9996", "1", "1"]
+    drawn = charts.lines([("metric", [(0.0, 0.9996), (1.0, 1.0)])], *METRIC)
+    assert re.findall(r">([^<]+)</text>", drawn) == ["0", "0.9996", "1", "1", "epoch", "metric"]
+
+
+def test_axes_and_bars_say_what_they_are() -> None:
+    drawn = charts.distribution((1, 3), 1, "gaps")
+    assert re.findall(r">([^<]+)</text>", drawn) == [
+        "tallest bar: 75% of them",
+        "zeros before a non-zero",
+        "0",
+        "1",
+    ]
+    points = [(2.0, 0.9, True, False), (4.0, 0.8, True, True)]
+    drawn = charts.scatter(points, "times smaller", EVIL)
+    assert ">times smaller</text>" in drawn
+    assert "<title>4×, 0.8</title>" in drawn
+    assert "<img" not in drawn
+
+
+def test_long_names_break_between_their_parts() -> None:
+    assert breakable("a/b_0:0") == "a/<wbr>b_0:0"
+    assert breakable("onnx::MatMul_470") == "onnx::<wbr>MatMul_470"
+    assert breakable("h.0.attn_w") == "h.0.<wbr>attn_<wbr>w"
+    assert breakable("<b>") == "&lt;b&gt;"
+
+
+def test_many_trainings_and_many_tensors_are_folded_up(report: Report) -> None:
+    """A search trains dozens of times, and a transformer has a hundred tensors that stay: the report is read nevertheless."""
+    few = trained()
+    kept = tuple(KeptRow(f"bias.{at}", (3,), 12, "not a weight") for at in range(20))
+    for phases, rows, folded in ((few.phases, kept[:1], False), (few.phases * 20, kept, True)):
+        many = dataclasses.replace(
+            report, training=dataclasses.replace(few, phases=phases), kept=rows
+        )
+        found = [
+            attributes
+            for tag, attributes in tags(str(part(many)))
+            if tag == "details" and attributes["class"] in ("curves", "kept")
+        ]
+        assert [("open" not in each) for each in found] == [folded, folded]
+    assert "20 tensors stay as they were: 240 B" in part(many)
+
+
+def test_an_update_and_untouched_weights_are_told(report: Report) -> None:
+    update = Update("update.sbku", 128, 21_000, "0" * 64, 3, 0, 0)
+    looks = tuple(dataclasses.replace(look, histogram=None) for look in report.looks)
+    weights = (dataclasses.replace(report.weights[0], density=1.0), *report.weights[1:])
+    text = part(dataclasses.replace(report, update=update, looks=looks, weights=weights))
+    assert "as an update from the base 128 B" in text
+    assert "Taken over from the base" in text
+    assert "not pruned: every value stays" in text
+    assert "100.0% of the values are left" not in text
+
+
+def test_the_largest_weights_storage_is_shown(report: Report) -> None:
+    row, look = report.weights[0], report.looks[0]
+    names = [f"w{at}" for at in range(30)]
+    large = dataclasses.replace(
+        report,
+        weights=tuple(
+            dataclasses.replace(row, name=name, bytes_after=at) for at, name in enumerate(names)
+        ),
+        looks=tuple(dataclasses.replace(look, name=name) for name in names),
+    )
+    shown = str(part(large)).split('class="split11"')[1].split("</table>")[0]
+    assert re.findall(r'class="name">(w\d+)<', shown) == names[:9:-1]

@@ -112,6 +112,7 @@ def test_a_report_fits_its_terminal(
     ):
         assert cell in text, cell
     assert ("no room for" in text) == (width < 200)
+    assert text.count("(--json has all)") == text.count("no room for")
     assert ("samples/s" in text.split("no room for")[0]) == (width == 200)
 
 

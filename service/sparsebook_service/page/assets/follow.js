@@ -13,7 +13,10 @@ async function showJob() {
   shownJob.setAttribute("aria-busy", "false");
   noComplaint();
   const model = shownJob.querySelector(".job").dataset.model;
-  document.title = `${model} – Sparsebook`;
+  const state = document.getElementById("job-state").textContent;
+  document.title = `${model}: ${state} – Sparsebook`;
+  passed.clear();
+  keepTime();
   makeAllSortable(shownJob);
   for (const button of shownJob.querySelectorAll("[data-do]")) button.addEventListener("click", () => act(button));
   for (const link of shownJob.querySelectorAll("[data-download]")) link.addEventListener("click", (event) => download(event, link));
@@ -41,7 +44,7 @@ function wireTrial(form) {
     if (!id) return complain("Choose the original first: the file that was sent for this job.");
     const query = new URLSearchParams({ model: id });
     if (data.files[0]) query.set("data", await send(data.files[0]));
-    note.textContent = "running both";
+    note.textContent = "running both, which takes up to three minutes…";
     found.replaceChildren(...await part(`${partPath}/trial?${query}`, { method: "POST" }));
     localStorage.setItem(kept, id);
   }
@@ -151,17 +154,41 @@ async function redraw() {
   const place = document.getElementById("curve");
   if (place) place.replaceChildren(...await part(`${partPath}/curve`));
 }
+// Seconds that the job has run when its part was made, and the clock of this page since then.
+let clock = 0;
+function keepTime() {
+  clearInterval(clock);
+  const place = document.getElementById("elapsed");
+  if (!place?.dataset.seconds) return;
+  const [before, shown] = [Number(place.dataset.seconds), performance.now()];
+  const tell = () => { place.textContent = `${inTime(before + (performance.now() - shown) / 1000)} so far`; };
+  clock = setInterval(tell, 1000);
+  tell();
+}
 function tellOf(kind, data) {
-  if (kind === "started") mark(null);
+  if (kind === "started") {
+    mark(null);
+    const elapsed = document.getElementById("elapsed");
+    if (!elapsed.dataset.seconds) {
+      elapsed.dataset.seconds = 0;
+      keepTime();
+    }
+  }
   if (kind === "stage") mark(data.stage);
   if (kind === "point") redraw().catch((error) => complain(said(error)));
   if (kind !== "progress") return;
   const state = document.getElementById("job-state");
   [state.textContent, state.className] = [data.state, `state ${data.state}`];
   document.getElementById("bar").value = data.progress;
+  const far = `${Math.floor(100 * data.progress)}%`;
+  document.getElementById("far").textContent = far;
+  document.title = `${far} ${shownJob.querySelector(".job").dataset.model} – Sparsebook`;
   mark(data.stage);
   const training = data.training;
-  const words = [data.waiting, data.weight];
+  const doing = document.getElementById("doing");
+  const said = data.waiting ?? shownJob.querySelector(".stages [aria-current]")?.dataset.said;
+  if (said && doing.textContent !== said) doing.textContent = said;
+  const words = [data.weight];
   if (training) {
     words.push(`epoch ${training.epoch} of ${training.epochs}`);
     if (training.loss !== null) words.push(`loss ${training.loss.toPrecision(4)}`);
@@ -170,12 +197,16 @@ function tellOf(kind, data) {
   }
   document.getElementById("now").textContent = words.filter(Boolean).join(", ");
 }
+const passed = new Set();
 function mark(stage) {
+  if (stage === null) passed.clear();
+  else passed.add(stage);
   let past = stage !== null;
   for (const item of shownJob.querySelectorAll(".stages li")) {
     const now = item.dataset.stage === stage;
     if (now) past = false;
-    item.classList.toggle("past", past);
+    item.classList.toggle("past", past && passed.has(item.dataset.stage));
+    item.classList.toggle("skipped", past && !passed.has(item.dataset.stage));
     now ? item.setAttribute("aria-current", "step") : item.removeAttribute("aria-current");
   }
 }

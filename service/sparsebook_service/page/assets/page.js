@@ -2,13 +2,24 @@
 "use strict";
 
 const complaints = document.getElementById("complaints");
-function complain(text) {
+// `about` is what the complaint comes from, where that may be well again by itself.
+function complain(text, about = "") {
   const box = document.createElement("p");
   box.className = "complaint";
-  box.textContent = text;
+  box.dataset.about = about;
+  const words = document.createElement("span");
+  words.textContent = text;
+  box.append(words);
+  const close = document.createElement("button");
+  close.type = "button";
+  close.textContent = "Close";
+  close.addEventListener("click", () => noComplaint());
+  box.append(close);
   complaints.replaceChildren(box);
 }
-function noComplaint() { complaints.replaceChildren(); }
+function noComplaint(about = null) {
+  if (about === null || complaints.firstChild?.dataset.about === about) complaints.replaceChildren();
+}
 window.addEventListener("error", (event) => complain(`This page has a fault: ${event.message}`));
 window.addEventListener("unhandledrejection", (event) => complain(said(event.reason)));
 
@@ -20,7 +31,10 @@ class Refused extends Error {
   }
 }
 function said(error) {
-  if (error instanceof Refused) return error.status === 401 ? `${error.message} Enter a key above.` : error.message;
+  if (error instanceof Refused && error.status === 401) {
+    return sessionStorage.getItem(KEY) ? `${error.message}. Enter a key above.` : "This service asks for an API key. Enter a key above.";
+  }
+  if (error instanceof Refused) return error.message;
   if (error instanceof TypeError) return `The service cannot be reached (${error.message}).`;
   return `This page has a fault: ${error?.message ?? error}`;
 }
@@ -40,8 +54,15 @@ async function refusal(answer) {
     return new Refused(answer.status, "unknown", `The service answered ${answer.status}, in no words that this page knows.`);
   }
 }
+function sayOfKey(words) {
+  const note = document.getElementById("key-said");
+  const now = sessionStorage.getItem(KEY) ? words : "none yet";
+  if (note && note.textContent !== now) note.textContent = now;
+}
 async function ask(path, options = {}) {
   const answer = await fetch(path, { ...options, headers: withKey(options.headers), cache: "no-store" });
+  if (answer.status === 401) sayOfKey("refused");
+  else sayOfKey("in use");
   if (!answer.ok) throw await refusal(answer);
   return answer;
 }
@@ -58,17 +79,22 @@ function inUnits(bytes) {
   return `${at === 0 || bytes >= 99.95 ? bytes.toFixed(0) : bytes.toPrecision(3)} ${units[at]}`;
 }
 
+function inTime(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 const keyForm = document.getElementById("key-form");
 if (keyForm) {
   const field = document.getElementById("key");
-  const note = document.getElementById("key-said");
-  note.textContent = sessionStorage.getItem(KEY) ? "in use" : "none yet";
+  sayOfKey("kept in this tab");
   keyForm.addEventListener("submit", (event) => {
     event.preventDefault();
     if (field.value.trim()) sessionStorage.setItem(KEY, field.value.trim());
     else sessionStorage.removeItem(KEY);
     field.value = "";
-    note.textContent = sessionStorage.getItem(KEY) ? "in use" : "none";
+    sayOfKey("trying it");
     noComplaint();
     document.dispatchEvent(new Event("key"));
   });

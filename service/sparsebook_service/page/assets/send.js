@@ -120,13 +120,15 @@ function wireForm(form) {
       const row = document.createElement("li");
       const kind = document.createElement("span");
       kind.className = "kind";
-      kind.textContent = kindOf(file);
+      kind.textContent = kindOf(file) === "external" ? "external data" : kindOf(file);
       const remove = document.createElement("button");
       remove.type = "button";
       remove.textContent = "remove";
       remove.setAttribute("aria-label", `remove ${file.name}`);
       remove.addEventListener("click", () => { files = files.filter((other) => other !== file); add([]); });
-      row.append(kind, `${file.name}, ${inUnits(file.size)}`, remove);
+      const name = document.createElement("span");
+      name.textContent = `${file.name}, ${inUnits(file.size)}`;
+      row.append(kind, name, remove);
       return row;
     }));
   }
@@ -139,7 +141,7 @@ function wireForm(form) {
     });
   }
   form.addEventListener("change", () => { slider.disabled = form.elements.way.value !== "budget"; });
-  slider.addEventListener("input", () => { shown.textContent = `${(slider.value / 10).toFixed(1)} points`; });
+  slider.addEventListener("input", () => { shown.textContent = `${(slider.value / 10).toFixed(1)} percentage points`; });
   stop.addEventListener("click", () => sending?.abort());
 
   function config() {
@@ -158,11 +160,25 @@ function wireForm(form) {
     if (way === "budget") return { ...asked, ...own, budget: { max_drop: slider.value / 1000, ...own.budget } };
     return { ...asked, ...own };
   }
+  let since = null;
   function show(file, bytes, total, text) {
     bar.max = total || 1;
     bar.value = bytes;
-    what.textContent = `Sending ${file.name}`;
-    words.textContent = text || `${inUnits(bytes)} of ${inUnits(total)}`;
+    const share = `${Math.floor(100 * bytes / (total || 1))}%`;
+    what.textContent = `Sending ${file.name}: ${share}`;
+    document.title = `${share} of ${file.name} sent – Sparsebook`;
+    if (since?.name !== file.name || text) since = { name: file.name, bytes, at: performance.now() };
+    const seconds = (performance.now() - since.at) / 1000;
+    const speed = (bytes - since.bytes) / seconds;
+    const pace = seconds > 1 && speed > 0 && bytes < total ? `, ${inUnits(speed)}/s, ${inTime(1 + (total - bytes) / speed)} left` : "";
+    words.textContent = text || `${inUnits(bytes)} of ${inUnits(total)}${pace}`;
+  }
+  const title = document.title;
+  // What has been sent cannot be chosen otherwise any more.
+  function busy(now) {
+    for (const id of ["drop", "ways", "more"]) document.getElementById(id).inert = now;
+    [go.disabled, stop.hidden, box.hidden] = [now, !now, !now];
+    if (!now) [document.title, since] = [title, null];
   }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -177,11 +193,11 @@ function wireForm(form) {
       return complain("A budget is measured on samples: add an .npz file with one array for every input of the model.");
     }
     sending = new AbortController();
-    [go.disabled, stop.hidden, box.hidden] = [true, false, false];
+    busy(true);
     compress(model, others, chosen, show, sending.signal)
       .then((job) => window.location.assign(`/page/jobs/${job.id}`))
       .catch((error) => { if (!sending.signal.aborted) complain(said(error)); })
-      .finally(() => { [sending, go.disabled, stop.hidden, box.hidden] = [null, false, true, true]; });
+      .finally(() => { sending = null; busy(false); });
   });
 }
 
@@ -204,11 +220,17 @@ function wireList(list) {
       list.querySelector("[data-more]").parentElement.remove();
       list.append(...found);
     } else list.replaceChildren(...found);
+    list.querySelector("[data-clear]")?.addEventListener("click", () => {
+      [search.value, state.value] = ["", ""];
+      search.focus();
+      again();
+    });
     list.querySelector("[data-more]")?.addEventListener("click", (event) => look(event.target.dataset.more));
   }
-  const again = () => look().then(noComplaint, (error) => {
+  const again = () => look().then(() => noComplaint("list"), (error) => {
     list.setAttribute("aria-busy", "false");
-    complain(said(error));
+    if (!list.querySelector("table")) list.textContent = "The jobs cannot be shown now.";
+    complain(said(error), "list");
   });
   let typing = 0;
   search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(again, 200); });
