@@ -123,7 +123,7 @@ def search(
         low, high = (max(low, price), high) if cheap_enough else (low, min(high, price))
         if _is_finest(goal, passes) or _ends(goal, passed, low, high):
             break
-        price = _next(goal, passed, price, low, high, curves, wanted)
+        price = _next(goal, passes, low, high, curves, wanted)
     assert best is not None
     return Found(tuple(passes), best)
 
@@ -165,18 +165,22 @@ def _ends(goal: Goal, passed: Passed, low: float, high: float) -> bool:
 
 def _next(
     goal: Goal,
-    passed: Passed,
-    price: float,
+    passes: list[Passed],
     low: float,
     high: float,
     curves: list[Curve],
     wanted: float,
 ) -> float:
     """By what the last pass came to; half-way between the bounds, by logarithms, where that lies outside."""
+    passed = passes[-1]
+    price = passed.price
     if goal.kind == "ratio":
         # What the curves take for wanted bits is off by the headers, tables and the prefix: by as much as this pass was.
         predicted = sum(curve.between(price).bits for curve in curves)
         guess = price_for_bits(curves, predicted * wanted / max(1.0, 8.0 * passed.bytes)).price
+        if len(passes) > 1 and math.isinf(high):
+            # Of small weights most is tables, which the curves know nothing of: a step that they find long enough may do nothing.
+            guess = max(guess, price * 2.0 ** (len(passes) - 1))
     else:
         # A drop grows as the outputs' error, the error as the root of the price.
         drop = 0.0 if goal.is_empty(passed) else max(goal.drop(passed), 0.0)
