@@ -125,10 +125,9 @@ def postgres() -> Iterator[Postgres]:
 
 def _starts(programs: Path, user: str) -> bool:
     """Whether a user may run what lies there."""
+    asked = [str(programs / "postgres"), "--version"]
     try:
-        asked = [programs / "postgres", "--version"]
-        return not subprocess.run(
-            asked, check=False, capture_output=True, user=user, cwd="/"
-        ).returncode
-    except OSError:
+        subprocess.run(asked, check=True, capture_output=True, user=user, cwd="/")
+    except (OSError, subprocess.CalledProcessError):
         return False
+    return True
