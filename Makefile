@@ -103,7 +103,7 @@ lint: .venv ## style, and who may import whom
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 
-types: .venv ## mypy --strict over the four packages
+types: .venv ## mypy --strict over the four packages, the benchmarks and what makes the documentation
 	$(BIN)/mypy
 
 native-test: .venv ## the operator library's C++ unit tests

@@ -4,6 +4,7 @@ Weights are Student-t(4), He-scaled: good for bytes, memory and speed at the pap
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,9 +54,10 @@ class _Builder:
     def weight(self, shape: tuple[int, ...], degrees: float = 4.0) -> F32:
         fan_in = int(np.prod(shape[1:]))
         scale = np.sqrt(2 / fan_in) / np.sqrt(degrees / (degrees - 2))
-        return (self.rng.standard_t(degrees, size=shape) * scale).astype(np.float32)
+        drawn: F32 = (self.rng.standard_t(degrees, size=shape) * scale).astype(np.float32)
+        return drawn
 
-    def add(self, op: str, *parameters: str, **attributes: object) -> None:
+    def add(self, op: str, *parameters: str, **attributes: Any) -> None:
         output = f"{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, [self.value, *parameters], [output], **attributes))
         self.value = output

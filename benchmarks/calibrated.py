@@ -219,8 +219,8 @@ def _cosines(model: Path, inputs: dict[str, Array]) -> Array:
 def _spearman(one: Array, other: Array) -> float:
     """Rank correlation over all pairs of different sentences."""
     above = np.triu_indices(len(one), 1)
-    ranks = [np.argsort(np.argsort(each[above], kind="stable")) for each in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(each[above], kind="stable")) for each in (one, other))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _nearest(cosines: Array) -> Array:

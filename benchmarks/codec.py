@@ -69,10 +69,10 @@ def main() -> None:
         verdicts += _verdicts(kind, whole)
     show("Payloads: bytes, and million elements a second and core", COLUMNS, table)
     show("What was asked", ("what", "found", "asked", "aim"), verdicts)
-    rows = [dataclasses.asdict(row) for part in found.values() for row in part]
+    results = [dataclasses.asdict(row) for part in found.values() for row in part]
     facts = {"seed": SEED, "density": arguments.density, "bars": verdicts}
-    whole = not (arguments.only or arguments.quick)
-    print("written:", write("codec", rows, whole=whole, **facts))
+    complete = not (arguments.only or arguments.quick)
+    print("written:", write("codec", results, whole=complete, **facts))
 
 
 def _ratios(row: Row) -> dict[str, float]:

@@ -4,9 +4,10 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from sparsebook_compressor.stages.prune import cut_by_density
 from sparsebook_compressor.stages.share import share
 
 U8 = npt.NDArray[np.uint8]
+N = TypeVar("N", int, float)
 
 MODELS = Path(".models")
 BASELINES = Path("benchmarks/baselines")
@@ -83,7 +85,7 @@ def built_rows(name: str) -> Iterator[Row]:
 
 def _row(model: str, weight: Weight, density: float, bits: int, folder: Path) -> Row:
     """Encode a weight and leave its payloads and its codes in a folder."""
-    seconds = {}
+    seconds: dict[str, float] = {}
     values = weight.read()
     began = time.process_time()
     cut = cut_by_density(values, density)
@@ -91,7 +93,7 @@ def _row(model: str, weight: Weight, density: float, bits: int, folder: Path) ->
     coded = coded_weight(weight, shared.codes, shared.codebook)
     seconds["share"] = time.process_time() - began
     stem = str(len(list(folder.glob("*.npz"))))
-    sizes = {}
+    sizes: dict[str, int] = {}
     for codec in CODECS:
         began = time.process_time()
         data, _ = encode(coded, codec)
@@ -146,17 +148,19 @@ def _measured(rows: list[Row], folder: Path, *, nncodec: bool = True) -> list[Ro
     return rows
 
 
+def _add(to: dict[str, N], more: Mapping[str, N]) -> None:
+    for key, value in more.items():
+        to[key] = to[key] + value if key in to else value
+
+
 def summed(rows: Iterable[Row], model: str) -> Row:
     """Many weights as one row."""
     total = Row(model, "", (), 0, 0.0, {}, {}, {})
     for row in rows:
         total.elements += row.elements
         total.entropy += row.entropy
-        for own, other in ((total.bytes, row.bytes), (total.seconds, row.seconds)):
-            for key, value in other.items():
-                own[key] = own.get(key, 0) + value  # type: ignore[assignment, operator]
+        _add(total.bytes, row.bytes)
+        _add(total.seconds, row.seconds)
         if row.decode:
-            timed = {**row.decode, "elements": float(row.elements)}
-            for key, took in timed.items():
-                total.decode[key] = total.decode.get(key, 0.0) + took
+            _add(total.decode, {**row.decode, "elements": float(row.elements)})
     return total

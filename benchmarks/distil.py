@@ -85,7 +85,7 @@ def main() -> None:
                 parts[name] = part(name, case)
     found = [parts[name]["found"] for name in CASES if name in parts]
     show("Distilled from the originals, without labels, on the test part", COLUMNS, [_cells(each) for each in found])  # fmt: skip
-    facts = {}
+    facts: dict[str, Any] = {}
     if all((KEPT / f"{half}.onnx").exists() for half in ("encoder", "decoder")):
         facts["pair"] = pair()
         print(

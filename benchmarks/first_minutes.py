@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from benchmarks.results import show, write
 
@@ -82,7 +83,7 @@ def main() -> None:
     print(
         f"processor seconds, all lines: {cpu:.0f}; load of the last minute: {loads[0][0]:.1f} before, {loads[1][0]:.1f} after"
     )
-    facts = {
+    facts: dict[str, Any] = {
         "total_seconds": total,
         "cpu_seconds": cpu,
         "asked_minutes": ASKED_MINUTES,

@@ -69,9 +69,8 @@ def int8(path: Path, layer: Dense, matmul: onnx.ModelProto) -> Path:
         with _scratch() as scratch:
             given, made = Path(scratch) / "given.onnx", Path(scratch) / "made.onnx"
             onnx.save(matmul, given)
-            logging.disable(
-                logging.WARNING
-            )  # it recommends a preparation that changes nothing here
+            # It recommends a preparation that changes nothing here.
+            logging.disable(logging.WARNING)
             quantize_dynamic(given, made, weight_type=QuantType.QInt8)
             logging.disable(logging.NOTSET)
             made.rename(out)

@@ -59,9 +59,9 @@ def ladder(
         for number, aim in enumerate(sorted(aims, reverse=True)):
             price = price_for_loss(ready.curves, aim**2).price * factor
             passed = ready.run(price, number)
-            drop = 0.0 if passed.metric is None else ready.goal.before - passed.metric
-            if drop > 0:
-                factor *= float(np.clip((aim / drop) ** 2, 1 / _MOST_FACTOR, _MOST_FACTOR))
+            lost = 0.0 if passed.metric is None else ready.goal.before - passed.metric
+            if lost > 0:
+                factor *= float(np.clip((aim / lost) ** 2, 1 / _MOST_FACTOR, _MOST_FACTOR))
             file = _written(subject, config, ready, passed, folder / f"{aim:g}")
             yield aim, file, time.process_time() - began
             shutil.rmtree(passed.folder)

@@ -100,10 +100,11 @@ def _made(model: Path, count: int) -> Arrays:
     if not drawn:
         raise SystemExit(f"{model}: its inputs are too large to make up")
     whole = {spec.name: not spec.dims or spec.dims[0] not in (None, 1) for spec in specs}
-    join = {True: np.stack, False: np.concatenate}
-    return {
-        name: join[whole[name]]([np.asarray(feed[name]) for feed in drawn]) for name in drawn[0]
-    }
+    found: Arrays = {}
+    for name in drawn[0]:
+        samples = [np.asarray(feed[name]) for feed in drawn]
+        found[name] = np.stack(samples) if whole[name] else np.concatenate(samples)
+    return found
 
 
 def _magika(count: int) -> Arrays:

@@ -127,7 +127,9 @@ def nncodec(subject: Subject, folder: Path) -> Iterator[Made]:
         with np.load(folder / f"{qp}.npz") as decoded:
             for key, weight in weights.items():
                 found = decoded[key].astype(STORED[weight.dtype])
-                weight.holder.CopyFrom(numpy_helper.from_array(found, weight.holder.name))
+                holder = weight.holder
+                assert isinstance(holder, onnx.TensorProto)
+                holder.CopyFrom(numpy_helper.from_array(found, holder.name))
         out = folder / f"nncodec{qp}.onnx"
         onnx.save(model, out)
         row = Row(subject.name, subject.family, "NNCodec", f"qp {qp}", PEER, bytes=rest + size)

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,7 @@ def run_all(files: Sequence[Made], held: Arrays, seconds: float) -> tuple[list[R
             rows.append(replace(made.row, failure=first_line(error)))
             continue
         if made.timed:
-            entries[str(number)] = Entry(
-                lambda running=running, feed=given[0]: running.run(None, feed)
-            )  # type: ignore[misc]
+            entries[str(number)] = Entry(partial(running.run, None, given[0]))
     taken = contest(entries, seconds, clock=time.thread_time)
     return [timed(row, taken, str(number)) for number, row in enumerate(rows)], expected
 

@@ -36,7 +36,7 @@ def verdicts(rows: Sequence[Row]) -> list[tuple[str, ...]]:
                 groups.setdefault((who, row.family, row.model), []).append(judgement)
     for (who, family, _), several in groups.items():
         found.setdefault(who, {}).setdefault(family, []).append(worst(several))
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for who, families in sorted(found.items(), key=lambda each: each[0] != BEST):
         mean, count = overall(families)
         every = [each for key, judged in groups.items() if key[0] == who for each in judged]

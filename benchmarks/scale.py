@@ -112,7 +112,7 @@ def measure(name: str, output: str, steps: str) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         bound = entropy_bound(out / "model.onnx") if output == "operator" else None
-    error = sum((row.relative_error**2) * row.bytes_before for row in report.weights)
+    error = sum((row.relative_error or 0.0) ** 2 * row.bytes_before for row in report.weights)
     return {
         "model": name,
         "output": output,

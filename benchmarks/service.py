@@ -125,7 +125,7 @@ def _row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     assert value is not None
 
     def reached(bar: float) -> bool:
-        return value <= bar if less else value >= bar
+        return bool(value <= bar if less else value >= bar)
 
     verdict = "aim" if reached(aim) else "must" if reached(must) else "MISSED"
     cells = (f"{value:.4g} {unit}", f"{must} {unit}", f"{aim} {unit}")

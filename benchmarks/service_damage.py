@@ -1,8 +1,8 @@
 """Damaged models: every second one in its bytes, every second one in its fields, where the file stays a protobuf and goes further in."""
 
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -69,13 +69,13 @@ def _damage_fields(message: Message, generator: random.Random) -> None:
         if not inner or generator.random() < 0.15:
             break
         # What a graph has most of counts most: its nodes and weights.
-        field = generator.choices(inner, [_length(message, each) for each in inner])[0]
-        value = getattr(message, field.name)
-        message = generator.choice(value) if field.is_repeated else value
+        into = generator.choices(inner, [_length(message, each) for each in inner])[0]
+        value = getattr(message, into.name)
+        message = generator.choice(value) if into.is_repeated else value
     is_set = [field for field, _ in message.ListFields()]
-    field = generator.choice(
-        is_set if is_set and generator.random() < 0.85 else list(message.DESCRIPTOR.fields)
-    )
+    whole = not is_set or generator.random() >= 0.85
+    every = cast(Sequence[FieldDescriptor], message.DESCRIPTOR.fields)
+    field = generator.choice(every if whole else is_set)
     if field.is_repeated:
         _damage_many(getattr(message, field.name), field, generator)
     elif field.message_type is not None or generator.random() < 0.2:

@@ -76,9 +76,8 @@ def throughput(serve: Serve, folder: Path, jobs: int, workers: int) -> dict[str,
     """Jobs a minute, all models different; from the first POST to the last job's end."""
     contents = [service_models.magika(number) for number in range(jobs)]
     with serve(folder, workers=workers) as (server, http):
-        finished(
-            http, submit(http, service_models.small(0))
-        )  # what happens once a start is not counted
+        # What happens once a start is not counted.
+        finished(http, submit(http, service_models.small(0)))
         before = _cpu(server)
         start = time.perf_counter()
         ids = [submit(http, content) for content in contents]

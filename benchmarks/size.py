@@ -142,7 +142,7 @@ def _layer(writer: "_Writer", number: int) -> None:
         writer.node("Reshape", [f"{name}.{part}", split], f"{name}.{part}.s")
         writer.node("Transpose", [f"{name}.{part}.s"], f"{name}.{part}.t", perm=turned)
     writer.node("MatMul", [f"{name}.q.t", f"{name}.k.t"], f"{name}.scores")
-    scale = writer.vector("scale", np.float32([(WIDTH // HEADS) ** -0.5]))
+    scale = writer.vector("scale", np.array([(WIDTH // HEADS) ** -0.5], np.float32))
     writer.node("Mul", [f"{name}.scores", scale], f"{name}.scaled")
     writer.node("Softmax", [f"{name}.scaled"], f"{name}.shares", axis=-1)
     writer.node("MatMul", [f"{name}.shares", f"{name}.v.t"], f"{name}.mixed")

@@ -126,7 +126,7 @@ def _of_safe(found: list[Safe]) -> list[Sequence[str]]:
     kinds = dict.fromkeys(kind for kind, _ in keys)
     groups += [(f"all {kind}", [row for row in found if row.kind == kind]) for kind in kinds]
     groups.append(("all", found))
-    cells = []
+    cells: list[Sequence[str]] = []
     for name, part in groups:
         weights = [row.elements for row in part]
         spread = float(np.average([row.spread for row in part], weights=weights))

@@ -82,14 +82,15 @@ def _row(model: str, weight: Weight) -> Safe | None:
     # Dead channels stay as small as they are beside the others.
     exact = np.full(len(norms), float(2.0 ** -logs.mean()))
     exact[live] = 2.0**-logs
-    made = []
-    for scales in (np.ones(len(norms)), exact, 2.0 ** np.round(np.log2(exact))):
-        found = _made(weight, values, scales, 0 if not made else SCALE_BYTES * len(norms))
-        if found is None:
-            return None
-        made.append(found)
+    powers = 2.0 ** np.round(np.log2(exact))
+    extra = SCALE_BYTES * len(norms)
+    plain = _made(weight, values, np.ones(len(norms)), 0)
+    scaled = plain and _made(weight, values, exact, extra)
+    rounded = scaled and _made(weight, values, powers, extra)
+    if plain is None or scaled is None or rounded is None:
+        return None
     spread = float(logs.std())
-    return Safe(model, weight.name, kind(weight), weight.elements, spread, *made)
+    return Safe(model, weight.name, kind(weight), weight.elements, spread, plain, scaled, rounded)
 
 
 def _made(weight: Weight, values: F32, scales: F64, extra: int) -> Made | None:

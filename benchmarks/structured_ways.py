@@ -92,8 +92,8 @@ def _inputs(lens: Lens, values: F32) -> Iterator[Point]:
 
 
 def _inputs_in_powers(lens: Lens, values: F32) -> Iterator[Point]:
-    columns, count = input_scales(lens)
-    columns = 2.0 ** np.round(np.log2(columns))
+    exact, count = input_scales(lens)
+    columns: F64 = np.exp2(np.round(np.log2(exact)))
     ones = np.ones((lens.site.groups, 1))
     yield from _scaled(lens, values, ones, columns, scales=count)
 
@@ -134,7 +134,8 @@ def _groups(count: int) -> Callable[[Lens, F32], Iterator[Point]]:
         for aim in AIMS:
             price = price_of(aim, lens.norm, site.weight.elements)
             result = np.empty_like(flat)
-            sizes = {"huffman": -(-len(labels) * 3 // 8), "auto": -(-len(labels) * 3 // 8)}
+            labelled = -(-len(labels) * 3 // 8)
+            sizes: dict[Codec, int] = {"huffman": labelled, "auto": labelled}
             for label in np.unique(labels):
                 rows = np.flatnonzero(labels == label)
                 # Which group of the convolution a row is of decides its factor.
@@ -228,7 +229,7 @@ def scaled_lens(lens: Lens, rows: F64, columns: F64) -> Lens:
 def _errors(lens: Lens, gone: F32) -> F64:
     """What errors, float32[groups, rows, columns], cost row by row, float64[groups, rows]: |D U^-1|^2."""
     if not lens.factors:
-        squares = np.square(gone, dtype=np.float64).sum(axis=2)
+        squares: F64 = np.square(gone, dtype=np.float64).sum(axis=2)
         return squares * lens.importance
     whole = np.zeros(gone.shape[:2])
     for group, blocks in enumerate(lens.factors):
@@ -238,7 +239,7 @@ def _errors(lens: Lens, gone: F32) -> F64:
     return whole
 
 
-def _point(lens: Lens, matrices: F32, errors: F64, sizes: dict[str, int], found: F32) -> Point:
+def _point(lens: Lens, matrices: F32, errors: F64, sizes: dict[Codec, int], found: F32) -> Point:
     norms = _errors(lens, matrices)
     live = norms > _DEAD * norms.max()
     squares = np.square(matrices, dtype=np.float64).sum()
@@ -272,12 +273,14 @@ def _of_rows(lens: Lens, rows: I64) -> Lens:
 
 def _row_norms(site: Site, values: F32) -> F64:
     """Mean squares of every row, float64[groups, rows]."""
-    return np.square(site.matrices(values), dtype=np.float64).mean(axis=2)
+    means: F64 = np.square(site.matrices(values), dtype=np.float64).mean(axis=2)
+    return means
 
 
 def _near_one(scales: F64) -> F64:
     """Scales with a geometric mean of 1: prices and steps then stay what they are without any."""
-    return scales / np.exp(np.log(scales).mean())
+    mean = float(np.exp(np.log(scales).mean()))
+    return scales / mean
 
 
 def _width(codebook: F32) -> int:

@@ -151,12 +151,14 @@ def made_up() -> Iterator[F32]:
 def fields(count: int) -> F32:
     """Smooth fields of colour with noise; float32[count, 240, 240, 3] in 0 to 1."""
     rng = np.random.default_rng(SEED)
-    pictures = np.empty((count, SIDE, SIDE, 3), np.float32)
+    pictures: npt.NDArray[np.float32] = np.empty((count, SIDE, SIDE, 3), np.float32)
     for index in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
         smooth = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
         pictures[index] = smooth + rng.normal(0, 8, smooth.shape)
-    return pictures.clip(0, 255) / np.float32(255)
+    pictures = pictures.clip(0, 255)
+    pictures /= 255
+    return pictures
 
 
 if __name__ == "__main__":

@@ -41,9 +41,8 @@ def _make(folder: Path) -> int:
         folder.mkdir(mode=0o700, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            with contextlib.suppress(
-                OSError
-            ):  # a file system without locks, where nothing is swept either
+            # A file system without locks is possible; nothing is swept there either.
+            with contextlib.suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists() and os.path.samestat(os.fstat(lock), folder.stat()):
                 return lock

@@ -2,8 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +9,7 @@ import numpy.typing as npt
 from sparsebook_compressor import payload_context
 from sparsebook_compressor.codecs import bitstream, gaps, huffman
 from sparsebook_compressor.errors import PayloadError, TooLarge
+from sparsebook_compressor.payload_choice import Runs, choose
 from sparsebook_compressor.payload_header import (
     FLOAT,
     FLOAT16,
@@ -27,8 +26,6 @@ from sparsebook_compressor.payload_layout import (
     CODEC_HUFFMAN,
     LAYOUT_CONTEXT,
     LAYOUT_DENSE,
-    LAYOUT_GAPS,
-    MAX_BITS,
     MAX_DIMENSION,
     MAX_ELEMENTS,
     MAX_RANK,
@@ -41,9 +38,6 @@ I64 = npt.NDArray[np.int64]
 
 # The share of its bytes that a payload must lose before `auto` takes the codec that decodes slower.
 WORTH = 0.01
-
-# Elements looked at a time, so that positions (8 bytes each) never stand for a whole weight at once.
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +89,6 @@ class Facts:
     def bytes_total(self) -> int:
         """Length of the payload."""
         return self.bytes_codes + self.bytes_gaps + self.bytes_codebook + self.bytes_tables
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """A layout that was considered, and the bytes it would take."""
-
-    bytes: float
-    layout: int
-    gap_bits: int
-    code_counts: I64
-    gap_counts: I64
 
 
 def encode(weight: CodedWeight, codec: Codec = "huffman") -> tuple[bytes, Facts]:
@@ -169,8 +152,8 @@ def _stored_codebook(weight: CodedWeight) -> npt.NDArray[np.floating]:
 
 
 def _encode_huffman(weight: CodedWeight) -> tuple[bytes, Facts]:
-    runs = _Runs(weight.codes)
-    choice = _choose(weight, runs)
+    runs = Runs(weight.codes)
+    choice = choose(runs, len(weight.codebook), weight.bits)
     if choice.layout == LAYOUT_DENSE:
         codes, symbols = weight.codes, None
     else:
@@ -285,39 +268,6 @@ def _check(weight: CodedWeight) -> None:
         raise ValueError("codes do not fit the codebook")
 
 
-def _choose(weight: CodedWeight, runs: "_Runs") -> _Choice:
-    counts = np.bincount(weight.codes, minlength=len(weight.codebook) + 1).astype(np.int64)
-    none = np.zeros(0, np.int64)
-    best = _Choice(_estimate(counts, weight.bits), LAYOUT_DENSE, 0, counts, none)
-    nonzeros = len(weight.codes) - int(counts[0])
-    if nonzeros == len(weight.codes):
-        return best
-    widths, occurrences = runs.histogram()
-    for bits in range(1, MAX_BITS + 1):
-        fillers = int(((widths >> bits) * occurrences).sum())
-        rest = np.bincount(widths & ((1 << bits) - 1), weights=occurrences, minlength=1 << bits)
-        gap_counts = rest.astype(np.int64)
-        gap_counts[-1] += fillers
-        code_counts = counts.copy()
-        code_counts[0] = fillers
-        size = _estimate(code_counts, weight.bits) + _estimate(gap_counts, bits)
-        if size < best.bytes and fillers + nonzeros <= len(weight.codes):
-            best = _Choice(size, LAYOUT_GAPS, bits, code_counts, gap_counts)
-    return best
-
-
-def _estimate(counts: I64, width: int) -> float:
-    """Bytes of a stream with these symbol counts, all but exact: half a byte is taken for each segment's padding."""
-    symbols = int(counts.sum())
-    fixed = symbols * width / 8
-    lengths = huffman.code_lengths(counts)
-    if np.count_nonzero(lengths) <= 1:
-        return min(fixed, float(len(huffman.write_lengths(lengths))))
-    bits = int((counts * lengths).sum())
-    table = len(huffman.write_lengths(lengths))
-    return min(fixed, bits / 8 + 2.5 * bitstream.segment_count(symbols) + table)
-
-
 def _stream(symbols: U8, counts: I64, width: int) -> tuple[Stream, bytes, int]:
     """The stream, its code lengths as bytes, and its codec: whichever is smaller."""
     lengths = huffman.code_lengths(counts)
@@ -356,53 +306,6 @@ def _average(counts: I64, stream: Stream) -> float:
     if stream.is_constant:
         return 0.0
     return float((counts * stream.lengths).sum() / symbols)
-
-
-class _Runs:
-    """The zeros before every non-zero, found once, in uint16 where they are few."""
-
-    def __init__(self, codes: U8) -> None:
-        self._codes = codes
-
-    @cached_property
-    def _pieces(self) -> list[tuple[npt.NDArray[Any], U8]]:
-        """Chunk by chunk: zeros before each non-zero, and the codes."""
-        pieces = []
-        before = -1
-        for start in range(0, len(self._codes), _CHUNK):
-            chunk = self._codes[start : start + _CHUNK]
-            local = np.flatnonzero(chunk != 0)
-            if not len(local):
-                continue
-            # Of distances in a chunk only the first may reach further back than the chunk does.
-            zeros = np.diff(local, prepend=before - start) - 1
-            before = start + int(local[-1])
-            narrow = int(zeros.max()) < 1 << 16
-            pieces.append((zeros.astype(np.uint16) if narrow else zeros, chunk[local]))
-        return pieces
-
-    def histogram(self) -> tuple[I64, I64]:
-        """Distinct counts of zeros before a non-zero, ascending, and how often each occurs."""
-        small = np.zeros(1 << 16, np.int64)
-        large: list[I64] = []
-        for zeros, _ in self._pieces:
-            if zeros.dtype != np.uint16:
-                large.append(zeros[zeros >= len(small)])
-            few = zeros[zeros < len(small)] if large else zeros
-            small += np.bincount(few, minlength=len(small))
-        widths, occurrences = np.unique(
-            np.concatenate(large or [np.zeros(0, np.int64)]), return_counts=True
-        )
-        used = np.flatnonzero(small)
-        return np.concatenate([used, widths]), np.concatenate([small[used], occurrences])
-
-    def pairs(self, bits: int) -> tuple[U8, U8]:
-        """Gap symbols and codes of the gaps layout."""
-        found = [gaps.of_zeros(zeros, codes, (1 << bits) - 1) for zeros, codes in self._pieces]
-        if not found:
-            return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
-        symbols, codes = zip(*found, strict=True)
-        return np.concatenate(symbols), np.concatenate(codes)
 
 
 def read_symbols(stream: Stream, symbols: int) -> tuple[U8, int | None]:

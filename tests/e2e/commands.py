@@ -1,5 +1,7 @@
 """The command, run in this process: what it prints, what it leaves, how it ends."""
 
+import contextlib
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,3 +39,16 @@ class Cli:
 
     def left(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()}
+
+
+def said(*arguments: object) -> str:
+    """What a command that has to succeed prints; a process of its own would import for more than a second."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as out,
+    ):
+        patch.setattr(sys, "argv", ["sparsebook", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code, (arguments, ended.value.code)
+    return out.getvalue()

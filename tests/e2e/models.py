@@ -82,9 +82,9 @@ def small(seed: int = 0) -> bytes:
     return mlp(64, 256, 32, seed=seed).SerializeToString()
 
 
-def slow() -> bytes:
+def slow(seed: int = 0) -> bytes:
     """A model of 34 MB, which keeps a job busy for some seconds."""
-    return mlp(1024, 2048, 2048, 1024).SerializeToString()
+    return mlp(1024, 2048, 2048, 1024, seed=seed).SerializeToString()
 
 
 def with_nan() -> bytes:

@@ -1,13 +1,9 @@
 """Nothing that was accepted is lost."""
 
-import contextlib
 import signal
 import time
 from typing import Any
 
-import psutil
-
-from sparsebook_service.jobs.runner import RUNS_IF_SHORT_OF_MEMORY
 from tests.e2e import models
 from tests.e2e.calls import BYTES, PAPER, connect, submit, wait, wait_until_busy
 from tests.e2e.servers import Server
@@ -69,22 +65,3 @@ def test_asked_twice_the_service_cuts_what_is_under_way(make_server: Any) -> Non
     ]
     assert not [line for line in log if line["level"] == "error"]
     assert server.files() == set()
-
-
-def test_a_job_outlives_whoever_kills_it(make_server: Any) -> None:
-    """More often than memory may run out."""
-    server: Server = make_server()
-    with server.client() as http:
-        job_id = submit(http, models.slow(), params=PAPER)["id"]
-        deadline = time.monotonic() + 120
-        while times_killed(server) <= RUNS_IF_SHORT_OF_MEMORY:
-            assert time.monotonic() < deadline
-            for process in server.job_processes():
-                with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
-                    process.kill()
-            time.sleep(0.02)
-        assert wait(http, job_id)["state"] == "succeeded"
-
-
-def times_killed(server: Server) -> int:
-    return len([line for line in server.log() if "was killed" in line["event"]])

@@ -8,12 +8,20 @@ import pytest
 
 from sparsebook_service.finetune import service
 from tests.e2e.trainings import Worker, Workshop, order, same, until, workshop
+from tests.unit.training.worker import Job, Result
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Workshop]:
     with workshop(tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Result]:
+    """A training of some seconds, so that it is met in its middle, and what it comes to undisturbed."""
+    job = order(tmp_path_factory.mktemp("long") / "job", epochs=120, samples=4000)
+    return job, job.train("undisturbed")
 
 
 def kill_all(worker: Worker) -> list[psutil.Process]:
@@ -50,36 +58,38 @@ def test_a_training_is_run_shared_and_freed(shop: Workshop, tmp_path: Path) -> N
 
 
 def test_a_killed_trainer_and_a_killed_worker_change_nothing(
-    shop: Workshop, tmp_path: Path
+    shop: Workshop, long: tuple[Job, Result]
 ) -> None:
+    job, expected = long
     shop.lost_seconds = 2.0
-    job = order(tmp_path / "job", epochs=400, samples=4000)
-    expected = job.train("undisturbed")
-    first = shop.worker()
+    workers = [shop.worker(), shop.worker()]
     training = shop.ask(job)
     shop.until_checkpoint(training)
+    (first,) = [worker for worker in workers if worker.trainers()]
+    (second,) = [worker for worker in workers if worker is not first]
     (trainer,) = first.trainers()
     trainer.kill()
     until(lambda: {process.pid for process in first.trainers()} - {trainer.pid}, "a new trainer")
-    second = shop.worker()  # takes over what the first one loses
-    orphans = kill_all(first)
+    orphans = kill_all(first)  # the second one takes over what it loses
     for orphan in orphans:
         orphan.wait(timeout=30)
+    assert shop.trainings.look(training).result is None
     assert same(shop.result(training), expected)
     assert second.process.poll() is None
 
 
-def test_a_worker_that_is_started_again_goes_on(shop: Workshop, tmp_path: Path) -> None:
-    job = order(tmp_path / "job", epochs=400, samples=4000)
+def test_a_worker_that_is_started_again_goes_on(shop: Workshop, long: tuple[Job, Result]) -> None:
+    job, expected = long
     worker = shop.worker()
     training = shop.ask(job)
     shop.until_checkpoint(training)
     assert worker.stop() == 0
-    stopped_at = shop.trainings.look(training).progress
-    assert stopped_at is not None
+    stopped_at = shop.trainings.look(training)
+    assert stopped_at.progress is not None
+    assert stopped_at.result is None
     shop.worker()
     found = shop.result(training)
-    assert same(found, job.train("undisturbed"))
+    assert same(found, expected)
     assert found.values["seconds"] > 0
 
 

@@ -140,16 +140,50 @@ class Cluster:
         (other,) = [host for host in hosts if host is not holder]
         return taken, holder, other
 
+    def end_hosts(self) -> None:
+        for host in self._hosts:
+            host.stop()
+
     def close(self) -> None:
-        for running in [*self._hosts, *self._servers]:
-            running.stop()
+        self.end_hosts()
+        for server in self._servers:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, database: Postgres, bucket: S3
+) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("cluster"), database, bucket)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, database: Postgres, bucket: S3) -> Iterator[Cluster]:
-    made = Cluster(tmp_path, database, bucket)
+def cluster(shared: Cluster) -> Iterator[Cluster]:
+    """Without a host that works: those of a test end with it."""
     try:
-        yield made
+        yield shared
+    finally:
+        shared.end_hosts()
+
+
+@pytest.fixture(scope="module")
+def api(shared: Cluster) -> Server:
+    """The one host that answers for all, whichever work."""
+    return shared.api()
+
+
+@pytest.fixture(scope="module")
+def alone(
+    tmp_path_factory: pytest.TempPathFactory, database: Postgres, bucket: S3
+) -> Iterator[tuple[Cluster, Server]]:
+    """A cluster of a database and a bucket of its own, and the one host in it, which answers and works."""
+    made = Cluster(tmp_path_factory.mktemp("alone"), database, bucket)
+    try:
+        yield made, made.api(serve_jobs=1)
     finally:
         made.close()
 
@@ -158,8 +192,8 @@ def files(job: dict[str, Any]) -> dict[str, str]:
     return {file["name"]: file["sha256"] for file in job["result"]["files"]}
 
 
-def test_hosts_share_jobs_and_any_api_answers_for_them(cluster: Cluster) -> None:
-    first, second = cluster.api(), cluster.api()
+def test_hosts_share_jobs_and_any_api_answers_for_them(cluster: Cluster, api: Server) -> None:
+    first, second = api, cluster.api()
     with first.client() as one, second.client() as other:
         accepted = submit(one, BYTES, params={"name": "tiny.onnx"})
         assert other.get(f"/jobs/{accepted['id']}").json()["state"] == "queued"
@@ -185,9 +219,8 @@ def test_hosts_share_jobs_and_any_api_answers_for_them(cluster: Cluster) -> None
     assert first.files() == second.files() == set()
 
 
-def test_what_a_dead_host_had_goes_on_elsewhere(cluster: Cluster) -> None:
-    server = cluster.api()
-    with server.client() as http:
+def test_what_a_dead_host_had_goes_on_elsewhere(cluster: Cluster, api: Server) -> None:
+    with api.client() as http:
         taken, dying, surviving = cluster.busy(http)
         dying.kill()
         until(surviving.jobs, "the other host takes the job over")
@@ -199,9 +232,8 @@ def test_what_a_dead_host_had_goes_on_elsewhere(cluster: Cluster) -> None:
         assert surviving.stop() == 0
 
 
-def test_a_host_that_was_only_silent_harms_nothing(cluster: Cluster) -> None:
-    server = cluster.api()
-    with server.client() as http:
+def test_a_host_that_was_only_silent_harms_nothing(cluster: Cluster, api: Server) -> None:
+    with api.client() as http:
         taken, silent, other = cluster.busy(http)
         silent.process.send_signal(signal.SIGSTOP)
         until(other.jobs, "the other host takes the job over")
@@ -214,9 +246,10 @@ def test_a_host_that_was_only_silent_harms_nothing(cluster: Cluster) -> None:
         assert silent.stop() == 0
 
 
-def test_a_stopped_host_hands_its_job_over_and_cancel_reaches_any_host(cluster: Cluster) -> None:
-    server = cluster.api()
-    with server.client() as http:
+def test_a_stopped_host_hands_its_job_over_and_cancel_reaches_any_host(
+    cluster: Cluster, api: Server
+) -> None:
+    with api.client() as http:
         taken, leaving, staying = cluster.busy(http)
         assert leaving.stop() == 0
         until(staying.jobs, "the other host takes the job over")
@@ -224,13 +257,12 @@ def test_a_stopped_host_hands_its_job_over_and_cancel_reaches_any_host(cluster: 
         until(lambda: not staying.jobs(), "the job stops there")
 
 
-def test_a_training_goes_on_where_another_host_has_died(cluster: Cluster) -> None:
+def test_a_training_goes_on_where_another_host_has_died(cluster: Cluster, api: Server) -> None:
     training = {
         **SHORT,
         "train": {"epochs": 60, **QUICK},
     }  # many seconds, so that it is met in its middle
-    server = cluster.api()
-    with server.client() as http:
+    with api.client() as http:
         cluster.host()
         trainers = [cluster.host("finetune", SPARSEBOOK_WORKER_METRICS_PORT="0") for _ in range(2)]
         job = ask(http, training, samples=4000)
@@ -255,9 +287,8 @@ def test_a_training_goes_on_where_another_host_has_died(cluster: Cluster) -> Non
         assert files(ended)["model.onnx"] == files(undisturbed)["model.onnx"]
 
 
-def test_a_job_is_taken_only_where_it_fits(cluster: Cluster) -> None:
-    server = cluster.api()
-    with server.client() as http:
+def test_a_job_is_taken_only_where_it_fits(cluster: Cluster, api: Server) -> None:
+    with api.client() as http:
         small = cluster.host(SPARSEBOOK_MEMORY_BYTES=str(1 << 20))
         large = cluster.host(SPARSEBOOK_MEMORY_BYTES=str(1 << 40))
         jobs = [submit(http, BYTES, params={"name": f"{n}.onnx"})["id"] for n in range(3)]
@@ -270,9 +301,10 @@ def test_a_job_is_taken_only_where_it_fits(cluster: Cluster) -> None:
         assert '"job started"' in small._log.read_text()
 
 
-def test_a_restarted_database_costs_no_job(cluster: Cluster, database: Postgres) -> None:
-    server = cluster.api()
-    with server.client() as http:
+def test_a_restarted_database_costs_no_job(
+    cluster: Cluster, api: Server, database: Postgres
+) -> None:
+    with api.client() as http:
         cluster.host()
         taken = submit(http, models.slow(), params=PAPER)["id"]
         wait_until_busy(http, taken)
@@ -290,23 +322,8 @@ def test_a_restarted_database_costs_no_job(cluster: Cluster, database: Postgres)
         assert wait(http, taken)["state"] == "succeeded"
 
 
-def test_all_tables_are_in_postgres_and_nothing_in_sqlite(cluster: Cluster) -> None:
-    server = cluster.api(serve_jobs=1)
-    with server.client() as http:
-        assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
-    assert not (server.data_dir / "sparsebook.sqlite").exists()
-    with psycopg.connect(cluster.url) as connection:
-        found = connection.execute(
-            "SELECT table_schema || '.' || table_name FROM information_schema.tables"
-        ).fetchall()
-        ours = {"public.jobs", "public.trainings", "public.tickets", "public.executors"}
-        assert {*ours, "dbos.workflow_status"} <= {row[0] for row in found}
-        assert connection.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
-    assert server.stop() == 0
-
-
-def test_what_no_text_of_postgres_holds_is_no_fault(cluster: Cluster) -> None:
-    server = cluster.api(serve_jobs=1)
+def test_what_no_text_of_postgres_holds_is_no_fault(alone: tuple[Cluster, Server]) -> None:
+    _, server = alone
     model = models.mlp(300, 2000, 64)
     model.graph.initializer[0].name = model.graph.node[0].input[1] = "w\0w"
     with server.client() as http:
@@ -321,6 +338,25 @@ def test_what_no_text_of_postgres_holds_is_no_fault(cluster: Cluster) -> None:
         job = wait(http, submit(http, model.SerializeToString(), params=PAPER)["id"])
         assert job["state"] == "succeeded", job
     assert not [line for line in server.log() if line["level"] == "error"]
+
+
+def test_all_tables_are_in_postgres_and_nothing_in_sqlite(
+    alone: tuple[Cluster, Server],
+) -> None:
+    cluster, server = alone
+    with server.client() as http:
+        assert wait(http, submit(http, BYTES)["id"])["state"] == "succeeded"
+    assert not (server.data_dir / "sparsebook.sqlite").exists()
+    with psycopg.connect(cluster.url, autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT table_schema || '.' || table_name FROM information_schema.tables"
+        ).fetchall()
+        ours = {"public.jobs", "public.trainings", "public.tickets", "public.executors"}
+        assert {*ours, "dbos.workflow_status"} <= {row[0] for row in found}
+        # A ticket goes when the run has ended, a moment after the job.
+        left = "SELECT count(*) FROM tickets"
+        until(lambda: connection.execute(left).fetchone() == (0,), "no ticket is left")
+    assert server.stop() == 0
 
 
 def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import yaml
 
 from tests.e2e import models
 from tests.e2e.calls import BYTES, OCTETS, PAPER, assert_problem, submit, wait, wait_until_busy
-from tests.e2e.commands import Cli
-from tests.e2e.servers import COMMAND, Server
+from tests.e2e.commands import Cli, said
+from tests.e2e.servers import Server
 
 SLOW = models.slow()
 ROOT = Path(__file__).parents[2]
@@ -26,16 +25,15 @@ def guarded(make_server: Any) -> Server:
     return make_server(access="keys", workers=1)
 
 
-def keys(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [COMMAND, "keys", *arguments, "--data-dir", str(server.data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+def keys(server: Server, *arguments: str) -> str:
+    return said("keys", *arguments, "--data-dir", server.data_dir)
 
 
 def create(server: Server, name: str, scope: str = "submit,read", *limits: str) -> str:
     """A new key; standard output holds nothing else."""
     made = keys(server, "create", "--name", name, "--scope", scope, *limits)
-    assert re.fullmatch(r"sparsebook_[0-9a-f]{12}_[0-9a-f]{64}\n", made.stdout)
-    return made.stdout.strip()
+    assert re.fullmatch(r"sparsebook_[0-9a-f]{12}_[0-9a-f]{64}\n", made)
+    return made.strip()
 
 
 def as_who(server: Server, key: str | None) -> httpx.Client:
@@ -115,8 +113,8 @@ def test_a_key_is_kept_as_a_digest_alone(guarded: Server) -> None:
     secret = create(guarded, "hashed").rsplit("_", 1)[1].encode()
     for file in guarded.data_dir.glob("sparsebook.sqlite*"):
         assert secret not in file.read_bytes()
-    assert "hashed" in keys(guarded, "list").stdout
-    assert secret.decode() not in keys(guarded, "list", "--json").stdout
+    assert "hashed" in keys(guarded, "list")
+    assert secret.decode() not in keys(guarded, "list", "--json")
 
 
 def test_a_revoked_key_ends_at_once_and_a_rotated_one_goes_on(guarded: Server) -> None:
@@ -124,7 +122,7 @@ def test_a_revoked_key_ends_at_once_and_a_rotated_one_goes_on(guarded: Server) -
     with as_who(guarded, key) as http:
         job = submit(http, BYTES)
         assert job["owner"] == key.split("_")[1]
-        rotated = keys(guarded, "rotate", "short-lived").stdout.strip()
+        rotated = keys(guarded, "rotate", "short-lived").strip()
         assert_problem(http.get("/jobs"), 401, "unauthorized")
     with as_who(guarded, rotated) as http:
         assert [row["id"] for row in http.get("/jobs").json()["jobs"]] == [job["id"]]
@@ -132,7 +130,7 @@ def test_a_revoked_key_ends_at_once_and_a_rotated_one_goes_on(guarded: Server) -
         keys(guarded, "revoke", "short-lived")
         detail = assert_problem(http.get(f"/jobs/{job['id']}"), 401, "unauthorized")
         assert "revoked" in detail
-    listed = {row["name"]: row for row in json.loads(keys(guarded, "list", "--json").stdout)}
+    listed = {row["name"]: row for row in json.loads(keys(guarded, "list", "--json"))}
     assert listed["short-lived"]["state"] == "revoked"
     assert listed["short-lived"]["used"] is not None
 
@@ -303,7 +301,7 @@ def test_uploads_that_wait_have_a_share_a_key(make_server: Any) -> None:
         assert greedy.delete(begun[0], headers=tus).status_code == 204
         assert begin(greedy, 1000).status_code == 201
         # A rotated key is the same key.
-        token = keys(server, "rotate", "greedy").stdout.strip()
+        token = keys(server, "rotate", "greedy").strip()
         with as_who(server, token) as rotated:
             assert_problem(begin(rotated, 1), 507, "uploads-full")
             assert rotated.head(begun[1], headers=tus).status_code == 200

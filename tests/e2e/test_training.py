@@ -19,6 +19,7 @@ MODEL = models.mlp(20, 64, 4).SerializeToString()
 QUICK = {"learning_rate": 0.01, "batch_size": 16}
 SHORT = {"preset": "paper", "prune": {"rounds": 1}, "train": {"epochs": 2, **QUICK}}
 LONG = {**SHORT, "train": {"epochs": 16, **QUICK}}
+LONG_SAMPLES = 8000
 ENDLESS = {**SHORT, "train": {"epochs": 100_000, **QUICK}}
 
 
@@ -87,17 +88,25 @@ def training_server(make_server: Any) -> Server:
     return make_server(serve_worker=1)
 
 
-def test_a_job_is_fine_tuned(training_server: Server) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(training_server: Server) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A job while it trains, and at its end: long enough to be seen, on a fast machine too."""
     with training_server.client() as http:
-        # Long enough to be seen while it trains, on a fast machine too.
-        job_id = ask(http, LONG, 8000)
-        seen = until_training(http, job_id)
-        assert seen["stage"] in {"retrain", "tune"}
-        assert seen["training"]["epochs"] in {4, 16}
-        assert 0 < seen["progress"] < 1
-        job = finish(http, job_id)
-        report = http.get(f"/jobs/{job_id}/report").json()
+        job_id = ask(http, LONG, LONG_SAMPLES)
+        return until_training(http, job_id), finish(http, job_id)
+
+
+def test_a_job_is_fine_tuned(
+    training_server: Server, undisturbed: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    seen, job = undisturbed
+    assert seen["stage"] in {"retrain", "tune"}
+    assert seen["training"]["epochs"] in {4, 16}
+    assert 0 < seen["progress"] < 1
     assert artifact(job)
+    job_id = job["id"]
+    with training_server.client() as http:
+        report = http.get(f"/jobs/{job_id}/report").json()
     assert (job["training"], job["waiting"]) == (None, None)
     stages = {stage["stage"]: stage["metric"] for stage in report["training"]["stages"]}
     trained = job["result"]["metrics"]["trained"]
@@ -136,11 +145,12 @@ def test_two_jobs_share_a_training_and_cancel_reaches_the_trainer(training_serve
         )
 
 
-def test_whatever_dies_the_artifact_is_the_same(make_server: Any) -> None:
+def test_whatever_dies_the_artifact_is_the_same(
+    make_server: Any, undisturbed: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
     server: Server = make_server(serve_worker=1)
     with server.client() as http:
-        undisturbed = artifact(finish(http, ask(http, LONG, 20_000)))
-        job_id = ask(http, LONG, 20_000)
+        job_id = ask(http, LONG, LONG_SAMPLES)
         until_training(http, job_id, 3)
         (trainer,) = server.trainer_processes()
         trainer.kill()
@@ -160,7 +170,7 @@ def test_whatever_dies_the_artifact_is_the_same(make_server: Any) -> None:
         assert server.stop() == 0
     server.start()
     with server.client() as http:
-        assert artifact(finish(http, job_id)) == undisturbed
+        assert artifact(finish(http, job_id)) == artifact(undisturbed[1])
 
 
 @pytest.fixture

@@ -100,10 +100,8 @@ def search(
     """
     passes: list[Passed] = []
     best: Passed | None = None
-    low, high = (
-        0.0,
-        math.inf,
-    )  # prices that meet a drop, and that do not; the other way round for a ratio
+    # Prices that meet a drop, and that do not; the other way round for a ratio.
+    low, high = 0.0, math.inf
     wanted = _wanted_bits(goal)
     price = (
         price_for_bits(curves, wanted).price

@@ -89,12 +89,10 @@ _CLONE_THREAD = 0x10000
 def _load_seccomp() -> ModuleType | None:
     if "\nSeccomp:" not in Path("/proc/self/status").read_text():
         return None
+    # It looks for the library and its functions as it is imported.
     try:
         return importlib.import_module("pyseccomp")
-    except (
-        OSError,
-        AttributeError,
-    ):  # it looks for the library and its functions as it is imported
+    except (OSError, AttributeError):
         return None
 
 

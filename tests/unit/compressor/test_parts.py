@@ -81,6 +81,46 @@ def test_parts_hold_no_more_weights_than_they_may(tmp_path: Path) -> None:
     assert both_ways(path, tmp_path / "c", 1) == 8
 
 
+def test_values_that_no_later_part_takes_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(chain(8).SerializeToString())
+    parts = Parts.of(path, 1)
+    waiting: list[int] = []
+
+    def count() -> None:
+        waiting.append(len(list(tmp_path.rglob("*.npy"))))
+
+    feeds: list[Any] = synthetic(input_specs(admit.load(path)), 8, 4, 0, samples=1)
+    list(parts.run(feeds, tmp_path / "values", options, count))
+    # While a part's session lives: what it took and gave, and `h0`, which the last one takes.
+    assert len(waiting) == 8
+    assert max(waiting) <= 3
+
+
+def test_random_values_are_the_same_in_every_part(tmp_path: Path) -> None:
+    """They are made of constants alone, and not to be made again."""
+    nodes = []
+    for name in "ab":
+        nodes += [
+            node("MatMul", ["x", f"w{name}"], [f"h{name}"]),
+            node("Mul", [f"h{name}", "nothing"], [f"z{name}"]),
+            node("Add", [f"z{name}", "noise"], [name]),
+        ]
+    # Not the first node: ONNX Runtime draws by a node's place in its graph, which is another one in each part.
+    nodes.insert(1, node("RandomNormal", [], ["noise"], shape=[32]))
+    weights = {name: values(32, 32) for name in ("wa", "wb")}
+    weights["nothing"] = np.zeros(1, np.float32)
+    graph = graph_of(nodes, [value("x", ["n", 32])], [free("a", 2), free("b", 2)], weights)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_of(graph).SerializeToString())
+    parts = Parts.of(path, 4 * 32 * 32 + 1000)
+    assert len(parts.parts) == 2
+    feeds: list[Any] = synthetic(input_specs(admit.load(path)), 8, 4, 0, samples=1)
+    ((a, b),) = parts.run(feeds, tmp_path / "values", options)
+    assert np.abs(a).max() > 0
+    np.testing.assert_array_equal(a, b)
+
+
 def test_a_large_model_is_verified_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

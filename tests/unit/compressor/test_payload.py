@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from sparsebook_compressor import payload
+from sparsebook_compressor import payload, payload_choice
 from sparsebook_compressor.errors import PayloadError, TooLarge
 from sparsebook_compressor.payload import CodedWeight, decode, encode
 from sparsebook_compressor.payload_header import read_header
@@ -134,7 +134,7 @@ def test_chunks_of_positions_join_seamlessly(monkeypatch: pytest.MonkeyPatch) ->
         )
         whole = encode(weight)[0]
         for chunk in (1000, 1001, 49_999):
-            monkeypatch.setattr(payload, "_CHUNK", chunk)
+            monkeypatch.setattr(payload_choice, "_CHUNK", chunk)
             assert encode(weight)[0] == whole
         check_round_trip(weight)
 

@@ -244,6 +244,16 @@ def test_fidelity_is_measured_on_made_up_and_on_given_samples(tmp_path: Path) ->
         assert any("synthetic" in note for note in report.notes) == (source is None)
 
 
+def test_what_is_not_verified_says_why(tmp_path: Path) -> None:
+    path = chain(tmp_path, w=values(K, 300))
+    off = compress(path, tmp_path / "off", operator_library=library_path(), verify=False)
+    assert off.fidelity.skipped == "verify was switched off"
+    without = compress(path, tmp_path / "without")
+    assert without.fidelity.skipped == "no operator library was given to run the artifact with"
+    for report in (off, without):
+        assert (report.fidelity.outputs, report.fidelity.latency) == ((), None)
+
+
 def test_several_files_are_compared_on_as_one(tmp_path: Path) -> None:
     """More than one file, and more samples than are run: none is overlooked where nothing trains."""
     path = chain(tmp_path, w=values(K, 3000))

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from benchmarks.postgres import postgres
+from benchmarks.postgres import Postgres, postgres
 from sparsebook_service import durable
-from sparsebook_service.database import open_postgres, open_sqlite
+from sparsebook_service.database import open_postgres
 from sparsebook_service.durable import Interrupted, QueueClient
 from sparsebook_service.hosts import admission
 from sparsebook_service.hosts.heartbeats import BEATS, EXECUTORS, Heartbeats, Room
@@ -21,23 +21,23 @@ from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.workflow import EXECUTOR, QUEUE, Queue
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_sqlite(tmp_path / "sparsebook.sqlite")
-    yield engine
-    engine.dispose()
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
+def either(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     """A fresh database of each kind."""
     if request.param == "sqlite":
         yield request.getfixturevalue("engine")
         return
-    with postgres() as server:
-        engine = open_postgres(server.database())
-        yield engine
-        engine.dispose()
+    engine = open_postgres(request.getfixturevalue("server").database())
+    yield engine
+    # DBOS does not wait for its threads: a connection that one gives back later would be nobody's, and never closed.
+    until(lambda: engine.pool.checkedout() == 0)
+    engine.dispose()
 
 
 def until(holds: Callable[[], bool]) -> None:

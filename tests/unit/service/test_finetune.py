@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sparsebook_compressor.errors import InternalError, NoTrainer, SparsebookError, StorageFull
 from sparsebook_compressor.progress import TrainingProgress
 from sparsebook_service import durable
-from sparsebook_service.database import open_sqlite
 from sparsebook_service.finetune import contents, keys, problems, program, service
 from sparsebook_service.finetune.checkpoints import Checkpoints, newest
 from sparsebook_service.finetune.deaths import MOST_DEATHS
@@ -29,20 +28,8 @@ PROGRESS = TrainingProgress(2, 8, 0.2, 0.5, None, 1000.0)
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_sqlite(tmp_path / "sparsebook.sqlite")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def repository(engine: sa.Engine) -> TrainingRepository:
     return TrainingRepository(engine)
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "files")
 
 
 @pytest.fixture

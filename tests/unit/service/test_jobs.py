@@ -149,6 +149,7 @@ def order(out: Path, model: Path, **limits: int) -> Order:
     )
 
 
+@pytest.mark.usefixtures("warm_nursery")
 def test_a_process_says_why_it_stops(tmp_path: Path) -> None:
     model = tmp_path / "m.onnx"
     model.write_bytes(b"no model")
@@ -161,6 +162,7 @@ def test_a_process_says_why_it_stops(tmp_path: Path) -> None:
     assert (last.problem, "m.onnx" in last.detail) == ("not-onnx", True)
 
 
+@pytest.mark.usefixtures("warm_nursery")
 def test_a_process_that_is_left_is_killed(tmp_path: Path) -> None:
     model = tmp_path / "m.onnx"
     model.write_bytes(b"no model")

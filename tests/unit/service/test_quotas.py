@@ -1,8 +1,6 @@
 """Quotas where it matters: many uploads of one key at the same moment."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +8,6 @@ import sqlalchemy as sa
 from sparsebook_compressor.errors import StorageFull
 from sparsebook_service.access.caller import ANYBODY, Caller, Quota
 from sparsebook_service.access.repository import KeyRepository
-from sparsebook_service.database import open_sqlite
 from sparsebook_service.errors import QuotaExceeded
 from sparsebook_service.jobs.quotas import Quotas
 from sparsebook_service.jobs.repository import Repository
@@ -18,13 +15,6 @@ from sparsebook_service.jobs.table import Usage
 from sparsebook_service.settings import Settings
 
 UPLOAD = {"model": {"name": "m", "bytes": 10, "sha256": ""}, "data": [], "external": []}
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_sqlite(tmp_path / "jobs.sqlite")
-    yield engine
-    engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sparsebook_service.database import open_sqlite
 from sparsebook_service.durable import Interrupted
-from sparsebook_service.finetune.queue import TrainingQueue
-from sparsebook_service.finetune.repository import TrainingRepository
-from sparsebook_service.finetune.service import Trainings
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.housekeeping import Housekeeper
 from sparsebook_service.jobs import keys, recovery
@@ -28,26 +24,15 @@ from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
+from tests.unit.service.conftest import MakeTrainings
 
 UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": [], "external": []}
 OpenQueue = Callable[[Callable[[str], None]], Queue]
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_sqlite(tmp_path / "sparsebook.sqlite")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def repository(engine: sa.Engine) -> Repository:
     return Repository(engine)
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "files")
 
 
 @pytest.fixture
@@ -71,19 +56,8 @@ WITH_DATA = {**UPLOAD, "data": [{"name": "d.npz", "bytes": 1, "sha256": ""}]}
 
 
 @pytest.fixture
-def leftovers(engine: sa.Engine, storage: Storage, tmp_path: Path) -> Iterator[Leftovers]:
-    queue = TrainingQueue(engine)
-    yield Leftovers(
-        storage,
-        Trainings(
-            storage,
-            TrainingRepository(engine),
-            queue,
-            data_dir=tmp_path,
-            worker_comes=lambda: False,
-        ),
-    )
-    queue.close()
+def leftovers(storage: Storage, make_trainings: MakeTrainings) -> Leftovers:
+    return Leftovers(storage, make_trainings(storage))
 
 
 def add(repository: Repository, *job_ids: str, upload: dict[str, Any] = UPLOAD) -> None:
@@ -269,18 +243,10 @@ class Slow(Storage):
 
 
 def test_a_slow_storage_holds_up_no_deadline(
-    tmp_path: Path, engine: sa.Engine, repository: Repository
+    tmp_path: Path, repository: Repository, make_trainings: MakeTrainings
 ) -> None:
     slow = Slow(tmp_path / "files")
-    queue = TrainingQueue(engine)
-    trainings = Trainings(
-        slow,
-        TrainingRepository(engine),
-        queue,
-        data_dir=tmp_path,
-        worker_comes=lambda: False,
-    )
-    leftovers = Leftovers(slow, trainings)
+    leftovers = Leftovers(slow, make_trainings(slow))
     loop = asyncio.new_event_loop()
     deadlines = Deadlines(repository, leftovers, Bell(loop))
     for job_id, seconds in (("a", 0.0), ("b", 0.0), ("c", 3600.0)):
@@ -304,12 +270,11 @@ def test_a_slow_storage_holds_up_no_deadline(
         until(lambda: {row.id for row in repository.live()} == {"c"})
         slow.answers.set()
         until(lambda: slow.folders(keys.JOBS) == ["c"])
-    queue.close()
     loop.close()
 
 
 def test_what_cannot_be_removed_holds_up_no_other(
-    tmp_path: Path, engine: sa.Engine, repository: Repository
+    tmp_path: Path, repository: Repository, make_trainings: MakeTrainings
 ) -> None:
     class Refusing(Storage):
         """A storage that does not let go of one job."""
@@ -322,15 +287,7 @@ def test_what_cannot_be_removed_holds_up_no_other(
             super().remove(prefix)
 
     storage = Refusing(tmp_path / "files")
-    queue = TrainingQueue(engine)
-    trainings = Trainings(
-        storage,
-        TrainingRepository(engine),
-        queue,
-        data_dir=tmp_path,
-        worker_comes=lambda: False,
-    )
-    leftovers = Leftovers(storage, trainings)
+    leftovers = Leftovers(storage, make_trainings(storage))
     add(repository, "a", "b")
     for row in repository.live():
         storage.local(keys.inputs(row.id)).mkdir(parents=True)
@@ -343,4 +300,3 @@ def test_what_cannot_be_removed_holds_up_no_other(
     storage.refused = ""
     leftovers.clear()
     assert storage.folders(keys.JOBS) == []
-    queue.close()

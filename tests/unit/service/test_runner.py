@@ -2,11 +2,13 @@
 
 import asyncio
 import io
+import itertools
 import resource
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -14,22 +16,24 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from sparsebook_service import patience
-from sparsebook_service.database import open_sqlite
 from sparsebook_service.durable import Interrupted
-from sparsebook_service.finetune.queue import TrainingQueue
-from sparsebook_service.finetune.repository import TrainingRepository
-from sparsebook_service.finetune.service import Trainings
+from sparsebook_service.hosts import machine
 from sparsebook_service.hosts.heartbeats import Room
 from sparsebook_service.jobs import keys
+from sparsebook_service.jobs import runner as runner_module
 from sparsebook_service.jobs.bell import Bell
+from sparsebook_service.jobs.process import JobProcess
 from sparsebook_service.jobs.repository import Repository
-from sparsebook_service.jobs.runner import Runner
+from sparsebook_service.jobs.runner import RUNS_IF_SHORT_OF_MEMORY, Runner
 from sparsebook_service.jobs.table import Usage
 from sparsebook_service.jobs.workflow import Queue
 from sparsebook_service.metrics import Metrics
 from sparsebook_service.settings import Settings
 from sparsebook_service.storage import Storage
 from tests.e2e import models
+from tests.unit.service.conftest import MakeTrainings
+
+pytestmark = pytest.mark.usefixtures("warm_nursery")
 
 
 class Meddled(Storage):
@@ -50,13 +54,6 @@ class Meddled(Storage):
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_sqlite(tmp_path / "sparsebook.sqlite")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def storage(tmp_path: Path) -> Meddled:
     return Meddled(tmp_path / "files")
 
@@ -68,10 +65,13 @@ def repository(engine: sa.Engine) -> Repository:
 
 @pytest.fixture
 def runner(
-    tmp_path: Path, engine: sa.Engine, storage: Storage, repository: Repository
+    tmp_path: Path,
+    engine: sa.Engine,
+    storage: Storage,
+    repository: Repository,
+    make_trainings: MakeTrainings,
 ) -> Iterator[Runner]:
     served = Queue(engine, lambda _job: None, Room(1, 1 << 40))  # makes the queues' tables
-    queue = TrainingQueue(engine)
     loop = asyncio.new_event_loop()
     settings = Settings(data_dir=tmp_path)
     settings.work_dir.mkdir()
@@ -79,18 +79,11 @@ def runner(
         settings,
         storage,
         repository,
-        Trainings(
-            storage,
-            TrainingRepository(engine),
-            queue,
-            data_dir=tmp_path,
-            worker_comes=lambda: False,
-        ),
+        make_trainings(storage),
         Bell(loop),
         Metrics(repository.count_by_state),
     )
     loop.close()
-    queue.close()
     served.close()
 
 
@@ -216,6 +209,65 @@ def test_a_job_is_not_begun_for_ever(
     runner.run("a")
     assert state(repository) == "failed"
     assert meddle.seen == patience.ATTEMPTS
+    assert storage.folders(keys.JOBS) == []
+
+
+@pytest.fixture
+def kills(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """So many processes of jobs, which the test puts in, are killed as soon as they are there."""
+    left: list[int] = []
+
+    class Victim(JobProcess):
+        def __enter__(self) -> Self:
+            entered = super().__enter__()
+            if left:
+                left.pop()
+                self._process.kill()
+            return entered
+
+    monkeypatch.setattr(runner_module, "JobProcess", Victim)
+    monkeypatch.setattr(runner_module, "PAUSE_IF_KILLED_SECONDS", 0.01)
+    return left
+
+
+def test_a_job_outlives_whoever_kills_it(
+    runner: Runner,
+    storage: Meddled,
+    repository: Repository,
+    kills: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More often than memory may run out: the machine says that it has not."""
+    monkeypatch.setattr(machine, "memory_kills", lambda: 7)
+    kills += range(RUNS_IF_SHORT_OF_MEMORY + 1)
+    add(storage, repository)
+    storage.meddle = lambda: None
+    runner.run("a")
+    assert state(repository) == "succeeded"
+    assert kills == []
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_job_that_memory_runs_out_for_is_not_run_for_ever(
+    runner: Runner,
+    storage: Meddled,
+    repository: Repository,
+    kills: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    says: bool,
+) -> None:
+    """Where a machine does not say why a process was killed, want of memory is taken for the reason."""
+    counted = itertools.count()
+    monkeypatch.setattr(machine, "memory_kills", lambda: next(counted) if says else None)
+    kills += range(RUNS_IF_SHORT_OF_MEMORY + 1)
+    add(storage, repository)
+    runner.run("a")
+    row = repository.get("a")
+    assert row is not None
+    assert row.error is not None
+    assert row.error["type"] == "/problems/limit-exceeded"
+    assert "most likely because memory ran out" in row.error["detail"]
+    assert len(kills) == 1
     assert storage.folders(keys.JOBS) == []
 
 

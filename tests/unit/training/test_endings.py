@@ -74,6 +74,45 @@ def test_without_the_start_the_best_trained_state_is_kept(tmp_path: Path) -> Non
     assert result.values["ended"] == "finished"
 
 
+@pytest.mark.parametrize("keep_start", [True, False])
+def test_of_states_that_are_alike_the_earliest_is_kept(tmp_path: Path, keep_start: bool) -> None:
+    """Steps so small that no parameter moves."""
+    job = Job(tmp_path)
+    job.write_order(
+        *regression(),
+        optimizer="sgd",
+        learning_rate=1e-30,
+        epochs=3,
+        metric="one-minus-rms",
+        keep_start=keep_start,
+    )
+    job.write_dataset([line(64, 1)], [line(40, 2)])
+    result = job.train()
+    assert len(set(result.metrics)) == 1
+    assert result.values["kept_epoch"] == (0 if keep_start else 1)
+
+
+def test_a_root_of_what_is_below_zero_is_no_metric(tmp_path: Path) -> None:
+    """A graph of one's own may give any sums; what is kept goes by the loss then."""
+    job = Job(tmp_path)
+    job.write_order(
+        *falling_root(),
+        optimizer="sgd",
+        schedule="constant",
+        learning_rate=0.01,
+        epochs=2,
+        metric="one-minus-rms",
+        keep_start=False,
+    )
+    x = {"x": -np.ones((64, 1), np.float32)}
+    job.write_dataset([x], [x])
+    result = job.train()
+    assert result.metrics == [None] * 3
+    losses = [epoch["eval_loss"] for epoch in result.values["epochs"]]
+    assert losses == sorted(losses, reverse=True)
+    assert result.values["kept_epoch"] == 2
+
+
 @pytest.mark.parametrize("evaluated", [True, False])
 def test_divergence_keeps_the_last_good_state(tmp_path: Path, evaluated: bool) -> None:
     x = {"x": np.linspace(0.5, 1.5, 40, dtype=np.float32)[:, None]}

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sparsebook_compressor.calibration.allocation import Curve, Point, spend
+from sparsebook_compressor.calibration.course import Calibrated
 from sparsebook_compressor.calibration.passing import Passed
-from sparsebook_compressor.calibration.search import MOST_PASSES, Goal, search
+from sparsebook_compressor.calibration.search import MOST_PASSES, Found, Goal, search
 
 ELEMENTS = 100_000
 FIXED = 1_000
@@ -79,3 +81,56 @@ def test_what_cannot_be_met_gives_what_is_nearest(tmp_path: Path) -> None:
 
 def test_a_metric_that_is_no_number_meets_nothing(tmp_path: Path) -> None:
     assert not goal("drop", 0.5).met(Passed(1.0, 1, 1, None, None, tmp_path, {}))
+
+
+def scripted(folder: Path, *made: tuple[int, float]) -> Callable[[float, int], Passed]:
+    """Passes of so many bytes and such a metric, one after the other, whatever they cost; the last goes on."""
+
+    def run(price: float, number: int) -> Passed:
+        size, metric = made[min(number, len(made) - 1)]
+        place = folder / f"pass-{number}"
+        place.mkdir()
+        return Passed(price, size, 1, metric, metric, place, {})
+
+    return run
+
+
+def test_a_pass_that_makes_nothing_smaller_is_not_nearest_to_a_drop(tmp_path: Path) -> None:
+    """It drops nothing, because all weights stay as they are at a price so low."""
+    wanted = goal("drop", 0.001, squared=False)
+    made = [(4 * ELEMENTS, 1.0), (9000, 0.7), (8000, 0.8), (7000, 0.6), (6000, 0.75), (5000, 0.65)]
+    found = search(wanted, CURVES, scripted(tmp_path, *made))
+    assert (wanted.drop(found.passes[0]), wanted.is_empty(found.passes[0])) == (0, True)
+    assert found.best.metric == max(each.metric or 0 for each in found.passes[1:])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        (20_000, 30_000, 90_000, 40_000, 60_000, 35_000),
+        (90_000, 80_000, 85_000, 70_000, 75_000, 72_000),
+    ],
+    ids=["some fit", "none fits"],
+)
+def test_of_several_passes_the_one_that_fits_a_ratio_best_is_kept(
+    made: tuple[int, ...], tmp_path: Path
+) -> None:
+    """The largest of those that are small enough, which has the least error; else the smallest."""
+    wanted = goal("ratio", 8.0)
+    found = search(wanted, CURVES, scripted(tmp_path, *((size, 0.9) for size in made)))
+    sizes = [each.bytes for each in found.passes]
+    fitting = [each.bytes for each in found.passes if wanted.met(each)]
+    assert len(set(fitting or sizes)) > 1
+    assert found.best.bytes == (max(fitting) if fitting else min(sizes))
+    assert [path.name for path in tmp_path.iterdir()] == [found.best.folder.name]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_only_what_was_asked_for_is_said_to_be_missed(asked: bool, tmp_path: Path) -> None:
+    wanted = replace(goal("drop", 0.001), asked=asked)
+    missed = Passed(1.0, 9000, 1, 0.5, 0.5, tmp_path, {})
+    fault = Calibrated(None, [], wanted, Found((missed,), missed), None, None).fault()
+    assert (fault is not None) == asked
+    if fault is not None:
+        assert "budget.max_drop 0.001" in str(fault)
+        assert "a drop of 0.5" in str(fault)

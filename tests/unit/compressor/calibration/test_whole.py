@@ -10,6 +10,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from sparsebook_compressor import Config, Report, compress
+from sparsebook_compressor.calibration import course
+from sparsebook_compressor.coding import Coded
+from sparsebook_compressor.config import Output
 from sparsebook_compressor.errors import BadData, BadValue, BudgetNotMet
 from sparsebook_compressor.rewrite.halves import ROUNDING
 from sparsebook_runtime import library_path
@@ -316,3 +319,24 @@ def test_a_weight_is_halved_where_a_codebook_is_too_coarse_for_the_budget(
     coarse = small(path, tmp_path / "coarse", data, output=output, budget={"max_drop": 0.1})
     assert not [kept for kept in coarse.kept if "finer" in kept.reason]
     assert coarse.artifact.bytes < report.artifact.bytes
+
+
+def test_a_weight_that_would_not_be_smaller_is_kept(
+    model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes of few elements can take more bytes than floats, with what stands around them."""
+
+    def expected(result: Coded, payload: bytes, output: Output) -> int:
+        return result.bytes_before if result.row.name == "w1" else len(payload)
+
+    monkeypatch.setattr(course, "expected_bytes", expected)
+    report = small(model, tmp_path / "out", data)
+    (kept,) = [each for each in report.kept if each.name == "w1"]
+    assert kept.reason == f"what it becomes ({4 * IN * HIDDEN} bytes) would not be smaller"
+    assert [row.name for row in report.weights] == ["w2"]
+    held = onnx.load(tmp_path / "out" / "model.onnx")
+    before = {each.name: each for each in onnx.load(model).graph.initializer}
+    (tensor,) = [each for each in held.graph.initializer if each.name == "w1"]
+    np.testing.assert_array_equal(
+        numpy_helper.to_array(tensor), numpy_helper.to_array(before["w1"])
+    )

@@ -1,7 +1,6 @@
 """Small classifiers, samples for them, and fine-tuning with the real trainer program behind it."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,9 @@ from sparsebook_compressor.training.data.dataset import Dataset
 from sparsebook_compressor.training.orders.finetuning import FineTuning
 from sparsebook_compressor.training.orders.trainer import Trainer
 from tests.unit.compressor.models import graph_of, model_of, node, value
+from tests.unit.training import nursery
 
-ROOT = Path(__file__).parents[4]
-PYTHON = ROOT / ".venv-trainer/bin/python"
+ROOT = nursery.ROOT
 FEATURES, HIDDEN, CLASSES = 20, 32, 8
 _ERRORS: dict[str, type[SparsebookError]] = {
     error.problem: error for error in (NotTrainable, BadData, StorageFull, InternalError)
@@ -40,7 +39,7 @@ _ERRORS: dict[str, type[SparsebookError]] = {
 
 @dataclass
 class Program:
-    """A `Trainer`: the trainer program as a child, whose standard input stays open until it has ended.
+    """A `Trainer`: the trainer program in a process of its own, whose standard input stays open until it has ended.
 
     Attributes:
         orders: every order.json that was carried out.
@@ -61,33 +60,17 @@ class Program:
         work: Path,
         listener: Callable[[TrainingProgress], None],
     ) -> Path:
-        assert PYTHON.exists(), f"{PYTHON} is missing: make .venv-trainer"
         self.orders.append(json.loads((order / "order.json").read_text()))
         self.before(order, dataset)
-        command = [
-            PYTHON,
-            "-P",
-            "-m",
-            "sparsebook_training",
-            order,
-            dataset,
-            work,
-            "--device",
-            "cpu",
-        ]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         last: dict[str, Any] = {}
-        with subprocess.Popen([str(part) for part in command], text=True, **pipes) as process:
-            try:
-                if self.killed == len(self.orders) - 1:
-                    process.kill()
-                for line in process.stdout:
-                    last = json.loads(line)
-                    if last["kind"] == "progress":
-                        listener(TrainingProgress(**{k: v for k, v in last.items() if k != "kind"}))
-                said = process.stderr.read()
-            finally:
+        with nursery.start(order, dataset, work) as process:
+            if self.killed == len(self.orders) - 1:
                 process.kill()
+            for line in process.stdout:
+                last = json.loads(line)
+                if last["kind"] == "progress":
+                    listener(TrainingProgress(**{k: v for k, v in last.items() if k != "kind"}))
+            said = process.stderr.read()
         if last.get("kind") == "failed":
             raise _ERRORS[last["problem"]](last["detail"])
         if last.get("kind") != "done":

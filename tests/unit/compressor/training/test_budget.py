@@ -151,14 +151,14 @@ def test_an_impossible_budget_leaves_the_best_that_was_found(
 def test_behind_a_rung_that_breaks_the_budget_smaller_steps_are_tried(
     given: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """The first two points do not depend on the limit: one between them lets the first pass and not the second."""
+    """The first two points do not depend on the limit: the first one's very drop lets it pass, and not the second."""
     weights = {"*": {"bits": 5}}
     _, _, points = searched(given, tmp_path / "wide" / "out", 1.0, weights=weights)
     # Bits are decided, so that nothing is narrowed.
     assert len(points) == 3
     first, second = points[0].drop, points[1].drop
     assert first < second
-    limit = (first + second) / 2
+    limit = first
     _, _, found = searched(given, tmp_path / "narrow" / "out", limit, weights=weights)
     check(found, limit)
     assert (found[0].drop, found[1].drop) == (first, second)
