@@ -252,6 +252,17 @@ def test_of_equal_jobs_the_latest_that_succeeded_is_found(repository: Repository
     assert repository.succeeded_as("none") is None
 
 
+def test_a_success_is_that_of_the_run_that_held_the_job(repository: Repository) -> None:
+    add(repository, "a")
+    repository.begin("a", "one")
+    assert not repository.has_succeeded("a", "one")
+    repository.begin("a", "other")
+    assert not repository.succeed("a", {}, holder="one")
+    assert repository.succeed("a", {}, holder="other")
+    assert repository.has_succeeded("a", "other")
+    assert not repository.has_succeeded("a", "one")
+
+
 def test_jobs_are_forgotten_a_few_at_a_time_the_oldest_first(repository: Repository) -> None:
     for job_id in "abcd":
         add(repository, job_id)
