@@ -33,7 +33,8 @@ def check(address: str, allowed: Sequence[Network]) -> None:
     for each in (outer, *_inside(outer)):
         if any(each.version == network.version and each in network for network in allowed):
             return
-    for each in (outer, *_inside(outer)):
+    inside = tuple(_inside(outer))
+    for each in inside if _is_wrapper(outer) else (outer, *inside):
         if not each.is_global or each.is_multicast or each.is_reserved:
             raise Forbidden(
                 f"{each} is no public address; SPARSEBOOK_WEBHOOK_ALLOW can name it where the service runs"
@@ -48,6 +49,13 @@ def _inside(address: Address) -> Iterable[Address]:
     yield from (found for found in wrapped if found is not None)
     if address in _NAT64:
         yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def _is_wrapper(address: Address) -> bool:
+    """Whether it leads nowhere but to the address of IPv4 inside; as addresses of IPv6 they are reserved, and so refused."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return False
+    return address.ipv4_mapped is not None or address in _NAT64
 
 
 def check_url(url: str, allowed: Sequence[Network]) -> str:

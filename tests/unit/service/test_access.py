@@ -123,6 +123,9 @@ def test_a_name_of_this_machine_that_was_given_is_served() -> None:
     check_local(None, "http://localhost:3000", own="127.0.0.1")
     with pytest.raises(Forbidden, match="Host"):
         check_local("build-box.example", None, own="build-box")
+    check_local("app.localhost:8080", None, own="build-box")
+    with pytest.raises(Forbidden, match="Host"):  # another's, who only ends like this one
+        check_local("notlocalhost", None, own="build-box")
     with pytest.raises(Forbidden, match="Origin"):
         check_local("127.0.0.1", "http://build-box.example", own="build-box")
 

@@ -48,6 +48,7 @@ def test_all_jobs_together(engine: sa.Engine) -> None:
     for job_id in "ab":
         add(repository, quotas, ANYBODY, job_id)
     assert not quotas.is_full()
+    assert Quotas(Settings(max_stored_bytes=20), repository, KeyRepository(engine)).is_full()
     with pytest.raises(StorageFull, match="SPARSEBOOK_MAX_STORED_BYTES"):
         add(repository, quotas, ANYBODY, "c")
     with pytest.raises(StorageFull):

@@ -1,4 +1,5 @@
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import sqlalchemy as sa
 
 from sparsebook_service.database import open_sqlite
 from sparsebook_service.errors import QuotaExceeded
+from sparsebook_service.jobs import deadlines
 from sparsebook_service.jobs.repository import Repository
 from sparsebook_service.jobs.table import Usage, usage
+from sparsebook_service.settings import Settings
 
 UPLOAD = {"model": {"name": "m", "bytes": 1, "sha256": ""}, "data": [], "external": []}
 
@@ -223,3 +226,58 @@ def test_a_table_of_an_older_version_gets_columns_and_indexes(tmp_path: Path) ->
     assert {index["name"] for index in sa.inspect(engine).get_indexes("jobs")} >= {"ix_jobs_owner"}
     assert repository.usage("x") == Usage(live=0, stored=0)
     engine.dispose()
+
+
+def test_of_equal_jobs_the_latest_that_succeeded_is_found(repository: Repository) -> None:
+    """The one whose files are kept longest."""
+    for job_id in "abcd":
+        repository.add(
+            job_id,
+            config={},
+            upload=UPLOAD,
+            fingerprint="",
+            idempotency_key=None,
+            cache_key="other" if job_id == "d" else "same",
+        )
+        repository.begin(job_id)
+        if job_id != "c":
+            assert repository.succeed(job_id, {})
+    found = repository.succeeded_as("same")
+    assert found is not None
+    assert found.id == "b"
+    repository.delete("b")
+    found = repository.succeeded_as("same")
+    assert found is not None
+    assert found.id == "a"
+    assert repository.succeeded_as("none") is None
+
+
+def test_a_success_is_that_of_the_run_that_held_the_job(repository: Repository) -> None:
+    add(repository, "a")
+    repository.begin("a", "one")
+    assert not repository.has_succeeded("a", "one")
+    repository.begin("a", "other")
+    assert not repository.succeed("a", {}, holder="one")
+    assert repository.succeed("a", {}, holder="other")
+    assert repository.has_succeeded("a", "other")
+    assert not repository.has_succeeded("a", "one")
+
+
+def test_jobs_are_forgotten_a_few_at_a_time_the_oldest_first(repository: Repository) -> None:
+    for job_id in "abcd":
+        add(repository, job_id)
+        if job_id != "b":
+            assert repository.cancel(job_id, {})
+    ended = repository.ended_before(time.time() + 1, 2)
+    assert [row.id for row in ended] == ["a", "c"]
+    assert repository.ended_before(time.time() - 3600, 2) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "seconds"),
+    [(None, None, None), (5.0, None, 5.0), (None, 7.0, 7.0), (5.0, 7.0, 5.0), (9.0, 7.0, 7.0)],
+)
+def test_of_two_deadlines_the_sooner_one_holds(
+    asked: float | None, own: float | None, seconds: float | None
+) -> None:
+    assert deadlines.allowed(Settings(job_deadline_seconds=own), asked) == seconds

@@ -36,6 +36,8 @@ PRIVATE = [
     "::ffff:10.0.0.1",
     "::ffff:169.254.169.254",
     "64:ff9b::7f00:1",
+    "64:ff9b::a00:1",
+    "4000::1",
     "2002:7f00:1::",
     "2001:db8::1",
 ]
@@ -51,14 +53,16 @@ def test_addresses_that_are_not_public(address: str) -> None:
         check(address, ())
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822", "::ffff:93.184.216.34"]
+)
 def test_public_addresses(address: str) -> None:
     check(address, ())
 
 
 def test_what_is_allowed_is_just_that() -> None:
     allowed = (ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("::1"))
-    for address in ("10.1.2.3", "::ffff:10.1.2.3", "::1"):
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::a01:203", "::1"):
         check(address, allowed)
     for address in ("10.2.0.1", "127.0.0.1"):
         with pytest.raises(Forbidden):
