@@ -180,7 +180,7 @@ def ppocr() -> Case:
 
     data = {f"{prefix}x": found for prefix, (found, _) in drawn.items()}
     # Whether a position's class stays is stricter than whether lines are read: a size is asked for, and lines tell what it costs.
-    config = {"calibrate": {"samples": 32}, "budget": {"min_ratio": LEAST_RATIO}}
+    config = {"calibrate": {"samples": 32}, "budget": {"min_ratio": 8}}
     return Case(PPOCR_RECOGNITION, data, config, ("lines read", task))
 
 
