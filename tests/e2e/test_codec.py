@@ -55,7 +55,6 @@ def test_an_artifact_of_another_codec_computes_the_same(cli: Cli) -> None:
     expected = run(Path("huffman/model.onnx"))
     assert np.array_equal(run(Path("context/model.onnx")), expected)
     assert cli("verify", "context").status == 0
-    assert "context" in cli("inspect", "context/model.onnx").out
     plain = []
     for codec in ("huffman", "context"):
         assert cli("decompress", f"{codec}/model.onnx", "-o", f"{codec}.onnx").status == 0

@@ -141,9 +141,8 @@ def test_a_weight_that_is_not_finite_is_named(tmp_path: Path) -> None:
     broken = values(24, 50).copy()
     broken[2, 3] = np.nan
     arrays = {"w1": values(24, 24), "w2": broken}
-    held = Held(tmp_path, arrays, weights={"*": {"density": 0.5, "bits": 4}})
     with pytest.raises(NotFinite, match="'w2'"):
-        held.prune()
+        Held(tmp_path, arrays, weights={"*": {"density": 0.5, "bits": 4}}).prune()
 
 
 @settings(max_examples=20)
