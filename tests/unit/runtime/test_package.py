@@ -65,6 +65,10 @@ def test_given_options_are_kept():
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     assert made.get_session_options().intra_op_num_threads == 1
+    with pytest.warns(UserWarning, match="NoSuchExecutionProvider"):  # who says so is ONNX Runtime
+        sparsebook_runtime.InferenceSession(
+            model.SerializeToString(), providers=["NoSuchExecutionProvider"]
+        )
 
 
 def test_onnxruntime_is_imported_only_when_a_session_is_made():
