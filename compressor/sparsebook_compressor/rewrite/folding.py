@@ -80,6 +80,12 @@ class _Group:
     made: list[_Ordered] = field(default_factory=list)
     uses: list[tuple[Scope, NodeProto, int]] = field(default_factory=list)
 
+    @property
+    def floats(self) -> list[Constant]:
+        """What the inputs are made of, in the order in which it comes."""
+        constants = (each.constant for each in self.first.walk() if each.constant is not None)
+        return [each for each in constants if tensors.is_float(each.tensor)]
+
 
 class _Orders:
     """How values are made, each looked at once."""
@@ -185,11 +191,7 @@ def _parameters(scope: Scope) -> list[tuple[NodeProto, int]]:
 
 def _fold(surgeon: Surgeon, group: _Group, flow: Flow, source: Path) -> str | None:
     """Put floats in order under the name of the first of them; that name, None where they are left to the graph."""
-    floats = [
-        each.constant
-        for each in group.first.walk()
-        if each.constant is not None and tensors.is_float(each.constant.tensor)
-    ]
+    floats = group.floats
     size = sum(tensors.elements_of(each.tensor) for each in floats)
     if not size or group.first.copies > _MOST_COPIES * size or not _is_alone(group, flow):
         return None
@@ -218,18 +220,13 @@ def _is_alone(group: _Group, flow: Flow) -> bool:
     """Whether nobody but the group's nodes sees the floats, or anything on their way."""
     makers = _makers(group)
     ends = {id(node) for _, node, _ in group.uses}
-    floats = [
-        each.constant.value
-        for each in group.first.walk()
-        if each.constant is not None and tensors.is_float(each.constant.tensor)
-    ]
     between = [
         (id(each.scope.body), name)
         for each in makers.values()
         if each.node is not None
         for name in each.node.output
     ]
-    return all(_consumers(flow, value) <= makers.keys() for value in floats) and all(
+    return all(_consumers(flow, each.value) <= makers.keys() for each in group.floats) and all(
         _consumers(flow, value) <= makers.keys() | ends for value in between
     )
 
@@ -275,6 +272,7 @@ def _evaluated(model: ModelProto, made: _Ordered, source: Path) -> Array | None:
     alone = helper.make_model(graph, opset_imports=model.opset_import)
     try:
         (found,) = ReferenceEvaluator(alone).run(None, {})
+    # What NumPy and the evaluator raise for axes, positions and shapes that do not fit; the weight is left to the graph then.
     except (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return None
     return np.ascontiguousarray(found)
